@@ -1,0 +1,1 @@
+"""The client: streams a CSV of photos through the `relight` ensemble and keeps what comes back."""

@@ -1,0 +1,1 @@
+"""Networks → the ONNX or TorchScript files that model_repository/ serves."""

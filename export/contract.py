@@ -1,0 +1,92 @@
+"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that obey it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from google.protobuf import text_format
+from torch import Tensor
+from tritonclient.grpc import model_config_pb2
+
+HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
+NETWORKS = ("segment", "albedo", "shadow", "recombine")
+
+DTYPES = {
+    model_config_pb2.TYPE_UINT8: torch.uint8,
+    model_config_pb2.TYPE_INT32: torch.int32,
+    model_config_pb2.TYPE_INT64: torch.int64,
+    model_config_pb2.TYPE_FP16: torch.float16,
+    model_config_pb2.TYPE_FP32: torch.float32,
+}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of a network: its name, dtype and dims without the batch, −1 where they vary."""
+
+    name: str
+    dtype: torch.dtype
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network takes and gives, in order."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def read_contract(name: str) -> Contract:
+    """Read the contract of the network `name` from model_repository/<name>/config.pbtxt."""
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((HOUSE / name / "config.pbtxt").read_text(), config)
+    inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
+    outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
+    return Contract(name, inputs, outputs)
+
+
+def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """Draw inputs that obey a contract, each of `batch` rows: random pixels, lights and masks, 3 lights, 72×90 photos.
+
+    Every row differs, so that a graph which mixes up the rows of a batch gives a different answer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    varying = {"ORIGINAL": (72, 90), "LIGHT": (3,), "SHADING": (3,)}
+
+    def draw(spec: TensorSpec) -> Tensor:
+        free = iter(varying.get(spec.name, ()))
+        shape = (batch, *(next(free) if size == -1 else size for size in spec.dims))
+        if spec.name == "LIGHT":
+            return example_lights(batch, shape[1], generator)
+        if spec.name == "TOKEN_MASK":
+            lengths = torch.randint(2, shape[1], (batch, 1), generator=generator)
+            return (torch.arange(shape[1]) < lengths).to(spec.dtype)
+        if spec.dtype == torch.uint8:
+            # Smooth blobs plus grain: white noise alone would leave every large blur flat.
+            coarse = torch.rand((batch, 3, 9, 9), generator=generator)
+            size = shape[2:] if shape[1] == 3 else shape[1:3]
+            smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
+            grain = torch.rand(smooth.shape, generator=generator)
+            pixels = (smooth * 235 + grain * 20).to(torch.uint8)
+            return pixels if shape[1] == 3 else pixels.permute(0, 2, 3, 1).contiguous()
+        if spec.dtype.is_floating_point:
+            return (0.1 + 0.8 * torch.rand(shape, generator=generator)).to(spec.dtype)
+        return torch.randint(0, 500, shape, generator=generator).to(spec.dtype)
+
+    return tuple(draw(spec) for spec in contract.inputs)
+
+
+def example_lights(batch: int, lights: int, generator: torch.Generator) -> Tensor:
+    """Draw LIGHT, float32 [batch,lights,16], over the whole range of every number."""
+    light = torch.rand((batch, lights, 16), generator=generator)
+    direction = torch.randn((batch, lights, 3), generator=generator)
+    direction[..., 2] = direction[..., 2].abs() + 0.1
+    light[..., 0:3] = direction / direction.norm(dim=-1, keepdim=True)
+    light[..., 6] = 4 + 60 * light[..., 6]
+    light[..., 7] = (light[..., 7] * 11).floor()
+    light[..., 9] = 60 * light[..., 9]
+    light[..., 14] = (light[..., 14] * 2**24).floor()
+    light[..., 15] = (light[..., 15] * 255).round()
+    return light

@@ -1,0 +1,113 @@
+"""`recombine`: photo, mask, albedo and shading → finished pixels at the photo's own size."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.colour import decode_levels, decoding_table, encode_levels, encoding_table
+from export.filters import box_mean
+
+SIDE = 518  # light and albedo meet at the shading's resolution
+COARSE = 192  # resolution of the smooth shading that divides the photo
+DARK = 0.002  # linear light under which a ratio says nothing
+
+
+class Recombine(nn.Module):
+    """Put the new light on the photo: everything smooth is computed small and carried up, detail is the photo's own.
+
+    All arithmetic is in linear light; sRGB is decoded and encoded once at either end.
+    """
+
+    decoding: Tensor
+    encoding: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("decoding", decoding_table(), persistent=False)
+        self.register_buffer("encoding", encoding_table(), persistent=False)
+
+    def forward(
+        self,
+        original: Tensor,
+        alpha: Tensor,
+        thresholds: Tensor,
+        albedo: Tensor,
+        shading: Tensor,
+        light: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Relight a batch of photos of one size with K lights each.
+
+        Args:
+            original: uint8 [B,H,W,3], sRGB.
+            alpha: float32 [B,1,288,288], 0–1.
+            thresholds: float32 [B,2]; the second cuts the mask.
+            albedo: float16 [B,3,768,768], linear light, 0–1.
+            shading: float16 [B,K,2,518,518]: diffuse × pattern, specular.
+            light: float32 [B,K,16].
+
+        Returns:
+            output uint8 [B,K,H,W,3], the relit person over the background gray · degraded uint8 [B,K,H,W,3], the
+            same over black · albedo uint8 [B,H,W,3] · mask uint8 [B,H,W], 255 inside. Colours are sRGB.
+        """
+        batch, height, width = original.shape[0], original.shape[1], original.shape[2]
+        lights = light.shape[1]
+        size = (height, width)
+        photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding)
+        gain = albedo_gain(photo, albedo.float())
+        albedo_out = encode_levels(photo * enlarge(gain, size), self.encoding)
+
+        mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
+        mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
+
+        # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
+        blend = light[:, :, 10].reshape(batch, lights, 1, 1, 1)
+        colour = light[:, :, 11:14].reshape(batch, lights, 3, 1, 1)
+        small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
+        factor = ((1.0 - blend) * small_gain + blend) * shading[:, :, 0:1].float() * colour
+        highlight = shading[:, :, 1:2].float() * colour
+        carried = enlarge(
+            torch.cat((factor, highlight), dim=2).reshape(batch * lights, 6, SIDE, SIDE), size
+        ).reshape(batch, lights, 6, height, width)
+        relit = photo.unsqueeze(1) * carried[:, :, :3] + carried[:, :, 3:]
+        degraded = relit.clamp(0.0, 1.0) * mask.unsqueeze(1)
+
+        gray = decode_levels(light[:, :, 15].round(), self.decoding).reshape(batch, lights, 1, 1, 1)
+        output = degraded + (1.0 - mask.unsqueeze(1)) * gray
+        return (
+            encode_levels(output, self.encoding).permute(0, 1, 3, 4, 2),
+            encode_levels(degraded, self.encoding).permute(0, 1, 3, 4, 2),
+            albedo_out.permute(0, 2, 3, 1),
+            (mask * 255.0 + 0.5).to(torch.uint8).squeeze(1),
+        )
+
+
+def enlarge(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize float [B,C,·,·] bilinearly."""
+    return F.interpolate(image, size, mode="bilinear", align_corners=False)
+
+
+def albedo_gain(photo: Tensor, albedo: Tensor) -> Tensor:
+    """Smooth ratio albedo ÷ photo per channel, float [B,3,192,192]: one over the photo's shading.
+
+    The albedo network is low-resolution. Dividing the full photo by the smooth shading keeps the photo's detail.
+    """
+    small = F.avg_pool2d(enlarge(photo, (SIDE_ALBEDO, SIDE_ALBEDO)), SIDE_ALBEDO // COARSE)
+    reflectance = F.avg_pool2d(albedo, SIDE_ALBEDO // COARSE)
+    return (box_mean(reflectance, 2) + DARK) / (box_mean(small, 2) + DARK)
+
+
+SIDE_ALBEDO = 768
+
+
+def signed_distance(alpha: Tensor, threshold: Tensor) -> Tensor:
+    """Distance to the mask's edge in pixels of alpha, positive inside, clipped to ±4; float [B,1,288,288].
+
+    alpha's excess over the threshold divided by its gradient. Carried up and cut one pixel wide, it gives an edge that
+    is as sharp and as smooth at any resolution, where alpha itself would give a blurred or a stepped one.
+    """
+    padded = F.pad(alpha, (1, 1, 1, 1), mode="replicate")
+    x = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
+    y = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
+    gradient = torch.sqrt(x * x + y * y)
+    excess = alpha - threshold.reshape(-1, 1, 1, 1)
+    return (excess / gradient.clamp(min=0.02)).clamp(-4.0, 4.0)

@@ -1,0 +1,90 @@
+"""`retinex`: albedo by multi-scale Retinex; no weights."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.colour import srgb_to_linear
+from export.filters import box_mean, gaussian_blur
+
+SIDE = 768
+SIGMAS = (15.0, 80.0, 250.0)  # pixels of a photo of side 1024
+TAIL = 0.01  # share of the pixels cut off at either end of the stretch
+
+
+class Retinex(nn.Module):
+    """Multi-scale Retinex (Jobson, Rahman and Woodell, 1997) with a percentile stretch per channel.
+
+    R = mean over σ of log10(I+1) − log10(Gσ∗I+1), I being sRGB in 0–255, then each channel stretched from its 1st to
+    its 99th percentile. (The usual min–max normalisation in between cancels in the stretch.) The blurs run at a
+    resolution at which their σ is still 6 pixels or more; the result differs from the direct formula by under 2/255.
+    The Retinex then lends the photo its luminance.
+    """
+
+    def forward(self, albedo_pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Remove the light from a batch of photos.
+
+        Args:
+            albedo_pixels: uint8 [B,3,768,768], sRGB.
+
+        Returns:
+            albedo float16 [B,3,768,768], linear light, 0–1 · residual float32 [B,1], mean |I − A·S| in linear light
+            for the best smooth gray shading S.
+        """
+        image = albedo_pixels.float()
+        photo = srgb_to_linear(image / 255.0)
+        albedo = keep_chromaticity(photo, srgb_to_linear(multi_scale_retinex(image)))
+        return albedo.half(), residual(photo, albedo)
+
+
+def multi_scale_retinex(image: Tensor) -> Tensor:
+    """Stretched Retinex of sRGB float [B,3,768,768] in 0–255; float in 0–1."""
+    logs = torch.zeros_like(image)
+    for sigma in SIGMAS:
+        logs = logs + torch.log(blur_reduced(image, sigma * SIDE / 1024.0) + 1.0)
+    return stretch(torch.log(image + 1.0) - logs / len(SIGMAS))
+
+
+def keep_chromaticity(photo: Tensor, retinex: Tensor) -> Tensor:
+    """Give the photo the Retinex's luminance without leaving the gamut; linear light, float [B,3,H,W] in 0–1.
+
+    Retinex alone turns colours gray (each channel is centred on its surround); this is the chromaticity-preserving
+    variant of Petro, Sbert and Morel, "Multiscale Retinex", IPOL 2014, section 4.
+    """
+    gain = (luminance(retinex) + 1e-3) / (luminance(photo) + 1e-3)
+    limit = 1.0 / photo.amax(1, keepdim=True).clamp(min=1e-3)
+    return photo * torch.minimum(gain, limit)
+
+
+def luminance(linear: Tensor) -> Tensor:
+    """Relative luminance (ITU-R BT.709) of linear RGB [B,3,H,W]: [B,1,H,W]."""
+    red, green, blue = linear.split(1, dim=1)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def blur_reduced(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of float [B,C,S,S] at the largest power-of-two reduction that keeps σ at 6 pixels or more."""
+    factor = 2 ** max(0, int(math.log2(sigma / 6.0)))
+    # Pooling and linear enlargement blur a little themselves; take their variance off the Gaussian's.
+    variance = (sigma / factor) ** 2 - (1.0 - factor**-2) / 12.0 - (1.0 / 6.0 if factor > 1 else 0.0)
+    reduced = gaussian_blur(F.avg_pool2d(image, factor), math.sqrt(variance))
+    return F.interpolate(reduced, image.shape[2:], mode="bilinear", align_corners=False)
+
+
+def stretch(image: Tensor) -> Tensor:
+    """Map each channel's 1st percentile to 0 and its 99th to 1, and clip. Every fourth row and column is sampled."""
+    sample = image[:, :, ::4, ::4].reshape(image.shape[0], 3, -1)
+    count = round(TAIL * sample.shape[2])
+    low = -torch.topk(-sample, count, dim=2).values[:, :, -1:].unsqueeze(3)
+    high = torch.topk(sample, count, dim=2).values[:, :, -1:].unsqueeze(3)
+    return ((image - low) / (high - low).clamp(min=1e-6)).clamp(0.0, 1.0)
+
+
+def residual(image: Tensor, albedo: Tensor) -> Tensor:
+    """Mean |I − A·S| [B,1] with S, gray and smooth, the local least-squares fit of I to A at 1/4 of the resolution."""
+    image, albedo = F.avg_pool2d(image, 4), F.avg_pool2d(albedo, 4)
+    fit = box_mean((image * albedo).sum(1, keepdim=True), 8)
+    shading = fit / (box_mean((albedo * albedo).sum(1, keepdim=True), 8) + 1e-4)
+    return (image - albedo * shading).abs().mean((1, 2, 3)).reshape(-1, 1)

@@ -1,0 +1,82 @@
+"""Triton's `decode`: a file's bytes → its pixels, the networks' inputs and the prompt's tokens."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+
+# Triton appends this folder to the path; in front, no installed package can take a name of ours.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from photo import PhotoError, read_photo
+from squares import write_squares
+from tokenizer import LENGTH, PromptError, Tokenizer, read_prompt
+
+SQUARES = {"SEGMENT_PIXELS": 1008, "ALBEDO_PIXELS": 768, "SHADOW_PIXELS": 518}  # largest first
+
+
+class TritonPythonModel:
+    """Answers each request on its own: a broken file fails the request that sent it, no other."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the parameters and, where segment reads text, its vocabulary beside this file."""
+        parameters = json.loads(args["model_config"]).get("parameters", {})
+        values = {name: entry["string_value"] for name, entry in parameters.items()}
+        self.max_megapixels = float(values.get("max_megapixels", "100"))
+        self.background_gray = int(values.get("background_gray", "128"))
+        folder = Path(__file__).parent
+        reads_text = (folder / "vocab.json").exists()
+        self.tokenizer = Tokenizer(folder) if reads_text else None
+
+    def execute(
+        self, requests: list[pb_utils.InferenceRequest]
+    ) -> list[pb_utils.InferenceResponse]:
+        """One response per request, in order."""
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
+        prompts = pb_utils.get_input_tensor_by_name(request, "PROMPT").as_numpy().reshape(-1)
+        try:
+            outputs = self._outputs(list(images), list(prompts))
+        except (PhotoError, PromptError) as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
+        return pb_utils.InferenceResponse(output_tensors=tensors)
+
+    def _outputs(
+        self, images: list[bytes], prompts: list[bytes]
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """All outputs of one request, [batch, …]. Raises PhotoError or PromptError."""
+        tokens = [self._tokens(prompt) for prompt in prompts]
+        photos = [read_photo(data, self.max_megapixels, self.background_gray) for data in images]
+        height, width = photos[0].shape[:2]
+        for photo in photos:
+            if photo.shape != photos[0].shape:
+                raise PhotoError(
+                    f"The photos of one request differ in size ({width} x {height} and "
+                    f"{photo.shape[1]} x {photo.shape[0]}): send each in a request of its own."
+                )
+        count = len(photos)
+        squares = {
+            name: np.empty((count, 3, side, side), np.uint8) for name, side in SQUARES.items()
+        }
+        for index, photo in enumerate(photos):
+            write_squares(photo, [batch[index] for batch in squares.values()])
+        return {
+            "ORIGINAL": photos[0][np.newaxis] if count == 1 else np.stack(photos),
+            **squares,
+            "TOKENS": np.array([ids for ids, _ in tokens], np.int64),
+            "TOKEN_MASK": np.array([mask for _, mask in tokens], np.int64),
+            "ASPECT": np.full((count, 1), width / height, np.float32),
+        }
+
+    def _tokens(self, prompt: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids and mask; zeros where segment ignores the text. Raises PromptError."""
+        text = read_prompt(prompt)
+        return self.tokenizer.encode(text) if self.tokenizer else ((0,) * LENGTH, (0,) * LENGTH)

@@ -1,0 +1,55 @@
+"""INFO, the JSON with every answer: the numbers behind it, the networks that made it."""
+
+import json
+import math
+from pathlib import Path
+
+NETWORKS = ("segment", "albedo", "shadow", "recombine")
+_KEYS = ("network", "precision", "sha256")
+
+
+def read_models(repository: Path) -> dict[str, dict[str, str]]:
+    """What each network was exported from, as its largest version's export.json has it.
+
+    repository: the folder of all models. Networks without such a file are left out.
+    """
+    models = {}
+    for name in NETWORKS:
+        exports = [
+            path
+            for path in (repository / name).glob("*/export.json")
+            if path.parent.name.isdecimal()
+        ]
+        if exports:
+            newest = max(exports, key=lambda path: int(path.parent.name))
+            export = json.loads(newest.read_text("utf-8"))
+            models[name] = {key: export[key] for key in _KEYS if key in export}
+    return models
+
+
+def write_info(
+    score: float,
+    box: list[float],
+    count: int,
+    residual: float,
+    size: tuple[int, int],
+    models: dict[str, dict[str, str]],
+) -> bytes:
+    """Compact JSON, floats to 6 significant digits, what is not a number as null.
+
+    score: 0-1. box: xyxy, 0-1. residual: RMS misfit of the albedo. size: (width, height) in pixels.
+    """
+    content = {
+        "score": _rounded(score),
+        "box": [_rounded(edge) for edge in box],
+        "count": count,
+        "residual": _rounded(residual),
+        "width": size[0],
+        "height": size[1],
+        "models": models,
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

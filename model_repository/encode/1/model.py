@@ -1,0 +1,111 @@
+"""Triton's `encode`: the finished pixels → the files that the request asked for, and INFO."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+
+# Triton appends this folder to the path; in front, no installed package can take a name of ours.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from files import FilesError, parse_files
+from info import read_models, write_info
+
+Arrays = dict[str, npt.NDArray[Any]]
+Job = Callable[[], bytes]
+INPUTS = (
+    *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK"),
+    *("SCORE", "BOX", "COUNT", "RESIDUAL", "LIGHT", "FILES"),
+)
+_BACKGROUND_GRAY = 15  # its place in LIGHT
+
+
+class TritonPythonModel:
+    """Answers each request on its own: one without a person fails, its batch does not."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the parameter `threads` (default 1) and what the networks were exported from."""
+        parameters = json.loads(args["model_config"]).get("parameters", {})
+        threads = int(parameters.get("threads", {}).get("string_value", "1"))
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.models = read_models(Path(args["model_repository"]).parent)
+
+    def finalize(self) -> None:
+        """Called once, before the model is unloaded."""
+        if self.pool:
+            self.pool.shutdown()
+
+    def execute(
+        self, requests: list[pb_utils.InferenceRequest]
+    ) -> list[pb_utils.InferenceResponse]:
+        """One response per request, in order."""
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        arrays = {
+            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS
+        }
+        try:
+            photos = [
+                self._files({name: array[index] for name, array in arrays.items()})
+                for index in range(len(arrays["ORIGINAL"]))
+            ]
+        except FilesError as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        tensors = [
+            pb_utils.Tensor(name, np.array([photo[name] for photo in photos], np.object_))
+            for name in photos[0]
+        ]
+        return pb_utils.InferenceResponse(output_tensors=tensors)
+
+    def _files(self, arrays: Arrays) -> dict[str, list[bytes]]:
+        """The outputs of one photo, its arrays without a batch dimension. Raises FilesError."""
+        files = parse_files(arrays["FILES"][0].decode("utf-8", "backslashreplace"))
+        score = float(arrays["SCORE"][0])
+        if arrays["COUNT"][0] == 0:
+            raise FilesError(
+                f"No instance of the prompt scored above the threshold: best score {score:.2f}. "
+                f"Lower --score-threshold or change --prompt."
+            )
+        photo, mask = arrays["ORIGINAL"], arrays["MASK"]
+        gray = round(float(np.clip(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]), 0, 255)))
+        groups: dict[str, list[Job]] = {
+            "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
+            "DEGRADED": [
+                partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]
+            ],
+            "ALBEDO": [partial(files.encode, "albedo", arrays["ALBEDO_OUT"])],
+            "MASK_IMAGE": [partial(files.encode, "mask", mask)],
+            "FOREGROUND": [partial(files.encode_over_gray, "foreground", photo, mask, gray)],
+            "BACKGROUND": [
+                partial(files.encode_over_gray, "background", photo, np.invert(mask), gray)
+            ],
+        }
+        encoded = iter(self._run([job for group in groups.values() for job in group]))
+        outputs = {name: [next(encoded) for _ in group] for name, group in groups.items()}
+        info = write_info(
+            score=score,
+            box=arrays["BOX"].tolist(),
+            count=int(arrays["COUNT"][0]),
+            residual=float(arrays["RESIDUAL"][0]),
+            size=(photo.shape[1], photo.shape[0]),
+            models=self.models,
+        )
+        return {**outputs, "INFO": [info]}
+
+    def _run(self, jobs: list[Job]) -> Iterable[bytes]:
+        """The files in order, on threads if there are any: the encoders let go of the GIL."""
+        return self.pool.map(_call, jobs) if self.pool else map(_call, jobs)
+
+
+def _call(job: Job) -> bytes:
+    return job()

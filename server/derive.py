@@ -1,0 +1,103 @@
+"""Derives the configs that fit a smaller machine from the hand-written config.pbtxt of each model."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+CPU_BATCH = 8  # on a CPU larger batches only add latency
+RAGGED = "recombine"  # the network whose requests differ in shape
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the configs are to fit.
+
+    Attributes:
+        gpus: number of GPUs, 0 for none.
+        max_batch: largest batch of every model; None keeps the hand-written one on GPUs and CPU_BATCH on the CPU.
+        processes: instances of each Python model (decode, encode).
+    """
+
+    gpus: int
+    max_batch: int | None = None
+    processes: int = 1
+
+    @property
+    def config_name(self) -> str:
+        """Name of the derived configs: model_repository/<model>/configs/<name>.pbtxt."""
+        device = f"gpu{self.gpus}" if self.gpus else "cpu"
+        batch = f"-batch{self.max_batch}" if self.max_batch else ""
+        return f"{device}-proc{self.processes}{batch}"
+
+
+def this_machine(gpus: int) -> Machine:
+    """Describe the machine we run on: `gpus` GPUs and its CPU cores shared by decode and encode."""
+    return Machine(gpus=gpus, processes=max(1, min(16, len(os.sched_getaffinity(0)) // 2)))
+
+
+def read_config(file: Path) -> model_config_pb2.ModelConfig:
+    """Parse a config.pbtxt."""
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse(file.read_text(), config)
+    return config
+
+
+def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_config_pb2.ModelConfig:
+    """Return a copy of a production config that fits `machine`; the tensors never change."""
+    derived = model_config_pb2.ModelConfig()
+    derived.CopyFrom(config)
+    derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else CPU_BATCH)
+    if config.platform == "ensemble":
+        return derived
+    if config.backend == "python":
+        derived.instance_group[0].count = machine.processes
+        return derived
+    if machine.gpus:
+        fit_gpus(derived, machine.gpus)
+        for warmup in derived.model_warmup:
+            warmup.batch_size = min(warmup.batch_size, derived.max_batch_size)
+    else:
+        del derived.instance_group[:]
+        derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
+        derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
+        derived.ClearField("optimization")
+        # A network's batch takes most of a second on a CPU: waiting longer for a full one costs little.
+        derived.dynamic_batching.max_queue_delay_microseconds = 150_000
+    if config.name == RAGGED:
+        # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.
+        for tensor in derived.input:
+            tensor.allow_ragged_batch = -1 in tensor.dims
+    return derived
+
+
+def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
+    """Give a network one instance group per GPU, after the pattern of its first."""
+    pattern = model_config_pb2.ModelInstanceGroup()
+    pattern.CopyFrom(config.instance_group[0])
+    del config.instance_group[:]
+    for gpu in range(gpus):
+        group = config.instance_group.add()
+        group.CopyFrom(pattern)
+        group.gpus[:] = [gpu]
+        group.host_policy = f"gpu_{gpu}"
+
+
+def write_derived(repository: Path, machine: Machine) -> str:
+    """Write configs/<name>.pbtxt beside every config.pbtxt of a repository; return <name>.
+
+    Files are replaced atomically and only when they change, so servers may share a repository.
+    """
+    for file in sorted(repository.glob("*/config.pbtxt")):
+        text = text_format.MessageToString(derive(read_config(file), machine))
+        text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
+        target = file.parent / "configs" / f"{machine.config_name}.pbtxt"
+        if target.exists() and target.read_text() == text:
+            continue
+        target.parent.mkdir(exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(text)
+        os.replace(partial, target)
+    return machine.config_name

@@ -1,0 +1,201 @@
+"""Runs tritonserver as a child process for as long as a `with` block lasts, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.derive import Machine, write_derived
+from server.installation import Installation, ServerError, assemble_backends, environment, find_installation
+from server.probe import answers_inference
+from server.startup_errors import explain
+
+CHILD = Path(__file__).with_name("child.py")
+SHARED_MEMORY = Path("/dev/shm")
+START_TIMEOUT = 300.0  # seconds until the first inference; networks of gigabytes load for minutes
+STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown before the processes are killed
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to serve and where. A port of 0 means any free one."""
+
+    repository: Path
+    machine: Machine
+    host: str = "127.0.0.1"
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    log: Path | None = None  # None: a new file among the temporary files
+    extra: tuple[str, ...] = ()  # further tritonserver arguments
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that has answered an inference."""
+
+    grpc_url: str
+    http_url: str
+    metrics_url: str
+    repository: Path
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+
+@contextmanager
+def embedded_server(options: Options) -> Iterator[RunningServer]:
+    """Start tritonserver, wait until the ensemble answers a real inference, and stop it when the block ends.
+
+    Raises:
+        ServerError: a port is taken, a model fails to load, or the first inference fails; the message says why.
+    """
+    if not options.repository.is_dir():
+        raise ServerError(f"There is no model repository at {options.repository}.")
+    if not (options.repository / "relight" / "config.pbtxt").exists():
+        raise ServerError(f"{options.repository} holds no ensemble `relight`: write it with `python -m export`.")
+    installation = find_installation()
+    sweep_shared_memory()
+    ports = claim_ports(options.host, options.grpc_port, options.http_port, options.metrics_port)
+    config_name = write_derived(options.repository, options.machine)
+    log = options.log or new_log()
+    with tempfile.TemporaryDirectory(prefix="relight-triton-") as scratch:
+        # Triton wants a version folder for the ensemble too, and git does not keep empty ones.
+        (options.repository / "relight" / "1").mkdir(exist_ok=True)
+        assemble_backends(installation, Path(scratch) / "backends")
+        prefix = f"relight_{os.getpid()}_{ports[0]}_"
+        command = tritonserver_command(installation, options, ports, config_name, Path(scratch) / "backends", prefix)
+        process = start(command, environment(installation), log)
+        try:
+            grpc_url, http_url, metrics_url = (f"{options.host}:{port}" for port in ports)
+            wait_until_it_answers(process, grpc_url, log)
+            yield RunningServer(grpc_url, http_url, metrics_url, options.repository, log, process)
+        finally:
+            stop(process)
+            remove_shared_memory(prefix)
+
+
+def tritonserver_command(
+    installation: Installation,
+    options: Options,
+    ports: tuple[int, int, int],
+    config_name: str,
+    backends: Path,
+    prefix: str,
+) -> list[str]:
+    """Build tritonserver's command line."""
+    return [
+        str(installation.binary),
+        f"--model-repository={options.repository.resolve()}",
+        f"--model-config-name={config_name}",
+        f"--backend-directory={backends}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        f"--grpc-address={options.host}",
+        f"--grpc-port={ports[0]}",
+        f"--http-address={options.host}",
+        f"--http-port={ports[1]}",
+        f"--metrics-address={options.host}",
+        f"--metrics-port={ports[2]}",
+        "--exit-timeout-secs=10",
+        *options.extra,
+    ]
+
+
+def start(command: list[str], env: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start a command that dies with us, in a session of its own so that a terminal's Ctrl-C reaches only us."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, str(CHILD), str(os.getpid()), *command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Shut the server down; kill what is left of its process group if it does not go."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    # After a crash of the server its Python processes are orphans, but still of its group.
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log: Path) -> None:
+    """Poll until the ensemble answers an inference.
+
+    Raises:
+        ServerError: the process ended, or nothing answered within START_TIMEOUT.
+    """
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(f"{explain(log)}\nTriton's log: {log}")
+        if answers_inference(grpc_url):
+            return
+        time.sleep(0.1)
+    raise ServerError(f"The server did not answer within {START_TIMEOUT:.0f} s. Triton's log: {log}")
+
+
+def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:
+    """Check that each port is free; 0 is replaced by a free one.
+
+    Two servers on one port would silently answer for each other, because tritonserver shares its ports.
+
+    Raises:
+        ServerError: naming the port that is taken.
+    """
+    sockets, ports = [], []
+    try:
+        for port in wanted:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sockets.append(probe)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServerError(
+                    f"Port {port} on {host} cannot be used ({error.strerror}): "
+                    "stop what listens there or choose another with --grpc-port, --http-port or --metrics-port."
+                ) from error
+            ports.append(probe.getsockname()[1])
+    finally:
+        for probe in sockets:
+            probe.close()
+    return ports[0], ports[1], ports[2]
+
+
+def new_log() -> Path:
+    """Create an empty log file that outlives the server."""
+    handle, name = tempfile.mkstemp(prefix="relight-triton-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the Python backend's regions that carry our prefix."""
+    for region in SHARED_MEMORY.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def sweep_shared_memory() -> None:
+    """Remove the regions of servers whose whole process group was killed: nobody else can."""
+    for region in SHARED_MEMORY.glob("relight_*_*_*"):
+        owner = region.name.split("_")[1]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            region.unlink(missing_ok=True)

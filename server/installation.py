@@ -1,0 +1,99 @@
+"""Finds the tritonserver that the nvidia-pytriton wheel carries and lays out a backend directory for it."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
+
+
+class ServerError(Exception):
+    """The server cannot be started or has failed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where the wheel's parts lie."""
+
+    binary: Path  # tritonserver
+    libraries: Path  # the shared libraries it is linked with
+    python_backend: Path  # libtriton_python.so and triton_python_backend_utils.py
+    stub: Path  # the Python backend's process, built for the running Python version
+    cache: Path  # the local response cache
+
+
+def find_installation() -> Installation:
+    """Locate the server for the running Python version.
+
+    Raises:
+        ServerError: the wheel is missing or holds no stub for this Python.
+    """
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        raise ServerError("No Triton is installed: run `pip install 'relight-triton[server]'` (wheel nvidia-pytriton).")
+    package = Path(spec.origin).parent
+    triton = package / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.exists():
+        known = ", ".join(sorted(path.name for path in stub.parent.parent.iterdir()))
+        raise ServerError(f"The Triton wheel has no stub for Python {version}; use one of {known}.")
+    return Installation(
+        binary=triton / "bin" / "tritonserver",
+        libraries=package.parent / "nvidia_pytriton.libs",
+        python_backend=triton / "backends" / "python",
+        stub=stub,
+        cache=triton / "caches",
+    )
+
+
+def assemble_backends(installation: Installation, folder: Path) -> None:
+    """Copy the backends into `folder`, as tritonserver's --backend-directory expects them.
+
+    `python` is NVIDIA's. Ours are Python-based backends: where there is no libtriton_<name>.so, Triton serves
+    `backend: "<name>"` with <folder>/<name>/model.py.
+    """
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for part in (*installation.python_backend.glob("*.*"), installation.stub):
+        shutil.copy2(part, python)  # Triton refuses libraries that a link takes out of the backend directory
+    for backend in OUR_BACKENDS.iterdir():
+        if (backend / "model.py").exists():
+            shutil.copytree(backend, folder / backend.name)
+
+
+def environment(installation: Installation) -> dict[str, str]:
+    """Return the environment tritonserver needs: its libraries, and this Python's library and packages for the stubs.
+
+    Raises:
+        ServerError: this Python has no shared library for the stub to load.
+    """
+    library = sysconfig.get_config_var("INSTSONAME") or ""
+    search = [Path(sysconfig.get_config_var("LIBDIR") or "/"), Path(sys.base_prefix) / "lib", *system_libraries()]
+    homes = [folder for folder in search if ".so" in library and (folder / library).exists()]
+    if not homes:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise ServerError(
+            f"Triton's Python processes need libpython{version}.so.1.0, which this Python does not bring: "
+            f"`apt install libpython{version}` or use a Python built with --enable-shared."
+        )
+    inherited = os.environ.get("LD_LIBRARY_PATH")
+    paths = [str(installation.libraries), str(homes[0]), *([inherited] if inherited else [])]
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": ":".join(paths),
+        # The stub's interpreter finds its environment through the `python3` that comes first here.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def system_libraries() -> list[Path]:
+    """Folders in which distributions keep libpython."""
+    multiarch = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
+    return [Path("/usr/lib") / multiarch, Path("/usr/lib64"), Path("/usr/lib"), Path("/usr/local/lib")]

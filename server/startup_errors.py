@@ -1,0 +1,28 @@
+"""Says in a sentence why tritonserver did not start, from its log."""
+
+import re
+from pathlib import Path
+
+FAILED = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.+)")
+ERROR = re.compile(r"^E\d{4} [^\]]*\] (?P<reason>.+)|^error: (?P<other>.+)")
+
+
+def explain(log: Path) -> str:
+    """Return the reasons found in a log: models that failed to load first, else the first errors, else its end."""
+    text = log.read_text(errors="replace")
+    reasons = {}
+    for line in text.splitlines():
+        if match := FAILED.search(line):
+            reasons.setdefault(match["model"], tidy(match["reason"]))
+    if reasons:
+        return "\n".join(f"Model `{model}` failed to load: {reason}" for model, reason in reasons.items())
+    errors = [tidy(match["reason"] or match["other"]) for line in text.splitlines() if (match := ERROR.match(line))]
+    if errors:
+        return "Triton did not start: " + "\n".join(dict.fromkeys(errors[:3]))
+    return "Triton ended without a reason. Its last words:\n" + "\n".join(text.splitlines()[-5:])
+
+
+def tidy(reason: str) -> str:
+    """Strip the wrapping that Triton and its Python backend put around a message."""
+    reason = reason.strip().strip('"').replace('\\"', '"').split("\\n\\nAt:")[0]
+    return re.sub(r"^(Internal|Invalid argument|Not found|Unavailable): ", "", reason)

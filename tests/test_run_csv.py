@@ -1,0 +1,355 @@
+"""Promises of the command: a CSV through the real server, whatever happens on the way."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from PIL import Image
+from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+
+from client.progress import Progress, summary
+from client.run_csv import main
+from client.sender import plain, window_of
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "samples"
+PHOTOS = ("astronaut.png", "grace_hopper.jpg", "coffee.png")
+
+
+class Server(Protocol):
+    """What the `server` fixture gives: addresses of a running Triton."""
+
+    grpc_url: str
+
+
+def relight(server: Server, table: Path, output: Path, *options: str) -> int:
+    """The command, in this process."""
+    arguments = ["--csv", table, "--output", output, "--url", server.grpc_url, *options]
+    return main([str(argument) for argument in arguments])
+
+
+def started(server: Server, table: Path, output: Path, *options: str) -> subprocess.Popen[str]:
+    """The command as a script in a process of its own, started from a folder that is not ours."""
+    files = ["--csv", str(table), "--output", str(output)]
+    command = [sys.executable, str(ROOT / "client" / "run_csv.py"), *files]
+    return subprocess.Popen(
+        [*command, "--url", server.grpc_url, *options],
+        cwd=table.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lines(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, strict=True))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` with its bytes."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def metadata(folder: Path, index: int) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / f"{index:05d}_metadata.json").read_text())
+    return content
+
+
+def small_table(folder: Path, *names: str) -> Path:
+    """A CSV of small photos in `folder`, in the order of `names`."""
+    for name in names:
+        left = 100 + ord(name[0]) % 16  # every name is a photo of its own
+        photo = Image.open(SAMPLES / "astronaut.png").convert("RGB")
+        photo.crop((left, 0, left + 256, 256)).save(folder / name)
+    table = folder / "small.csv"
+    table.write_text("".join(f"{name}\n" for name in ("image_path", *names)))
+    return table
+
+
+@pytest.fixture(scope="module")
+def samples_run(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """samples.csv done once with the defaults: the exit code and the output folder."""
+    output = tmp_path_factory.mktemp("samples_run")
+    return relight(server, SAMPLES / "samples.csv", output), output
+
+
+def test_every_sample_gets_its_files(samples_run: tuple[int, Path]) -> None:
+    code, output = samples_run
+    assert code == 0
+    expected = {
+        f"samples/{index:05d}_{kind}"
+        for index in range(len(PHOTOS))
+        for kind in ("output.png", "albedo.png", "mask.png", "metadata.json")
+    }
+    assert set(tree(output)) == expected | {"samples.csv"}
+    for index, name in enumerate(PHOTOS):
+        size = Image.open(SAMPLES / name).size
+        for kind, mode in (("output", "RGB"), ("albedo", "RGB"), ("mask", "L")):
+            picture = Image.open(output / "samples" / f"{index:05d}_{kind}.png")
+            picture.load()
+            assert (picture.size, picture.mode) == (size, mode)
+
+
+def test_the_new_csv_is_the_old_one_and_where_the_pictures_are(
+    samples_run: tuple[int, Path],
+) -> None:
+    _, output = samples_run
+    written = lines(output / "samples.csv")
+    assert list(written[0]) == ["image_path", "name", "output_image_path", "error"]
+    for old, new in zip(lines(SAMPLES / "samples.csv"), written, strict=True):
+        assert new == old | {"output_image_path": new["output_image_path"], "error": ""}
+        assert (output / new["output_image_path"]).is_file()
+
+
+def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path]) -> None:
+    _, output = samples_run
+    found = metadata(output / "samples", 1)
+    assert found["image_path"] == "grace_hopper.jpg"
+    assert (found["prompt"], found["seed"], found["schema"]) == ("person", 0, "relight-metadata/1")
+    assert (found["score_threshold"], found["mask_threshold"]) == (0.5, 0.5)
+    assert (found["width"], found["height"]) == Image.open(SAMPLES / "grace_hopper.jpg").size
+    assert {"score", "box", "count", "residual", "models"} <= set(found)
+    assert found["model_versions"]["relight"] == "1"
+    assert found["files"]["mask"] == ["00001_mask.png"]
+    (light,) = found["lights"]
+    assert len(light) == 16 + len(("seed", "elevation", "azimuth"))
+    assert str(output) not in json.dumps(found)
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_window(
+    server: Server, tmp_path: Path
+) -> None:
+    table = small_table(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    trees = []
+    for window in ("1", "4"):
+        output = tmp_path / window
+        assert relight(server, table, output, "--seed", "7", "--window", window) == 0
+        trees.append(tree(output))
+    assert trees[0] == trees[1]
+
+
+def test_another_seed_is_another_light(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png")
+    for seed in ("1", "2"):
+        assert relight(server, table, tmp_path / seed, "--seed", seed) == 0
+    one, two = (tmp_path / seed / "small" for seed in ("1", "2"))
+    assert (one / "00000_output.png").read_bytes() != (two / "00000_output.png").read_bytes()
+    assert (one / "00000_mask.png").read_bytes() == (two / "00000_mask.png").read_bytes()
+
+
+def test_a_photo_keeps_its_light_where_its_row_moves(server: Server, tmp_path: Path) -> None:
+    names = ("a.png", "b.png", "c.png")
+    lights = []
+    for order in (names, names[::-1]):
+        output = tmp_path / f"{order[0]} first"
+        assert relight(server, small_table(tmp_path, *order), output, "--files", "mask") == 0
+        found = [metadata(output / "small", index) for index in range(3)]
+        lights.append({one["image_path"]: one["lights"] for one in found})
+    assert lights[0] == lights[1]
+
+
+def test_bad_rows_fail_alone_and_say_why(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert relight(server, SAMPLES / "broken.csv", tmp_path) == 1
+    reasons = {line["image_path"]: line["error"] for line in lines(tmp_path / "broken.csv")}
+    assert list(reasons) == [line["image_path"] for line in lines(SAMPLES / "broken.csv")]
+    assert {name for name, reason in reasons.items() if reason} == {"missing.jpg", "damaged.jpg"}
+    assert str(SAMPLES / "missing.jpg") in reasons["missing.jpg"]
+    assert "StatusCode" not in reasons["damaged.jpg"]
+    assert "ensemble" not in reasons["damaged.jpg"]
+    for line in lines(tmp_path / "broken.csv"):
+        assert bool(line["output_image_path"]) != bool(line["error"])
+    told = capsys.readouterr().err
+    assert "row 2 (missing.jpg): there is no file" in told
+    assert "3 rows done, 2 failed" in told
+
+
+def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png")
+    options = ("--variants", "2", "--files", "output,degraded,foreground,background")
+    assert relight(server, table, tmp_path / "two", *options) == 0
+    folder = tmp_path / "two" / "small"
+    paths = [line["output_image_path"] for line in lines(tmp_path / "two" / "small.csv")]
+    assert paths == ["small/00000_output_0.png", "small/00000_output_1.png"]
+    first, second = (np.asarray(Image.open(tmp_path / "two" / path)) for path in paths)
+    assert not np.array_equal(first, second)
+    assert (folder / "00000_degraded_1.png").is_file()
+    assert (folder / "00000_foreground.png").is_file()
+    assert (folder / "00000_background.png").is_file()
+
+    assert relight(server, table, tmp_path / "one") == 0
+    alone = metadata(tmp_path / "one" / "small", 0)["lights"]
+    assert metadata(folder, 0)["lights"][:1] == alone
+
+
+def test_jpeg_is_jpeg_and_the_mask_stays_png(server: Server, tmp_path: Path) -> None:
+    output, folder = tmp_path / "out", tmp_path / "out" / "small"
+    options = ("--files", "output,mask", "--format", "jpeg:90")
+    assert relight(server, small_table(tmp_path, "a.png"), output, *options) == 0
+    assert Image.open(folder / "00000_output.jpg").format == "JPEG"
+    assert Image.open(folder / "00000_mask.png").format == "PNG"
+    assert not list(folder.glob("*albedo*"))
+
+
+def test_the_background_is_the_gray_asked_for(server: Server, tmp_path: Path) -> None:
+    output, folder = tmp_path / "out", tmp_path / "out" / "small"
+    options = ("--files", "output,mask", "--gray", "10")
+    assert relight(server, small_table(tmp_path, "a.png"), output, *options) == 0
+    picture = np.asarray(Image.open(folder / "00000_output.png"))
+    mask = np.asarray(Image.open(folder / "00000_mask.png"))
+    assert (mask == 0).any()
+    assert (picture[mask == 0] == 10).all()
+
+
+def test_the_limit_ends_the_run(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png", "b.png")
+    assert relight(server, table, tmp_path / "out", "--limit", "1", "--files", "mask") == 0
+    assert len(lines(tmp_path / "out" / "small.csv")) == 1
+
+
+def test_ctrl_c_closes_the_csv_and_leaves_without_a_trace(server: Server, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "grace_hopper.jpg", tmp_path)
+    table = tmp_path / "long.csv"
+    table.write_text("image_path\nmissing.jpg\n" + "grace_hopper.jpg\n" * 500)
+    with started(server, table, tmp_path / "out", "--window", "2") as process:
+        assert process.stderr is not None
+        assert "missing.jpg" in process.stderr.readline()  # the run is under way
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    written = lines(tmp_path / "out" / "long.csv")
+    assert 1 <= len(written) < 501
+    for line in written:
+        assert None not in line.values()
+        assert bool(line["output_image_path"]) != bool(line["error"])
+        if line["output_image_path"]:
+            Image.open(tmp_path / "out" / line["output_image_path"]).load()
+    assert not list((tmp_path / "out" / "long").glob("*.tmp"))
+
+
+def test_ctrl_c_does_not_wait_for_a_pipe_that_stays_silent(server: Server, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        started(server, tmp_path / "pipe", tmp_path / "out") as process,
+        (tmp_path / "pipe").open("w") as pipe,
+    ):
+        pipe.write("image_path\nmissing.jpg\n")
+        pipe.flush()
+        assert process.stderr is not None
+        assert "missing.jpg" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
+
+
+def test_no_server_is_said_with_its_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:  # bound, never listening: nobody can answer there
+        taken.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{taken.getsockname()[1]}"
+        code = main(
+            ["--csv", str(SAMPLES / "samples.csv"), "--output", str(tmp_path), "--url", url]
+        )
+    assert code == 3
+    told = capsys.readouterr().err
+    assert url in told
+    assert "python -m server" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_csv_without_image_path_is_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos.csv").write_text("path,score\na.jpg,1\n")
+    assert main(["--csv", str(tmp_path / "photos.csv"), "--output", str(tmp_path / "out")]) == 2
+    assert "columns found are: path, score" in capsys.readouterr().err
+
+
+def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png")
+    before = table.read_bytes()
+    assert main(["--csv", str(table), "--output", str(tmp_path)]) == 2
+    assert table.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_a_folder_is_bad_usage(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    assert relight(server, small_table(tmp_path, "a.png"), tmp_path / "taken") == 2
+    assert "choose another folder with --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--url", "http://localhost:8001"),
+        ("--gray", "256"),
+        ("--variants", "0"),
+        ("--score-threshold", "1.5"),
+        ("--files", "shading"),
+        ("--format", "gif"),
+    ],
+)
+def test_bad_options_are_refused_with_a_sentence(
+    option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--csv", "a.csv", "--output", "out", *option])
+    assert exit_.value.code == 2
+    assert re.search(rf"argument {option[0]}: .*{option[1]}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            "in ensemble 'relight', Failed to process the request(s) for model 'decode_0_1', "
+            "message: TritonModelException: the photo is damaged\n\nAt:\n  /m.py(7): execute\n",
+            "the photo is damaged",
+        ),
+        ("[StatusCode.INVALID_ARGUMENT] in ensemble 'relight', no person", "no person"),
+        ("", "the server gave no reason (StatusCode.INTERNAL)"),
+        (
+            "in ensemble 'relight', Stub process 'decode_0_0' is not healthy.",
+            "a Python process of the server has died (in ensemble 'relight', Stub process "
+            "'decode_0_0' is not healthy.); restart the server",
+        ),
+    ],
+)
+def test_only_the_sentence_of_an_error_is_kept(message: str, sentence: str) -> None:
+    assert plain(InferenceServerException(message, status="StatusCode.INTERNAL")) == sentence
+
+
+def test_the_window_fills_the_busiest_member() -> None:
+    small = model_config_pb2.ModelConfig(max_batch_size=0)
+    small.instance_group.add(count=4)
+    large = model_config_pb2.ModelConfig(max_batch_size=8)
+    large.instance_group.add(count=2, gpus=[0, 1])
+    assert window_of([small, large]) == 2 * 8 * 4
+
+
+def test_the_summary_shows_the_first_failures_and_where_the_rest_is() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    for number in range(1, 13):
+        progress.row_failed(f"row {number} (a.jpg): it is damaged")
+    assert len(stream.getvalue().splitlines()) == 12, "each is told at once"
+    told = summary(progress, Path("out/a"), Path("out/a.csv"))
+    assert "0 rows done, 12 failed" in told
+    assert "row 10 (a.jpg): it is damaged\n  and 2 more, see column error of out/a.csv" in told
