@@ -103,8 +103,7 @@ class Progress:
 def summary(progress: Progress, folder: Path, table: Path) -> str:
     """What the run did and where it is, in a few lines."""
     lines = [
-        f"{progress.done} rows done, {progress.failed} failed, {progress.seconds:.1f} s, "
-        f"{progress.rate:.1f} images/s",
+        f"{progress.done} rows done, {progress.failed} failed, {progress.seconds:.1f} s, {progress.rate:.1f} images/s",
         *(f"  {sentence}" for sentence in progress.failures),
     ]
     more = progress.failed - len(progress.failures)

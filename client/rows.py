@@ -58,9 +58,7 @@ def read_table(path: Path) -> Table:
     try:
         stream = _open(path)
     except OSError as error:
-        raise TableError(
-            f"the CSV {path} cannot be opened ({error.strerror}); check --csv"
-        ) from error
+        raise TableError(f"the CSV {path} cannot be opened ({error.strerror}); check --csv") from error
     records = _records(stream)
     header = next(records, None)
     if header is None or isinstance(header, csv.Error):
@@ -166,7 +164,7 @@ class RowQueue:
 
 
 def _open(path: Path) -> TextIO:
-    return open(path, newline="", encoding="utf-8-sig", errors="surrogateescape")
+    return path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
 
 
 def _records(stream: TextIO) -> Iterator[list[str] | csv.Error]:

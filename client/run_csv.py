@@ -20,7 +20,7 @@ if not __package__:  # run as a script: the project's root takes the place of th
 from client.lighting import Light, Lighting, draw_lights, light_tensor
 from client.progress import Progress, summary
 from client.rows import Row, RowError, RowQueue, TableError, count_rows, read_image, read_table
-from client.sender import Sender, ServerUnreachable, Stopped, connect, find_server, unpack
+from client.sender import Sender, StoppedError, UnreachableError, connect, find_server, unpack
 from client.writer import PICTURES, OutputTable, Plan, parse_format, parse_pictures, write_row
 
 DONE, SOME_FAILED, BAD_USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = asyncio.run(_run(run, options.url, options.wait_for_server, progress))
     except TableError as error:
         return _complain(error, BAD_USAGE)
-    except ServerUnreachable as error:
+    except UnreachableError as error:
         return _complain(error, NO_SERVER)
     except OSError as error:
         where = error.filename or options.output
@@ -76,8 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_csv.py",
         description=__doc__,
-        epilog="exit codes: 0 every row done, 1 some rows failed, 2 bad usage, "
-        "3 no server, 130 interrupted",
+        epilog="exit codes: 0 every row done, 1 some rows failed, 2 bad usage, 3 no server, 130 interrupted",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     share, seconds = _number(float, 0, 1), _number(float, 0, 1e9)
@@ -89,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--csv", "FILE", "table with a column image_path"),
         ("--output", "DIR", "folder for what comes out"),
     ):
-        parser.add_argument(
-            flag, metavar=metavar, type=Path, required=True, default=argparse.SUPPRESS, help=text
-        )
+        parser.add_argument(flag, metavar=metavar, type=Path, required=True, default=argparse.SUPPRESS, help=text)
     options: tuple[tuple[str, str, Callable[[str], Any], object, str], ...] = (
         ("--url", "HOST:PORT", _url, "localhost:8001", "the server's gRPC address"),
         ("--prompt", "TEXT", str, "person", "what to find in a photo"),
@@ -159,7 +156,7 @@ async def _run(run: Run, url: str, wait: float, progress: Progress) -> int:
 
         async def work() -> None:
             while (row := await rows.next()) is not None:
-                with contextlib.suppress(Stopped):
+                with contextlib.suppress(StoppedError):
                     files, error = await _relight(run, row, sender, server.model_versions)
                     rows.finished(table.add(row.index, row.values, files, error))
                     progress.row_failed(f"{row}: {error}") if error else progress.row_done()
@@ -187,9 +184,7 @@ def _open_output(run: Run, columns: Sequence[str]) -> OutputTable:
         raise TableError(f"{problem}; choose another folder with --output") from error
 
 
-async def _relight(
-    run: Run, row: Row, sender: Sender, model_versions: dict[str, str]
-) -> tuple[list[str], str]:
+async def _relight(run: Run, row: Row, sender: Sender, model_versions: dict[str, str]) -> tuple[list[str], str]:
     """One row from its photo to its files: their paths beside the output CSV, or why not."""
     try:
         if row.error is not None:
@@ -207,9 +202,7 @@ def _prepare(run: Run, row: Row, sender: Sender) -> tuple[list[Light], list[Any]
     return lights, sender.inputs(image, light_tensor(lights))
 
 
-def _store(
-    run: Run, row: Row, lights: list[Light], answer: Any, model_versions: dict[str, str]
-) -> list[str]:
+def _store(run: Run, row: Row, lights: list[Light], answer: Any, model_versions: dict[str, str]) -> list[str]:
     reply = unpack(answer, {name: run.plan.count(name) for name in run.plan.pictures})
     metadata = {
         **reply.info,
@@ -241,9 +234,7 @@ def _interrupts(sender: Sender, rows: RowQueue, progress: Progress) -> Iterator[
         interrupted.set()
         sender.stop()
         rows.end()
-        progress.say(
-            f"stopping: waiting for {sender.in_flight} photos in flight; Ctrl-C again drops them"
-        )
+        progress.say(f"stopping: waiting for {sender.in_flight} photos in flight; Ctrl-C again drops them")
 
     loop = asyncio.get_running_loop()
     # Only the main thread can be interrupted.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
+import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException
 
 from client.rows import RowError
 
@@ -32,11 +32,11 @@ _NOISE = re.compile(
 _TRACE = re.compile(r"\s*\n\s*At:\s*\n.*", re.DOTALL)
 
 
-class ServerUnreachable(Exception):
+class UnreachableError(Exception):
     """No server answers there, or it does not serve the ensemble; a sentence with the remedy."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The run is ending: this row was not sent, or its call was dropped."""
 
 
@@ -64,7 +64,7 @@ def connect(url: str) -> Any:
 async def find_server(client: Any, url: str, wait: float) -> Server:
     """Wait up to `wait` seconds until the ensemble is ready, and read what it says of itself.
 
-    Raises ServerUnreachable.
+    Raises UnreachableError.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -75,7 +75,7 @@ async def find_server(client: Any, url: str, wait: float) -> Server:
         except InferenceServerException as error:
             problem = f"no server answers at {url} ({error.message()})"
         if time.monotonic() >= deadline:
-            raise ServerUnreachable(
+            raise UnreachableError(
                 f"{problem}; start one with `python -m server`, name another with --url, or give "
                 "it time with --wait-for-server SECONDS"
             )
@@ -120,7 +120,7 @@ class Sender:
         return [_text_input("IMAGE", image), _number_input("LIGHT", light), *self._shared]
 
     async def send(self, inputs: list[Any]) -> Any:
-        """One call, tried again where the failure may pass. Raises RowError, or Stopped."""
+        """One call, tried again where the failure may pass. Raises RowError, or StoppedError."""
         async with self._slots:
             for attempt in range(1, _TRIES + 1):
                 try:
@@ -143,17 +143,15 @@ class Sender:
 
     async def _call(self, inputs: list[Any]) -> Any:
         if self._stopping:
-            raise Stopped
+            raise StoppedError
         task = asyncio.current_task()
         assert task is not None
         self._calls.add(task)
         try:
-            return await self._client.infer(
-                MODEL, inputs, outputs=self._outputs, client_timeout=self._timeout
-            )
+            return await self._client.infer(MODEL, inputs, outputs=self._outputs, client_timeout=self._timeout)
         except asyncio.CancelledError:
             if self._stopping:
-                raise Stopped from None
+                raise StoppedError from None
             raise
         finally:
             self._calls.discard(task)
@@ -191,8 +189,12 @@ def plain(error: InferenceServerException) -> str:
 
 
 def window_of(configs: Sequence[Any]) -> int:
-    """The calls that keep the busiest member full: twice its largest batch times its instances."""
-    busiest: int = max(max(1, c.max_batch_size) * _instances(c) for c in configs)
+    """The calls that keep the busiest network full: twice its largest batch times its instances.
+
+    Models of the Python backend (decode, encode) are left out: they have spare instances, to be waited for by nobody.
+    """
+    networks = [c for c in configs if c.backend != "python"] or configs
+    busiest: int = max(max(1, c.max_batch_size) * _instances(c) for c in networks)
     return 2 * busiest
 
 

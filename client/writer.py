@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ class Plan:
         return self.variants if picture in PER_LIGHT else 1
 
     def file_names(self, index: int, picture: str) -> list[str]:
-        """The names of a row's files of one kind: 00007_mask.png, or 00007_output_0.png …"""
+        """The names of a row's files of one kind: 00007_mask.png, or 00007_output_0.png and on."""
         extension = "png" if picture == "mask" else _EXTENSIONS[self.format]
         stem = f"{index:05d}_{picture}"
         if self.count(picture) == 1:
@@ -55,8 +54,7 @@ def parse_pictures(text: str) -> tuple[str, ...]:
     unknown = sorted(asked - set(PICTURES))
     if unknown or not asked:
         raise ValueError(
-            f"there are no files called {', '.join(unknown) or 'nothing'}; "
-            f"choose from {', '.join(PICTURES)}"
+            f"there are no files called {', '.join(unknown) or 'nothing'}; choose from {', '.join(PICTURES)}"
         )
     return tuple(name for name in PICTURES if name in asked)
 
@@ -96,14 +94,14 @@ def write_row(
 
 
 def _open(path: Path) -> TextIO:
-    return open(path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+    return path.open("w", newline="", encoding="utf-8", errors="surrogateescape")
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Put `content` at `path` so that a reader sees all of it or nothing."""
     unfinished = path.with_name(f".{path.name}.tmp")
     unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 class OutputTable:

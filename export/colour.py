@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LINEAR_STEPS = 1 << 14  # entries of the encoding table; at sRGB's steepest (12.92) one step is 0.2 of an 8-bit level
+STEPS = 1 << 14  # entries of half the encoding table; at sRGB's steepest (12.92) one step is 0.2 of an 8-bit level
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
@@ -17,23 +17,30 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
+# Both tables hold two halves: linear light first, then the identity, for arithmetic on sRGB values themselves. Adding
+# half a table's length to the index chooses the space per photo without a branch.
+
+
 def decoding_table() -> Tensor:
-    """Return linear light for each 8-bit sRGB code, float32 [256] in 0–1."""
-    return srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255.0).float()
+    """Return the working value in 0–1 of each 8-bit sRGB code: 256 in linear light, 256 in sRGB; float32 [512]."""
+    encoded = torch.arange(256, dtype=torch.float64) / 255.0
+    return torch.cat((srgb_to_linear(encoded), encoded)).float()
 
 
 def encoding_table() -> Tensor:
-    """Return the nearest 8-bit sRGB code for each of LINEAR_STEPS equal steps of linear light, uint8."""
-    linear = torch.arange(LINEAR_STEPS, dtype=torch.float64) / (LINEAR_STEPS - 1)
-    return (linear_to_srgb(linear) * 255.0).round().to(torch.uint8)
+    """Return the nearest 8-bit sRGB code of STEPS working values in linear light, then of STEPS in sRGB; uint8."""
+    value = torch.arange(STEPS, dtype=torch.float64) / (STEPS - 1)
+    return (torch.cat((linear_to_srgb(value), value)) * 255.0).round().to(torch.uint8)
 
 
-def decode_levels(levels: Tensor, table: Tensor) -> Tensor:
-    """Look up uint8 `levels` of any shape in a table of 256 entries."""
-    return table.index_select(0, levels.to(torch.int32).reshape(-1)).reshape(levels.shape)
+def decode_levels(levels: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
+    """Look up uint8 codes; `in_srgb` is int32, 0 for linear light and 1 for sRGB, broadcast over `levels`."""
+    index = levels.to(torch.int32) + in_srgb * 256
+    return table.index_select(0, index.reshape(-1)).reshape(index.shape)
 
 
-def encode_levels(linear: Tensor, table: Tensor) -> Tensor:
-    """Encode linear light of any shape (clipped to 0–1) as uint8 sRGB with a table of LINEAR_STEPS entries."""
-    index = linear.clamp(0.0, 1.0) * float(LINEAR_STEPS - 1) + 0.5
-    return table.index_select(0, index.to(torch.int32).reshape(-1)).reshape(linear.shape)
+def encode_levels(values: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
+    """Encode working values (clipped to 0–1) as uint8 sRGB; `in_srgb` as for decode_levels, float32."""
+    offset = in_srgb * float(STEPS) + 0.5  # rounds
+    index = (values.clamp(0.0, 1.0) * float(STEPS - 1) + offset).to(torch.int32)
+    return table.index_select(0, index.reshape(-1)).reshape(index.shape)

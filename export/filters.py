@@ -25,9 +25,21 @@ def gaussian_blur(image: Tensor, sigma: float, border: str = "reflect") -> Tenso
     return F.conv2d(rows, kernel.reshape(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
 
 
-def spatial_sum(image: Tensor) -> Tensor:
-    """Sum float [B,C,H,W] over H and W, [B,C,1,1]; row by row, since one running float32 sum over a photo drifts."""
-    return image.sum(3, keepdim=True).sum(2, keepdim=True)
+# ONNX Runtime sums a reduction in another order when the batch is 1, and the last bit of a photo's answer would depend
+# on its neighbours. Pooling and plain additions go plane by plane whatever the batch, so the sums below use those.
+
+
+def spatial_mean(image: Tensor) -> Tensor:
+    """Mean of float [B,C,S,S] over its plane, [B,C,1,1]: in two steps, since one float32 sum over a photo drifts."""
+    side = image.shape[-1]
+    cell = next(size for size in (18, 14, 16, 12) if side % size == 0)
+    return F.avg_pool2d(F.avg_pool2d(image, cell), side // cell)
+
+
+def channel_sum(image: Tensor) -> Tensor:
+    """Sum of float [B,3,H,W] over its three channels, [B,1,H,W]."""
+    first, second, third = image.chunk(3, dim=1)
+    return first + second + third
 
 
 def box_mean(image: Tensor, radius: int) -> Tensor:
@@ -38,34 +50,45 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
 class GuidedFilter:
     """Smooths signals along the edges of one colour guide.
 
-    The colour guided filter of He, Sun and Tang (2013), equations 14–16. What depends on the guide alone, the inverse
-    of each window's covariance included (by cofactors), is computed once and serves every signal.
+    The colour guided filter of He, Sun and Tang (2013), equations 14–16, its windows on a coarse grid as in the fast
+    guided filter (He and Sun, 2015). What depends on the guide alone, the inverse of each window's covariance
+    included (by cofactors), is computed once and serves every signal.
     """
 
-    def __init__(self, guide: Tensor, radius: int, epsilon: float) -> None:
-        """Prepare a guide, float [B,3,H,W] in 0–1; `epsilon` is the variance below which an edge is noise."""
-        self.guide, self.radius = guide, radius
-        self.mean = box_mean(guide, radius)
+    def __init__(self, guide: Tensor, cell: int, epsilon: float) -> None:
+        """Prepare a guide.
+
+        Args:
+            guide: float [B,3,H,W] in 0–1; H and W are multiples of `cell`.
+            cell: side of a grid cell in pixels; windows are 3 × 3 cells.
+            epsilon: variance below which a difference in the guide is noise and no edge.
+        """
+        self.guide, self.cell = guide, cell
+        self.mean = self.window_mean(guide)
         rolled, mean_rolled = guide.roll(-1, 1), self.mean.roll(-1, 1)
         # Variances rr gg bb, then covariances rg gb br.
         products = torch.cat((guide * guide, guide * rolled), dim=1)
         squares = torch.cat((self.mean * self.mean, self.mean * mean_rolled), dim=1)
-        rr, gg, bb, rg, gb, br = (box_mean(products, radius) - squares).split(1, dim=1)
+        rr, gg, bb, rg, gb, br = (self.window_mean(products) - squares).chunk(6, dim=1)
         rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
         c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * br - rg * bb, rg * gb - gg * br
         c_gg, c_gb, c_bb = rr * bb - br * br, br * rg - rr * gb, rr * gg - rg * rg
         determinant = rr * c_rr + rg * c_rg + br * c_rb
-        # Rows of the inverse, each [B,3,H,W].
+        # Rows of the inverse, each [B,3,H/cell,W/cell].
         self.inverse = tuple(
-            torch.cat(row, dim=1) / determinant
-            for row in ((c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb))
+            torch.cat(row, dim=1) / determinant for row in ((c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb))
         )
+
+    def window_mean(self, image: Tensor) -> Tensor:
+        """Mean over each window, float [B,C,H/cell,W/cell]."""
+        return box_mean(F.avg_pool2d(image, self.cell), 1)
 
     def __call__(self, signal: Tensor) -> Tensor:
         """Smooth float [B,1,H,W]."""
-        mean = box_mean(signal, self.radius)
-        covariance = box_mean(self.guide * signal, self.radius) - self.mean * mean
-        slope = torch.cat([(row * covariance).sum(1, keepdim=True) for row in self.inverse], dim=1)
-        offset = mean - (slope * self.mean).sum(1, keepdim=True)
-        smooth = box_mean(torch.cat((slope, offset), dim=1), self.radius)
-        return (smooth[:, :3] * self.guide).sum(1, keepdim=True) + smooth[:, 3:]
+        mean = self.window_mean(signal)
+        covariance = self.window_mean(self.guide * signal) - self.mean * mean
+        slope = torch.cat([channel_sum(row * covariance) for row in self.inverse], dim=1)
+        offset = mean - channel_sum(slope * self.mean)
+        coarse = box_mean(torch.cat((slope, offset), dim=1), 1)
+        line = F.interpolate(coarse, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+        return channel_sum(line[:, :3] * self.guide) + line[:, 3:]

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.filters import gaussian_blur
-from export.shading import shade, slopes, standardise
+from export.pattern_bank import PatternBank
+from export.shading import cast_shadows, shade, slopes, standardise
 
 SIDE = 518
 SIGMAS = (0.012, 0.024, 0.048, 0.096)  # widths at which the silhouette is felt, in photo sides
@@ -18,6 +19,11 @@ class Inflate(nn.Module):
     The photo's mid-frequency brightness adds relief to the face ("dark is deep", Langer and Bülthoff, 2000).
     """
 
+    def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
+        """`cast` is the strength of cast shadows: 0 none, 1 no direct light in them."""
+        super().__init__()
+        self.patterns, self.cast = patterns, cast
+
     def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
         """Light a batch of silhouettes.
 
@@ -28,13 +34,15 @@ class Inflate(nn.Module):
             light: float32 [B,K,16].
 
         Returns:
-            shading float16 [B,K,2,518,518]: diffuse × pattern, specular.
+            shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
         """
         mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
         silhouette = standardise(inflate(alpha), mask)
-        height = silhouette + DETAIL * brightness_relief(shadow_pixels, mask)
-        diffuse, specular = shade(slopes(standardise(height, mask), aspect), light)
-        return torch.stack((diffuse, specular), dim=2).half()
+        height = standardise(silhouette + DETAIL * brightness_relief(shadow_pixels, mask), mask)
+        visible = 1.0 - self.cast * cast_shadows(silhouette, light, aspect) if self.cast else None
+        diffuse, specular = shade(slopes(height, aspect), light, visible)
+        pattern = self.patterns(light, aspect)
+        return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
 
 def inflate(alpha: Tensor) -> Tensor:
@@ -54,13 +62,15 @@ def inflate(alpha: Tensor) -> Tensor:
 
 
 def brightness_relief(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Mid-frequency log brightness of the photo within the mask, standardised, float [B,1,518,518]."""
-    red, green, blue = (pixels.float() / 255.0).split(1, dim=1)
-    bright = torch.log(0.299 * red + 0.587 * green + 0.114 * blue + 0.1)
+    """Mid-frequency brightness of the photo within the mask, compressed, float [B,1,518,518] in −0.5 to 0.5."""
+    red, green, blue = (pixels.float() / 255.0).chunk(3, dim=1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    bright = 3.0 * luma / (luma + 0.2)  # equal contrasts count alike in light and dark (Naka and Rushton, 1966)
     # Blurs that leave the ground out (normalised convolution), so that the silhouette's edge is no relief.
     weight = mask + 1e-3
     fine = gaussian_blur(bright * weight, 5.0) / gaussian_blur(weight, 5.0)
     half = F.avg_pool2d(torch.cat((bright * weight, weight), dim=1), 2)
     blurred = gaussian_blur(half, 16.0)
     coarse = F.interpolate(blurred[:, :1] / blurred[:, 1:], (SIDE, SIDE), mode="bilinear", align_corners=False)
-    return torch.tanh(2.0 * (fine - coarse)) * 0.5 * mask
+    detail = 2.0 * (fine - coarse)
+    return 0.5 * detail / torch.sqrt(1.0 + detail * detail) * mask

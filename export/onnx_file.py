@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import torch
 from torch import nn
@@ -34,7 +36,9 @@ class Difference:
     differing: float  # share of the elements that differ by more than the tolerance
 
 
-def export_onnx(network: nn.Module, contract: Contract, label: str, folder: Path) -> list[Difference]:
+def export_onnx(
+    network: nn.Module, contract: Contract, label: str, folder: Path, details: Mapping[str, Any] | None = None
+) -> list[Difference]:
     """Write `folder`/model.onnx and export.json, both complete or not at all.
 
     Args:
@@ -42,6 +46,7 @@ def export_onnx(network: nn.Module, contract: Contract, label: str, folder: Path
         contract: names, dtypes and dims.
         label: the network's name for export.json, e.g. "portrait".
         folder: a version folder of the model repository, e.g. model_repository/segment/1.
+        details: further entries for export.json.
 
     Raises:
         ExportMismatchError: the file's answers differ from the network's beyond TOLERANCE.
@@ -60,9 +65,10 @@ def export_onnx(network: nn.Module, contract: Contract, label: str, folder: Path
             "opset": OPSET,
             "torch": torch.__version__,
             "sha256": digest,
+            **(details or {}),
             "differences": [asdict(difference) for difference in differences],
         }
-        os.replace(partial, folder / "model.onnx")
+        partial.replace(folder / "model.onnx")
         (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n")
     finally:
         partial.unlink(missing_ok=True)
@@ -107,7 +113,7 @@ def compare(network: nn.Module, contract: Contract, file: Path, batches: tuple[i
     return differences
 
 
-def difference(name: str, batch: int, answer: np.ndarray, truth: np.ndarray) -> Difference:
+def difference(name: str, batch: int, answer: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Difference:
     """Compare one output; a wrong dtype or shape counts as infinitely far."""
     if answer.dtype != truth.dtype or answer.shape != truth.shape:
         return Difference(name, batch, float("inf"), 1.0)

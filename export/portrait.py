@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.filters import GuidedFilter, gaussian_blur, spatial_sum
+from export.filters import GuidedFilter, channel_sum, gaussian_blur, spatial_mean
 
 SIDE = 288  # the contract's mask resolution, also the working resolution
 COARSE = 4  # connected regions are found at 1/4 of it
@@ -57,7 +57,7 @@ class Portrait(nn.Module):
         """
         levels = shrink(segment_pixels.float())
         image = levels / 255.0
-        along_edges = GuidedFilter(image, 6, 1e-3)
+        along_edges = GuidedFilter(image, COARSE, 1e-3)
         prior = self.head_and_shoulders(image)
         logit = separate(image, colour_bins(levels), prior, along_edges)
         alpha = self.connect(torch.sigmoid(2.5 * along_edges(logit)), prior)
@@ -65,28 +65,29 @@ class Portrait(nn.Module):
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
         # How sure the pixels of the figure are, on average, scaled from "coin toss" = 0 to "certain" = 1.
         certainty = (2.0 * alpha - 1.0).clamp(0.0, 1.0)
-        score = spatial_sum(certainty * figure) / spatial_sum(figure).clamp(min=1.0)
+        score = spatial_mean(certainty * figure) / spatial_mean(figure).clamp(min=1e-6)
         score = score.reshape(-1, 1)
         count = (score > thresholds[:, :1]).to(torch.int32)
         return alpha, score, bounding_box(figure), count
 
     def head_and_shoulders(self, image: Tensor) -> Tensor:
         """Place the prior on the face: log-odds of the figure, float [B,1,288,288] in −6 to 6."""
-        red, green, blue = image.split(1, dim=1)
+        red, green, blue = image.chunk(3, dim=1)
         luma = 0.299 * red + 0.587 * green + 0.114 * blue
         chroma_blue, chroma_red = 0.564 * (blue - luma), 0.713 * (red - luma)
         # Skin of every tone lies near one point of the chroma plane (Hsu, Abdel-Mottaleb and Jain, 2002).
         skin = torch.exp(-(((chroma_red - 0.085) / 0.045) ** 2) - ((chroma_blue + 0.06) / 0.05) ** 2)
         expected = torch.exp(-(((self.x - 0.5) / 0.18) ** 2) - ((self.y - 0.33) / 0.16) ** 2)
         weight = gaussian_blur(skin * torch.sigmoid(20.0 * (luma - 0.25)) * expected + 1e-4, 6.0) ** 2
-        total = spatial_sum(weight)
-        face_x = spatial_sum(weight * self.x) / total
-        face_y = spatial_sum(weight * self.y) / total
+        total = spatial_mean(weight)
+        face_x = spatial_mean(weight * self.x) / total
+        face_y = spatial_mean(weight * self.y) / total
 
         head = self.ellipse(face_x, face_y - 0.02, 0.155, 0.26)
         neck = self.ellipse(face_x, face_y + 0.28, 0.13, 0.30)
         shoulders = self.ellipse(0.35 + 0.3 * face_x, torch.full_like(face_y, 1.08), 0.48, 0.50)
-        inside = torch.logsumexp(8.0 * torch.cat((head, neck, shoulders), dim=1), dim=1, keepdim=True) / 8.0
+        # The largest of the three, smoothly: log-sum-exp.
+        inside = torch.log(torch.exp(8.0 * head) + torch.exp(8.0 * neck) + torch.exp(8.0 * shoulders)) / 8.0
         return torch.where(inside > 0.0, 14.0 * inside, 5.0 * inside).clamp(-6.0, 6.0)
 
     def ellipse(self, x: Tensor, y: Tensor, width: float, height: float) -> Tensor:
@@ -142,7 +143,7 @@ def colour_bins(levels: Tensor) -> Tensor:
     # shrink's levels are multiples of 1/49. Bins that begin between two multiples give every runtime, whatever its
     # rounding, the same bin.
     level = (levels + 1.0 / 98.0) / (256 // BINS)
-    red, green, blue = level.to(torch.int64).split(1, dim=1)
+    red, green, blue = level.to(torch.int64).chunk(3, dim=1)
     return ((red * BINS + green) * BINS + blue).reshape(levels.shape[0], -1)
 
 
@@ -156,7 +157,8 @@ def histogram(bins: Tensor, weight: Tensor) -> Tensor:
     cube = F.conv3d(cube, binomial.reshape(1, 1, 1, 5, 1), padding=(0, 2, 0))
     cube = F.conv3d(cube, binomial.reshape(1, 1, 1, 1, 5), padding=(0, 0, 2))
     counts = cube.reshape(-1, BINS**3) + 0.05
-    return torch.log(counts / counts.sum(1, keepdim=True))
+    total = spatial_mean(weight).reshape(-1, 1) * SIDE**2 + 0.05 * BINS**3
+    return torch.log(counts / total)
 
 
 def local_evidence(image: Tensor, figure: Tensor, ground: Tensor) -> Tensor:
@@ -164,8 +166,8 @@ def local_evidence(image: Tensor, figure: Tensor, ground: Tensor) -> Tensor:
     variance = 2.0 * 0.15**2
     figure_mean, figure_share = local_mean(image, figure)
     ground_mean, ground_share = local_mean(image, ground)
-    to_ground = ((image - ground_mean) ** 2).sum(1, keepdim=True)
-    to_figure = ((image - figure_mean) ** 2).sum(1, keepdim=True)
+    to_ground = channel_sum((image - ground_mean) ** 2)
+    to_figure = channel_sum((image - figure_mean) ** 2)
     # Says nothing where one of the two is not to be seen nearby.
     both_near = (torch.minimum(figure_share, ground_share) / 0.1).clamp(0.0, 1.0)
     return ((to_ground - to_figure) / variance).clamp(-4.0, 4.0) * both_near
@@ -176,14 +178,12 @@ def local_mean(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     pooled = F.avg_pool2d(torch.cat((image * weight, weight), dim=1), 8)
     blurred = gaussian_blur(pooled, 3.0)
     mean = blurred[:, :3] / (blurred[:, 3:] + 1e-3)
-    both = F.interpolate(
-        torch.cat((mean, blurred[:, 3:]), dim=1), (SIDE, SIDE), mode="bilinear", align_corners=False
-    )
+    both = F.interpolate(torch.cat((mean, blurred[:, 3:]), dim=1), (SIDE, SIDE), mode="bilinear", align_corners=False)
     return both[:, :3], both[:, 3:]
 
 
 def flood(seed: Tensor, region: Tensor) -> Tensor:
-    """Grow `seed` inside `region` (both 0–1) a pixel a step, once across: reconstruction by dilation (Vincent, 1993)."""
+    """Grow `seed` inside `region` (both 0–1) a pixel a step, once across (Vincent, 1993)."""
     for _ in range(SIDE // COARSE):
         seed = torch.minimum(F.max_pool2d(seed, 3, 1, 1), region)
     return seed

@@ -4,18 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.colour import decode_levels, decoding_table, encode_levels, encoding_table
+from export.colour import decode_levels, decoding_table, encode_levels, encoding_table, linear_to_srgb
 from export.filters import box_mean
 
+ALBEDO_SIDE = 768
 SIDE = 518  # light and albedo meet at the shading's resolution
 COARSE = 192  # resolution of the smooth shading that divides the photo
-DARK = 0.002  # linear light under which a ratio says nothing
+DARK = 0.002  # working value under which a ratio says nothing
 
 
 class Recombine(nn.Module):
     """Put the new light on the photo: everything smooth is computed small and carried up, detail is the photo's own.
 
-    All arithmetic is in linear light; sRGB is decoded and encoded once at either end.
+    Arithmetic is in linear light. Where 256 is added to LIGHT's gray it is on sRGB values instead, as in the pipeline
+    that this project replaces; sRGB is decoded and encoded once at either end. All lights of a photo share the space.
     """
 
     decoding: Tensor
@@ -52,9 +54,13 @@ class Recombine(nn.Module):
         batch, height, width = original.shape[0], original.shape[1], original.shape[2]
         lights = light.shape[1]
         size = (height, width)
-        photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding)
-        gain = albedo_gain(photo, albedo.float())
-        albedo_out = encode_levels(photo * enlarge(gain, size), self.encoding)
+        in_srgb = (light[:, 0:1, 15] >= 256.0).to(torch.int32).reshape(batch, 1, 1, 1)
+        offset = in_srgb.float()
+        photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
+        reflectance = albedo.float()
+        reflectance = torch.where(in_srgb > 0, linear_to_srgb(reflectance), reflectance)
+        gain = albedo_gain(photo, reflectance)
+        albedo_out = encode_levels(photo * enlarge(gain, size), self.encoding, offset)
 
         mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
         mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
@@ -65,17 +71,19 @@ class Recombine(nn.Module):
         small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
         factor = ((1.0 - blend) * small_gain + blend) * shading[:, :, 0:1].float() * colour
         highlight = shading[:, :, 1:2].float() * colour
-        carried = enlarge(
-            torch.cat((factor, highlight), dim=2).reshape(batch * lights, 6, SIDE, SIDE), size
-        ).reshape(batch, lights, 6, height, width)
+        carried = enlarge(torch.cat((factor, highlight), dim=2).reshape(batch * lights, 6, SIDE, SIDE), size).reshape(
+            batch, lights, 6, height, width
+        )
         relit = photo.unsqueeze(1) * carried[:, :, :3] + carried[:, :, 3:]
         degraded = relit.clamp(0.0, 1.0) * mask.unsqueeze(1)
 
-        gray = decode_levels(light[:, :, 15].round(), self.decoding).reshape(batch, lights, 1, 1, 1)
+        level = (light[:, :, 15] - 256.0 * offset.reshape(batch, 1)).round().clamp(0.0, 255.0)
+        gray = decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
         output = degraded + (1.0 - mask.unsqueeze(1)) * gray
+        offset = offset.unsqueeze(1)
         return (
-            encode_levels(output, self.encoding).permute(0, 1, 3, 4, 2),
-            encode_levels(degraded, self.encoding).permute(0, 1, 3, 4, 2),
+            encode_levels(output, self.encoding, offset).permute(0, 1, 3, 4, 2),
+            encode_levels(degraded, self.encoding, offset).permute(0, 1, 3, 4, 2),
             albedo_out.permute(0, 2, 3, 1),
             (mask * 255.0 + 0.5).to(torch.uint8).squeeze(1),
         )
@@ -91,12 +99,9 @@ def albedo_gain(photo: Tensor, albedo: Tensor) -> Tensor:
 
     The albedo network is low-resolution. Dividing the full photo by the smooth shading keeps the photo's detail.
     """
-    small = F.avg_pool2d(enlarge(photo, (SIDE_ALBEDO, SIDE_ALBEDO)), SIDE_ALBEDO // COARSE)
-    reflectance = F.avg_pool2d(albedo, SIDE_ALBEDO // COARSE)
+    small = F.avg_pool2d(enlarge(photo, (ALBEDO_SIDE, ALBEDO_SIDE)), ALBEDO_SIDE // COARSE)
+    reflectance = F.avg_pool2d(albedo, ALBEDO_SIDE // COARSE)
     return (box_mean(reflectance, 2) + DARK) / (box_mean(small, 2) + DARK)
-
-
-SIDE_ALBEDO = 768
 
 
 def signed_distance(alpha: Tensor, threshold: Tensor) -> Tensor:

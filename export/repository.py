@@ -1,4 +1,4 @@
-"""Lays out a model repository in another folder: the hand-written configs and Python models beside the exported files."""
+"""Lays out a model repository in another folder: the hand-written part beside the exported one."""
 
 import shutil
 from pathlib import Path

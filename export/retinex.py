@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.colour import srgb_to_linear
-from export.filters import box_mean, gaussian_blur
+from export.filters import box_mean, channel_sum, gaussian_blur, spatial_mean
 
 SIDE = 768
 SIGMAS = (15.0, 80.0, 250.0)  # pixels of a photo of side 1024
@@ -60,7 +60,7 @@ def keep_chromaticity(photo: Tensor, retinex: Tensor) -> Tensor:
 
 def luminance(linear: Tensor) -> Tensor:
     """Relative luminance (ITU-R BT.709) of linear RGB [B,3,H,W]: [B,1,H,W]."""
-    red, green, blue = linear.split(1, dim=1)
+    red, green, blue = linear.chunk(3, dim=1)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -83,8 +83,13 @@ def stretch(image: Tensor) -> Tensor:
 
 
 def residual(image: Tensor, albedo: Tensor) -> Tensor:
-    """Mean |I − A·S| [B,1] with S, gray and smooth, the local least-squares fit of I to A at 1/4 of the resolution."""
+    """Mean |I − A·S|, float [B,1], with S gray and smooth: the least-squares fit of I to A around each pixel.
+
+    I and A are linear light, float [B,3,768,768]; both are compared at 1/4 of that, S is fitted at 1/16.
+    """
     image, albedo = F.avg_pool2d(image, 4), F.avg_pool2d(albedo, 4)
-    fit = box_mean((image * albedo).sum(1, keepdim=True), 8)
-    shading = fit / (box_mean((albedo * albedo).sum(1, keepdim=True), 8) + 1e-4)
-    return (image - albedo * shading).abs().mean((1, 2, 3)).reshape(-1, 1)
+    products = torch.cat((image * albedo, albedo * albedo), dim=1)
+    means = box_mean(F.avg_pool2d(products, 4), 2)
+    shading = channel_sum(means[:, :3]) / (channel_sum(means[:, 3:]) + 1e-4)
+    shading = F.interpolate(shading, scale_factor=4.0, mode="bilinear", align_corners=False)
+    return spatial_mean(channel_sum((image - albedo * shading).abs()) / 3.0).reshape(-1, 1)

@@ -99,5 +99,5 @@ def write_derived(repository: Path, machine: Machine) -> str:
         target.parent.mkdir(exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(text)
-        os.replace(partial, target)
+        partial.replace(target)
     return machine.config_name

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,8 +78,9 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
             wait_until_it_answers(process, grpc_url, log)
             yield RunningServer(grpc_url, http_url, metrics_url, options.repository, log, process)
         finally:
-            stop(process)
-            remove_shared_memory(prefix)
+            with undisturbed():
+                stop(process)
+                remove_shared_memory(prefix)
 
 
 def tritonserver_command(
@@ -118,6 +120,20 @@ def start(command: list[str], env: dict[str, str], log: Path) -> "subprocess.Pop
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM inside the block: an impatient second one must not cut the tidying up short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
@@ -168,6 +184,7 @@ def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
+                probe.listen()  # SO_REUSEADDR would let one port be claimed twice as long as nobody listens
             except OSError as error:
                 raise ServerError(
                     f"Port {port} on {host} cannot be used ({error.strerror}): "

@@ -4,6 +4,7 @@ import struct
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import tritonclient.grpc as triton
 
 TIMEOUT = 120.0  # seconds; full-size networks on a CPU take most of it
@@ -39,14 +40,14 @@ def text_input(name: str, value: bytes) -> triton.InferInput:
     return tensor
 
 
-def float_input(name: str, value: np.ndarray) -> triton.InferInput:
+def float_input(name: str, value: npt.NDArray[np.float32]) -> triton.InferInput:
     """An FP32 input."""
     tensor = triton.InferInput(name, list(value.shape), "FP32")
     tensor.set_data_from_numpy(value)
     return tensor
 
 
-def overhead_light() -> np.ndarray:
+def overhead_light() -> npt.NDArray[np.float32]:
     """One white light from the camera, float32 [1,1,16]."""
     light = np.zeros((1, 1, 16), np.float32)
     light[..., 2] = light[..., 3] = 1.0

@@ -18,7 +18,8 @@ from png import Pixels
 
 def photo(height: int = 48, width: int = 64) -> Pixels:
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return np.stack([x, y, 255 - x], -1).astype(np.uint8)
+    pixels: Pixels = np.stack([x, y, 255 - x], -1).astype(np.uint8)
+    return pixels
 
 
 def opened(data: bytes) -> Image.Image:

@@ -36,9 +36,7 @@ def test_every_light_keeps_its_ranges(seed: int, path: str) -> None:
 
 
 @given(seed=SEEDS, path=PATHS, variants=st.integers(1, 5))
-def test_a_variant_does_not_depend_on_how_many_there_are(
-    seed: int, path: str, variants: int
-) -> None:
+def test_a_variant_does_not_depend_on_how_many_there_are(seed: int, path: str, variants: int) -> None:
     lights = draw_lights(DEFAULTS, seed, path, variants)
     assert lights == draw_lights(DEFAULTS, seed, path, 6)[:variants]
     assert len({light.values for light in lights}) == variants
@@ -46,9 +44,7 @@ def test_a_variant_does_not_depend_on_how_many_there_are(
 
 @given(seed=SEEDS, path=PATHS)
 def test_another_seed_or_path_is_another_light(seed: int, path: str) -> None:
-    lights = {
-        draw_lights(DEFAULTS, s, p, 1)[0] for s in (seed, seed + 1) for p in (path, f"{path}x")
-    }
+    lights = {draw_lights(DEFAULTS, s, p, 1)[0] for s in (seed, seed + 1) for p in (path, f"{path}x")}
     assert len(lights) == 4
 
 

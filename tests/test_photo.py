@@ -6,6 +6,7 @@ import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,9 +97,7 @@ def test_a_16_bit_tiff_comes_out_upright(depth: str, orientation: int) -> None:
     assert np.array_equal(read_photo(data), upright)
 
 
-def tiff_16(
-    deep: npt.NDArray[np.uint16], orientation: int = 1, white_is_zero: bool = False
-) -> bytes:
+def tiff_16(deep: npt.NDArray[np.integer[Any]], orientation: int = 1, white_is_zero: bool = False) -> bytes:
     """The smallest little-endian baseline TIFF with 16-bit samples in one strip."""
     height, width = deep.shape[:2]
     samples = 1 if deep.ndim == 2 else 3
@@ -117,8 +116,9 @@ def tiff_16(
     return b"II*\0" + struct.pack("<I", start) + pixels + bits + directory
 
 
-def rounded(deep: npt.NDArray[np.uint16]) -> Pixels:
-    return np.floor(deep / 257 + 0.5).astype(np.uint8)
+def rounded(deep: npt.NDArray[np.integer[Any]]) -> Pixels:
+    levels: Pixels = np.floor(deep / 257 + 0.5).astype(np.uint8)
+    return levels
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
@@ -259,9 +259,7 @@ def test_bytes_after_a_jpeg_or_padding_within_do_no_harm() -> None:
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 6_000, 8, 2, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000)))

@@ -33,9 +33,7 @@ def table_of(folder: Path, text: str) -> Path:
 
 @given(fields=FIELDS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-def test_whatever_a_csv_writer_writes_is_read_back(
-    tmp_path: Path, fields: list[tuple[str, str]]
-) -> None:
+def test_whatever_a_csv_writer_writes_is_read_back(tmp_path: Path, fields: list[tuple[str, str]]) -> None:
     path = tmp_path / "any.csv"
     with path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("note", "image_path"), *fields])
@@ -106,9 +104,7 @@ def test_file_names_that_are_not_utf8_still_open(tmp_path: Path) -> None:
     assert read_image(row.image_path, tmp_path) == b"photo"
 
 
-def test_paths_start_at_the_csv_then_at_the_current_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_start_at_the_csv_then_at_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beside, here = tmp_path / "beside", tmp_path / "here"
     beside.mkdir()
     here.mkdir()

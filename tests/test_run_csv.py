@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 from PIL import Image
-from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import InferenceServerException
 
 from client.progress import Progress, summary
 from client.run_csv import main
@@ -128,16 +128,14 @@ def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path
     assert str(output) not in json.dumps(found)
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_the_window(
-    server: Server, tmp_path: Path
-) -> None:
-    table = small_table(tmp_path, "a.png", "b.png", "c.png", "d.png")
-    trees = []
-    for window in ("1", "4"):
-        output = tmp_path / window
+def test_the_same_seed_gives_the_same_bytes_however_rows_are_batched(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, *(f"{name}.png" for name in "abcdef"))
+    trees: list[dict[str, bytes]] = []
+    for window in ("1", "1", "2", "6"):
+        output = tmp_path / f"{len(trees)}"
         assert relight(server, table, output, "--seed", "7", "--window", window) == 0
         trees.append(tree(output))
-    assert trees[0] == trees[1]
+    assert trees[0] == trees[1] == trees[2] == trees[3]
 
 
 def test_another_seed_is_another_light(server: Server, tmp_path: Path) -> None:
@@ -150,19 +148,17 @@ def test_another_seed_is_another_light(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_photo_keeps_its_light_where_its_row_moves(server: Server, tmp_path: Path) -> None:
-    names = ("a.png", "b.png", "c.png")
+    names = ("a.png", "b.png")
     lights = []
     for order in (names, names[::-1]):
         output = tmp_path / f"{order[0]} first"
         assert relight(server, small_table(tmp_path, *order), output, "--files", "mask") == 0
-        found = [metadata(output / "small", index) for index in range(3)]
+        found = [metadata(output / "small", index) for index in range(2)]
         lights.append({one["image_path"]: one["lights"] for one in found})
     assert lights[0] == lights[1]
 
 
-def test_bad_rows_fail_alone_and_say_why(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_rows_fail_alone_and_say_why(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert relight(server, SAMPLES / "broken.csv", tmp_path) == 1
     reasons = {line["image_path"]: line["error"] for line in lines(tmp_path / "broken.csv")}
     assert list(reasons) == [line["image_path"] for line in lines(SAMPLES / "broken.csv")]
@@ -211,7 +207,8 @@ def test_the_background_is_the_gray_asked_for(server: Server, tmp_path: Path) ->
     picture = np.asarray(Image.open(folder / "00000_output.png"))
     mask = np.asarray(Image.open(folder / "00000_mask.png"))
     assert (mask == 0).any()
-    assert (picture[mask == 0] == 10).all()
+    # A pixel of the person's soft edge may be too faint for the mask and still count one level.
+    assert np.abs(picture[mask == 0].astype(np.int16) - 10).max() <= 1
 
 
 def test_the_limit_ends_the_run(server: Server, tmp_path: Path) -> None:
@@ -256,15 +253,11 @@ def test_ctrl_c_does_not_wait_for_a_pipe_that_stays_silent(server: Server, tmp_p
     assert process.returncode == 130
 
 
-def test_no_server_is_said_with_its_address(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_server_is_said_with_its_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:  # bound, never listening: nobody can answer there
         taken.bind(("127.0.0.1", 0))
         url = f"127.0.0.1:{taken.getsockname()[1]}"
-        code = main(
-            ["--csv", str(SAMPLES / "samples.csv"), "--output", str(tmp_path), "--url", url]
-        )
+        code = main(["--csv", str(SAMPLES / "samples.csv"), "--output", str(tmp_path), "--url", url])
     assert code == 3
     told = capsys.readouterr().err
     assert url in told
@@ -272,9 +265,7 @@ def test_no_server_is_said_with_its_address(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_csv_without_image_path_is_bad_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_csv_without_image_path_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photos.csv").write_text("path,score\na.jpg,1\n")
     assert main(["--csv", str(tmp_path / "photos.csv"), "--output", str(tmp_path / "out")]) == 2
     assert "columns found are: path, score" in capsys.readouterr().err
@@ -306,9 +297,7 @@ def test_an_output_that_cannot_be_a_folder_is_bad_usage(
         ("--format", "gif"),
     ],
 )
-def test_bad_options_are_refused_with_a_sentence(
-    option: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_options_are_refused_with_a_sentence(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--csv", "a.csv", "--output", "out", *option])
     assert exit_.value.code == 2

@@ -77,9 +77,7 @@ def test_metadata_comes_last(tmp_path: Path) -> None:
 
 @given(order=st.permutations(range(6)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_finish_in_any_order_and_are_written_in_the_inputs(
-    tmp_path: Path, order: list[int]
-) -> None:
+def test_rows_finish_in_any_order_and_are_written_in_the_inputs(tmp_path: Path, order: list[int]) -> None:
     table = OutputTable(tmp_path / "out.csv", ["image_path"])
     let_through = [table.add(i, [f"{i}.jpg"], [f"out/{i}.png"], "") for i in order]
     assert sum(let_through) == 6

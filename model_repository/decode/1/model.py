@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+import triton_python_backend_utils as pb_utils
 
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,9 +33,7 @@ class TritonPythonModel:
         reads_text = (folder / "vocab.json").exists()
         self.tokenizer = Tokenizer(folder) if reads_text else None
 
-    def execute(
-        self, requests: list[pb_utils.InferenceRequest]
-    ) -> list[pb_utils.InferenceResponse]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order."""
         return [self._respond(request) for request in requests]
 
@@ -49,9 +47,7 @@ class TritonPythonModel:
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
-    def _outputs(
-        self, images: list[bytes], prompts: list[bytes]
-    ) -> dict[str, npt.NDArray[np.generic]]:
+    def _outputs(self, images: list[bytes], prompts: list[bytes]) -> dict[str, npt.NDArray[np.generic]]:
         """All outputs of one request, [batch, …]. Raises PhotoError or PromptError."""
         tokens = [self._tokens(prompt) for prompt in prompts]
         photos = [read_photo(data, self.max_megapixels, self.background_gray) for data in images]
@@ -63,9 +59,7 @@ class TritonPythonModel:
                     f"{photo.shape[1]} x {photo.shape[0]}): send each in a request of its own."
                 )
         count = len(photos)
-        squares = {
-            name: np.empty((count, 3, side, side), np.uint8) for name, side in SQUARES.items()
-        }
+        squares = {name: np.empty((count, 3, side, side), np.uint8) for name, side in SQUARES.items()}
         for index, photo in enumerate(photos):
             write_squares(photo, [batch[index] for batch in squares.values()])
         return {

@@ -8,7 +8,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg  # type: ignore[import-untyped]
+import simplejpeg
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 Pixels = npt.NDArray[np.uint8]
@@ -114,11 +114,7 @@ def _decode_ordinary(data: bytes, header: Image.Image) -> Pixels | None:
 
 def _is_plain_png(data: bytes, header: Image.Image) -> bool:
     """Eight bits, opaque, upright: what OpenCV reads as Pillow does."""
-    return (
-        _png_depth(data) == 8
-        and "transparency" not in header.info
-        and not _may_be_turned(data, header)
-    )
+    return _png_depth(data) == 8 and "transparency" not in header.info and not _may_be_turned(data, header)
 
 
 def _without_profile(png: bytes) -> bytes:
@@ -275,6 +271,4 @@ def _decoder_error(data: bytes, file_format: str | None, error: Exception) -> Ph
             f"The file is truncated: the {file_format} ends after {len(data):,} bytes, before its "
             f"last pixel; transfer or save it again."
         )
-    return PhotoError(
-        f"The file is damaged: the {file_format} cannot be decoded ({reason}); save it again."
-    )
+    return PhotoError(f"The file is damaged: the {file_format} cannot be decoded ({reason}); save it again.")

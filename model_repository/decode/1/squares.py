@@ -44,9 +44,7 @@ def _squash(pixels: Pixels, side: int, smoothed: float) -> Pixels:
     kernel_y = _smoothing_kernel(height / side, smoothed)
     if len(kernel_x) > 1 or len(kernel_y) > 1:
         border = cv2.BORDER_REPLICATE
-        pixels = np.asarray(
-            cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=border), np.uint8
-        )
+        pixels = np.asarray(cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=border), np.uint8)
     linear = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(linear, np.uint8)
 

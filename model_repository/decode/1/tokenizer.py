@@ -27,8 +27,7 @@ def read_prompt(data: bytes) -> str:
         prompt = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PromptError(
-            f"The prompt is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}): "
-            f"encode it as UTF-8."
+            f"The prompt is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}): encode it as UTF-8."
         ) from error
     if not prompt.strip():
         raise PromptError("The prompt is empty: name what to find in the photo, e.g. person.")
@@ -59,8 +58,7 @@ class Tokenizer:
         ids.append(self._ids[_END])
         if len(ids) > LENGTH:
             raise PromptError(
-                f"The prompt is {len(ids) - 2} tokens long; the text encoder reads "
-                f"{LENGTH - 2}: shorten it."
+                f"The prompt is {len(ids) - 2} tokens long; the text encoder reads {LENGTH - 2}: shorten it."
             )
         padding = LENGTH - len(ids)
         return (*ids, *[self._ids[_END]] * padding), (*[1] * len(ids), *[0] * padding)

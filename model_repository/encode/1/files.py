@@ -5,7 +5,7 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
-import simplejpeg  # type: ignore[import-untyped]
+import simplejpeg
 from PIL import Image
 from png import Pixels, write_png
 
@@ -64,9 +64,7 @@ def parse_files(text: str) -> Files:
     names = [name.strip() for name in listed.split(",")]
     for name in names:
         if name not in NAMES:
-            raise FilesError(
-                f"FILES asks for {name!r}: choose from {', '.join(NAMES)}, separated by commas."
-            )
+            raise FilesError(f"FILES asks for {name!r}: choose from {', '.join(NAMES)}, separated by commas.")
     kind, has_quality, quality = (wanted.strip() or "png").partition(":")
     if kind == "webp" and quality == "lossless":
         return Files(frozenset(names), "webp", None)

@@ -3,23 +3,20 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 NETWORKS = ("segment", "albedo", "shadow", "recombine")
-_KEYS = ("network", "precision", "sha256")
+_KEYS = ("network", "precision", "sha256", "patterns")
 
 
-def read_models(repository: Path) -> dict[str, dict[str, str]]:
+def read_models(repository: Path) -> dict[str, dict[str, Any]]:
     """What each network was exported from, as its largest version's export.json has it.
 
     repository: the folder of all models. Networks without such a file are left out.
     """
     models = {}
     for name in NETWORKS:
-        exports = [
-            path
-            for path in (repository / name).glob("*/export.json")
-            if path.parent.name.isdecimal()
-        ]
+        exports = [path for path in (repository / name).glob("*/export.json") if path.parent.name.isdecimal()]
         if exports:
             newest = max(exports, key=lambda path: int(path.parent.name))
             export = json.loads(newest.read_text("utf-8"))
@@ -33,11 +30,11 @@ def write_info(
     count: int,
     residual: float,
     size: tuple[int, int],
-    models: dict[str, dict[str, str]],
+    models: dict[str, dict[str, Any]],
 ) -> bytes:
     """Compact JSON, floats to 6 significant digits, what is not a number as null.
 
-    score: 0-1. box: xyxy, 0-1. residual: RMS misfit of the albedo. size: (width, height) in pixels.
+    score: 0-1. box: xyxy, 0-1. residual: mean |photo − albedo × shading|, linear light. size: width, height in pixels.
     """
     content = {
         "score": _rounded(score),

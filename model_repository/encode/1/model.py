@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+import triton_python_backend_utils as pb_utils
 
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,16 +44,12 @@ class TritonPythonModel:
         if self.pool:
             self.pool.shutdown()
 
-    def execute(
-        self, requests: list[pb_utils.InferenceRequest]
-    ) -> list[pb_utils.InferenceResponse]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order."""
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        arrays = {
-            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS
-        }
+        arrays = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS}
         try:
             photos = [
                 self._files({name: array[index] for name, array in arrays.items()})
@@ -61,10 +57,7 @@ class TritonPythonModel:
             ]
         except FilesError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-        tensors = [
-            pb_utils.Tensor(name, np.array([photo[name] for photo in photos], np.object_))
-            for name in photos[0]
-        ]
+        tensors = [pb_utils.Tensor(name, np.array([photo[name] for photo in photos], np.object_)) for name in photos[0]]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
     def _files(self, arrays: Arrays) -> dict[str, list[bytes]]:
@@ -80,15 +73,11 @@ class TritonPythonModel:
         gray = round(float(np.clip(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]), 0, 255)))
         groups: dict[str, list[Job]] = {
             "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
-            "DEGRADED": [
-                partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]
-            ],
+            "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],
             "ALBEDO": [partial(files.encode, "albedo", arrays["ALBEDO_OUT"])],
             "MASK_IMAGE": [partial(files.encode, "mask", mask)],
             "FOREGROUND": [partial(files.encode_over_gray, "foreground", photo, mask, gray)],
-            "BACKGROUND": [
-                partial(files.encode_over_gray, "background", photo, np.invert(mask), gray)
-            ],
+            "BACKGROUND": [partial(files.encode_over_gray, "background", photo, np.invert(mask), gray)],
         }
         encoded = iter(self._run([job for group in groups.values() for job in group]))
         outputs = {name: [next(encoded) for _ in group] for name, group in groups.items()}

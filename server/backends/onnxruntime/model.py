@@ -1,8 +1,8 @@
 """Triton's `onnxruntime` backend in Python: serves 1/model.onnx where NVIDIA's C++ backend is not at hand.
 
-Triton takes a backend from <backend-directory>/onnxruntime/model.py when there is no libtriton_onnxruntime.so beside it,
-so the same config.pbtxt is served by this file here and by the C++ backend in NVIDIA's container. One process holds
-one instance.
+Triton takes a backend from <backend-directory>/onnxruntime/model.py when no libtriton_onnxruntime.so is beside it, so
+the same config.pbtxt is served by this file here and by the C++ backend in NVIDIA's container. One process holds one
+instance.
 """
 
 import json
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
@@ -53,9 +54,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run."""
         groups: dict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
-        tensors = [
-            [pb_utils.get_input_tensor_by_name(request, name) for name in self.inputs] for request in requests
-        ]
+        tensors = [[pb_utils.get_input_tensor_by_name(request, name) for name in self.inputs] for request in requests]
         for index, inputs in enumerate(tensors):
             groups[tuple(tuple(tensor.shape()[1:]) for tensor in inputs)].append(index)
         responses: list[Any] = [None] * len(requests)
@@ -84,23 +83,23 @@ class TritonPythonModel:
 
     def run_on_gpu(self, batch: list[list[Any]], rows: list[int]) -> list[Any]:
         """Join, run and split on the instance's GPU; tensors enter and leave by DLPack, without touching the CPU."""
-        import torch  # only here: on the CPU the server does without it
+        import torch.utils.dlpack  # only here: on the CPU the server does without it
 
         device = torch.device(*self.device)
         binding = self.session.io_binding()
         kept = []  # joined tensors must outlive the run
         for position, name in enumerate(self.inputs):
-            parts = [torch.from_dlpack(inputs[position].to_dlpack()).to(device) for inputs in batch]
+            parts = [torch.utils.dlpack.from_dlpack(inputs[position].to_dlpack()).to(device) for inputs in batch]
             joined = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
             kept.append(joined)
             binding.bind_input(
-                name, *self.device, ELEMENT_TYPES[joined.dtype.__str__()], tuple(joined.shape), joined.data_ptr()
+                name, *self.device, ELEMENT_TYPES[str(joined.dtype)], tuple(joined.shape), joined.data_ptr()
             )
         for name in self.outputs:
             binding.bind_output(name, *self.device)
         torch.cuda.current_stream(device).synchronize()  # ONNX Runtime runs on a stream of its own
         self.session.run_with_iobinding(binding)
-        answers = [torch.from_dlpack(value.to_dlpack()) for value in binding.get_outputs()]
+        answers = [torch.utils.dlpack.from_dlpack(value.to_dlpack()) for value in binding.get_outputs()]
         pieces = [torch.split(answer, rows) for answer in answers]
         return [
             pb_utils.InferenceResponse(
@@ -154,20 +153,17 @@ def check_names(config: dict[str, Any], session: onnxruntime.InferenceSession) -
             )
 
 
-def join(parts: list[np.ndarray]) -> np.ndarray:
+def join(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Concatenate along the batch; a single part is not copied."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def split_on_cpu(names: list[str], answers: list[np.ndarray], rows: list[int]) -> list[Any]:
+def split_on_cpu(names: list[str], answers: list[npt.NDArray[Any]], rows: list[int]) -> list[Any]:
     """Cut the joined answers into one response per request."""
     ends = np.cumsum(rows)
     return [
         pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor(name, answer[end - count : end])
-                for name, answer in zip(names, answers, strict=True)
-            ]
+            [pb_utils.Tensor(name, answer[end - count : end]) for name, answer in zip(names, answers, strict=True)]
         )
         for count, end in zip(rows, ends, strict=True)
     ]

@@ -1,0 +1,43 @@
+# Everything a newcomer runs. Each target sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := client,export,server,test,lint
+MODELS := model_repository/segment/1/export.json
+
+.PHONY: help demo test lint sweep serve export clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 10
+
+demo: $(MODELS) ## the sample photos through the real server, and a contact sheet in out/demo/
+	$(BIN)/python demo.py
+
+test: $(MODELS) ## all tests, against the real server
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy client export server benchmarks tests demo.py
+	$(BIN)/mypy model_repository/decode/1
+	$(BIN)/mypy model_repository/encode/1
+
+serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
+	$(BIN)/python -m server
+
+export: .venv/installed ## write the networks of preset classical into model_repository/
+	$(BIN)/python -m export
+
+clean: ## remove what was built: environment, networks, output
+	rm -rf .venv build out model_repository/*/1/*.onnx model_repository/*/1/export.json model_repository/*/configs
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	touch $@
+
+# Networks are exported again when their source or contract has changed.
+$(MODELS): .venv/installed $(wildcard export/*.py) $(wildcard model_repository/*/config.pbtxt)
+	$(BIN)/python -m export
+	touch $@
