@@ -61,12 +61,12 @@ class Limits:
     whole: bool = False
 
     def __str__(self) -> str:
-        return f"a {'whole ' if self.whole else ''}number from {self.low:.16g} to {self.high:.16g}"
+        return f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}"
 
     def check(self, number: float) -> float:
         """The number itself. Raises ValueError, the rest of a sentence, where it is outside."""
         if not self.low <= number <= self.high or (self.whole and number != int(number)):
-            raise ValueError(f"must be {self}, not {number:.16g}")
+            raise ValueError(f"must be {self}, not {number}")
         return number
 
 

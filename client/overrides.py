@@ -75,7 +75,7 @@ def find_columns(columns: Sequence[str]) -> OverrideColumns:
             warnings.append(f"the column {name} is there twice; the first one counts")
         elif name in COLUMN_NAMES:
             places[name] = place
-        elif meant := _nearest(name):
+        elif meant := nearest(name):
             warnings.append(f"the column {name} has no effect; did you mean {meant}?")
     return OverrideColumns(places, tuple(warnings))
 
@@ -91,11 +91,10 @@ def parse_overrides(texts: Mapping[str, str]) -> Overrides:
     return Overrides(**given)
 
 
-def _nearest(column: str) -> str | None:
-    """The column that this one may have been meant to be."""
+def nearest(column: str, names: Sequence[str] = COLUMN_NAMES) -> str | None:
+    """Which of `names` this column may have been meant to be; their first word may be missing, as in `azimuth`."""
     name = column.lower().replace("-", "_").replace(" ", "_")
-    if name in COLUMN_NAMES:
-        return name
-    short = [known for known in COLUMN_NAMES if name and known.endswith(f"_{name}")]  # azimuth, color
-    near = short or difflib.get_close_matches(name, COLUMN_NAMES, 1, _ALIKE)
-    return near[0] if near else None
+    shortened = {known.partition("_")[2]: known for known in names if "_" in known}
+    whole = shortened | {known: known for known in names}
+    near = difflib.get_close_matches(name, whole, 1, _ALIKE)
+    return whole[near[0]] if near else None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +14,13 @@ import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
+from client.request import MODEL, photo_inputs, plain, requested_outputs, shared_inputs
 from client.rows import RowError
 
-MODEL = "relight"
 _TRIES = 3
 _BACK_OFF_SECONDS = 0.5
 _PROBE_SECONDS = 5.0  # a server that is up answers these questions in milliseconds
 _PASSING = {f"StatusCode.{s}" for s in ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")}
-# What Triton and its Python backend put around the sentence that a model raised.
-_NOISE = re.compile(
-    r"^(\[StatusCode\.\w+\]|in ensemble '[^']*',"
-    r"|Failed to process the request\(s\) for model (instance )?'[^']*',( message:)?"
-    r"|\w*(Error|Exception):)\s*"
-)
-_TRACE = re.compile(r"\s*\n\s*At:\s*\n.*", re.DOTALL)
 
 
 class UnreachableError(Exception):
@@ -46,14 +37,6 @@ class Server:
 
     window: int
     model_versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: each picture's files, one per light or one, and the numbers behind them."""
-
-    pictures: dict[str, list[bytes]]
-    info: dict[str, Any]
 
 
 def connect(url: str) -> Any:
@@ -91,7 +74,6 @@ class Sender:
         *,
         window: int,
         timeout: float,
-        prompt: str,
         thresholds: Sequence[float],
         files: str,
         pictures: Sequence[str],
@@ -102,22 +84,17 @@ class Sender:
         self._slots = asyncio.Semaphore(window)
         self._calls: set[asyncio.Task[Any]] = set()
         self._stopping = False
-        self._shared = [
-            _text_input("PROMPT", prompt.encode()),
-            _number_input("THRESHOLDS", np.array([thresholds], np.float32)),
-            _text_input("FILES", files.encode()),
-        ]
-        names = [*(name.upper() for name in pictures), "INFO"]
-        self._outputs = [triton.InferRequestedOutput(name) for name in names]
+        self._shared = shared_inputs(thresholds, files)
+        self._outputs = requested_outputs(pictures)
 
     @property
     def in_flight(self) -> int:
         """How many calls the server has not answered yet."""
         return len(self._calls)
 
-    def inputs(self, image: bytes, light: NDArray[np.float32]) -> list[Any]:
-        """The call's inputs: the photo's bytes and LIGHT float32 [1, K, 16]. Safe in any thread."""
-        return [_text_input("IMAGE", image), _number_input("LIGHT", light), *self._shared]
+    def inputs(self, image: bytes, prompt: str, light: NDArray[np.float32]) -> list[Any]:
+        """The call's inputs: the photo's bytes, whom to find, LIGHT float32 [1, K, 16]. Safe in any thread."""
+        return [*photo_inputs(image, prompt, light), *self._shared]
 
     async def send(self, inputs: list[Any]) -> Any:
         """One call, tried again where the failure may pass. Raises RowError, or StoppedError."""
@@ -127,7 +104,7 @@ class Sender:
                     return await self._call(inputs)
                 except InferenceServerException as error:
                     if error.status() not in _PASSING or attempt == _TRIES:
-                        raise RowError(plain(error)) from error
+                        raise RowError(_reason(error)) from error
                 await asyncio.sleep(_BACK_OFF_SECONDS * 2**attempt * random.uniform(0.5, 1.0))
         raise AssertionError("the last try answers or raises")
 
@@ -157,35 +134,13 @@ class Sender:
             self._calls.discard(task)
 
 
-def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:
-    """The answer's files and INFO; `counts` says how many files each picture must have.
-
-    Raises RowError where the server sent another number of them.
-    """
-    pictures = {}
-    for name, count in counts.items():
-        files: list[bytes] = answer.as_numpy(name.upper()).ravel().tolist()
-        if len(files) != count or not all(files):
-            raise RowError(
-                f"the server sent {sum(map(bool, files))} {name} files instead of {count}; "
-                "client and server are of different versions"
-            )
-        pictures[name] = files
-    return Reply(pictures, json.loads(answer.as_numpy("INFO").ravel()[0]))
-
-
-def plain(error: InferenceServerException) -> str:
-    """The sentence inside a server's message, without what Triton wraps around it."""
-    text = _TRACE.sub("", str(error.message() or error)).strip()
-    if "Stub process" in text and "is not healthy" in text:
-        return f"a Python process of the server has died ({text}); restart the server"
+def _reason(error: InferenceServerException) -> str:
+    """Why a call failed, for the one who runs the command."""
     if error.status() == "StatusCode.DEADLINE_EXCEEDED":
         return "the server did not answer in time; raise --timeout or lower --window"
     if error.status() == "StatusCode.UNAVAILABLE":
-        return f"the server went away ({text}); start it again and run the row again"
-    while match := _NOISE.match(text):
-        text = text[match.end() :]
-    return text or f"the server gave no reason ({error.status()})"
+        return f"the server went away ({plain(error)}); start it again and run the row again"
+    return plain(error)
 
 
 def window_of(configs: Sequence[Any]) -> int:
@@ -219,13 +174,3 @@ async def _describe(client: Any) -> Server:
 
 async def _config(client: Any, name: str) -> Any:
     return (await client.get_model_config(name, client_timeout=_PROBE_SECONDS)).config
-
-
-def _text_input(name: str, content: bytes) -> Any:
-    tensor = triton.InferInput(name, [1, 1], "BYTES")
-    return tensor.set_data_from_numpy(np.array([[content]], np.object_))
-
-
-def _number_input(name: str, numbers: NDArray[np.float32]) -> Any:
-    tensor = triton.InferInput(name, list(numbers.shape), "FP32")
-    return tensor.set_data_from_numpy(numbers)

@@ -94,6 +94,7 @@ class Lighting:
 
 _SECTIONS = ("light", "pattern")
 _PROBABILITY = Limits(0, 1)
+_WEIGHT = Limits(0, 10**9)
 
 
 def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
@@ -174,7 +175,10 @@ def _choice(table: Mapping[str, object], one: Callable[[object], T]) -> Choice[T
 
 def _weighted(values: Sequence[T], weights: Sequence[object]) -> Choice[T]:
     """Values that cannot be drawn are left out. Raises ValueError for weights that make no sense."""
-    numbers = [_number(weight, Limits(0, 1e9)) for weight in weights]
+    try:
+        numbers = [_number(weight, _WEIGHT) for weight in weights]
+    except ValueError as error:
+        raise ValueError(f"has a weight that {error}") from None
     kept = [(value, number) for value, number in zip(values, numbers, strict=True) if number > 0]
     if not kept:
         raise ValueError("must have a weight above 0")
@@ -184,13 +188,7 @@ def _weighted(values: Sequence[T], weights: Sequence[object]) -> Choice[T]:
 def _patterns(value: object) -> Choice[Pattern]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of weights by the patterns' names")
-    patterns = [_pattern(name) for name in value]
-    for name, weight in value.items():
-        try:
-            _number(weight, Limits(0, 1e9))
-        except ValueError as error:
-            raise ValueError(f"has {name}, which {error}") from None
-    return _weighted(patterns, list(value.values()))
+    return _weighted([_pattern(name) for name in value], list(value.values()))
 
 
 def _pattern(name: str) -> Pattern:

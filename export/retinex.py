@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.colour import srgb_to_linear
-from export.filters import box_mean, channel_sum, gaussian_blur, spatial_mean
+from export.filters import box_mean, channel_sum, spatial_mean
 
 SIDE = 768
-SIGMAS = (15.0, 80.0, 250.0)  # pixels of a photo of side 1024
+REDUCTIONS = {15.0: 2, 80.0: 8, 250.0: 16}  # σ in pixels of a photo of side 1024 → reduction at which it is blurred
+REACH = 4.0  # σ; beyond 3 lies 0.3 % of a Gaussian, which a white wall adds to a black coat beside it
 TAIL = 0.01  # share of the pixels cut off at either end of the stretch
+SAMPLED = 5  # every fifth pixel tells the stretch where the tails lie
 
 
 class Retinex(nn.Module):
@@ -19,7 +21,7 @@ class Retinex(nn.Module):
 
     R = mean over σ of log10(I+1) − log10(Gσ∗I+1), I being sRGB in 0–255, then each channel stretched from its 1st to
     its 99th percentile. (The usual min–max normalisation in between cancels in the stretch.) The blurs run at a
-    resolution at which their σ is still 6 pixels or more; the result differs from the direct formula by under 2/255.
+    resolution at which their σ is still over 5 pixels; the result differs from the direct formula by under 2/255.
     The Retinex then lends the photo its luminance.
     """
 
@@ -42,9 +44,9 @@ class Retinex(nn.Module):
 def multi_scale_retinex(image: Tensor) -> Tensor:
     """Stretched Retinex of sRGB float [B,3,768,768] in 0–255; float in 0–1."""
     logs = torch.zeros_like(image)
-    for sigma in SIGMAS:
-        logs = logs + torch.log(blur_reduced(image, sigma * SIDE / 1024.0) + 1.0)
-    return stretch(torch.log(image + 1.0) - logs / len(SIGMAS))
+    for sigma, factor in REDUCTIONS.items():
+        logs = logs + torch.log(blur_reduced(image, sigma * SIDE / 1024.0, factor) + 1.0)
+    return stretch(torch.log(image + 1.0) - logs / len(REDUCTIONS))
 
 
 def keep_chromaticity(photo: Tensor, retinex: Tensor) -> Tensor:
@@ -64,18 +66,31 @@ def luminance(linear: Tensor) -> Tensor:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def blur_reduced(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of float [B,C,S,S] at the largest power-of-two reduction that keeps σ at 6 pixels or more."""
-    factor = 2 ** max(0, int(math.log2(sigma / 6.0)))
+def blur_reduced(image: Tensor, sigma: float, factor: int) -> Tensor:
+    """Gaussian blur of float [B,3,S,S] at 1/factor of its resolution, edges mirrored about the last pixel.
+
+    Pixels are mirrored before they are averaged: the last pixel of a photo is not the last cell's centre.
+    """
     # Pooling and linear enlargement blur a little themselves; take their variance off the Gaussian's.
-    variance = (sigma / factor) ** 2 - (1.0 - factor**-2) / 12.0 - (1.0 / 6.0 if factor > 1 else 0.0)
-    reduced = gaussian_blur(F.avg_pool2d(image, factor), math.sqrt(variance))
-    return F.interpolate(reduced, image.shape[2:], mode="bilinear", align_corners=False)
+    variance = (sigma / factor) ** 2 - (1.0 - factor**-2) / 12.0 - 1.0 / 6.0
+    radius = math.ceil(REACH * math.sqrt(variance))
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * x * x / variance)
+    kernel = (kernel / kernel.sum()).to(image).repeat(3, 1, 1)
+    margin = radius * factor
+    rows = F.avg_pool2d(F.pad(image, (0, 0, margin, margin), mode="reflect"), (factor, 1))
+    rows = F.conv2d(rows, kernel.unsqueeze(3), groups=3)
+    cells = F.avg_pool2d(F.pad(rows, (margin, margin, 0, 0), mode="reflect"), (1, factor))
+    cells = F.conv2d(cells, kernel.unsqueeze(2), groups=3)
+    return F.interpolate(cells, image.shape[2:], mode="bilinear", align_corners=False)
 
 
 def stretch(image: Tensor) -> Tensor:
-    """Map each channel's 1st percentile to 0 and its 99th to 1, and clip. Every fourth row and column is sampled."""
-    sample = image[:, :, ::4, ::4].reshape(image.shape[0], 3, -1)
+    """Map each channel's 1st percentile to 0 and its 99th to 1, and clip; the percentiles are those of a sample.
+
+    The sample's pixels lie on a slanted grid, row after row: an upright one would fall in step with JPEG's blocks.
+    """
+    sample = image.reshape(image.shape[0], 3, -1)[:, :, ::SAMPLED]
     count = round(TAIL * sample.shape[2])
     low = -torch.topk(-sample, count, dim=2).values[:, :, -1:].unsqueeze(3)
     high = torch.topk(sample, count, dim=2).values[:, :, -1:].unsqueeze(3)

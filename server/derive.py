@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 CPU_BATCH = 8  # on a CPU larger batches only add latency
+ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 
 
@@ -64,8 +65,10 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
         derived.ClearField("optimization")
-        # A network's batch takes most of a second on a CPU: waiting longer for a full one costs little.
-        derived.dynamic_batching.max_queue_delay_microseconds = 150_000
+        # Throughput first: decoding a batch of photos takes hundreds of milliseconds on a busy CPU, and whoever
+        # waits for decode waits for all of it. The others are handed whole batches.
+        waits = 400_000 if config.name in ENTRANCES else 50_000
+        derived.dynamic_batching.max_queue_delay_microseconds = waits
     if config.name == RAGGED:
         # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.
         for tensor in derived.input:

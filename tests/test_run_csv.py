@@ -15,13 +15,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
+from client.light import COLUMNS
 from client.progress import Progress, summary
+from client.request import plain
 from client.run_csv import main
-from client.sender import plain, window_of
+from client.sender import window_of
+from client.settings import LIGHTING_FILE
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -124,7 +128,7 @@ def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path
     assert found["model_versions"]["relight"] == "1"
     assert found["files"]["mask"] == ["00001_mask.png"]
     (light,) = found["lights"]
-    assert len(light) == 16 + len(("seed", "elevation", "azimuth"))
+    assert set(light) == {*COLUMNS, "seed", "elevation", "azimuth", "pattern", "gray", "space"}
     assert str(output) not in json.dumps(found)
 
 
@@ -189,6 +193,102 @@ def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: P
     assert relight(server, table, tmp_path / "one") == 0
     alone = metadata(tmp_path / "one" / "small", 0)["lights"]
     assert metadata(folder, 0)["lights"][:1] == alone
+
+
+def ask(server: Server, image: bytes, found: dict[str, Any], lights: list[dict[str, Any]]) -> list[bytes]:
+    """The output pictures of a request made of nothing but metadata, by Triton's own client."""
+    light = np.array([[[light[name] for name in COLUMNS] for light in lights]], np.float32)
+    thresholds = np.array([[found["score_threshold"], found["mask_threshold"]]], np.float32)
+    texts = {"IMAGE": image, "PROMPT": found["prompt"].encode(), "FILES": found["files_requested"].encode()}
+    arrays = {name: np.array([[text]], np.object_) for name, text in texts.items()}
+    inputs = []
+    for name, array in (arrays | {"THRESHOLDS": thresholds, "LIGHT": light}).items():
+        kind = "BYTES" if name in texts else "FP32"
+        inputs.append(triton.InferInput(name, list(array.shape), kind).set_data_from_numpy(array))
+    with triton.InferenceServerClient(server.grpc_url) as client:
+        output: list[bytes] = client.infer("relight", inputs).as_numpy("OUTPUT").ravel().tolist()
+    return output
+
+
+@pytest.mark.parametrize("space", ["linear", "srgb"])
+def test_every_entry_of_the_metadata_is_enough_to_make_its_picture_again(
+    server: Server, tmp_path: Path, space: str
+) -> None:
+    text = LIGHTING_FILE.read_text("utf-8").replace('space = "linear"', f'space = "{space}"')
+    (tmp_path / "own.toml").write_text(text.replace("specular = 0.0", "specular = [0.1, 0.4]"))
+    table = tmp_path / "varied.csv"
+    small_table(tmp_path, "a.png")
+    table.write_text("image_path,pattern,light_color\na.png,,\na.png,window,#ffd6ad\n")
+    options = ("--variants", "2", "--lighting", str(tmp_path / "own.toml"), "--files", "output", "--seed", "3")
+    assert relight(server, table, tmp_path / "out", *options) == 0
+    for index in range(2):
+        found = metadata(tmp_path / "out" / "varied", index)
+        written = [(tmp_path / "out" / "varied" / name).read_bytes() for name in found["files"]["output"]]
+        image = (tmp_path / found["image_path"]).read_bytes()
+        assert ask(server, image, found, found["lights"]) == written
+        assert [ask(server, image, found, [entry])[0] for entry in found["lights"]] == written, "alone as together"
+        assert {entry["space"] for entry in found["lights"]} == {space}
+
+
+def test_variants_are_one_request(server: Server, tmp_path: Path) -> None:
+    def requests() -> int:
+        with triton.InferenceServerClient(server.grpc_url) as client:
+            return int(client.get_inference_statistics("relight").model_stats[0].inference_stats.success.count)
+
+    before = requests()
+    table = small_table(tmp_path, "a.png")
+    assert relight(server, table, tmp_path / "out", "--variants", "4", "--files", "output") == 0
+    assert requests() - before == 1
+    assert len(list((tmp_path / "out" / "small").glob("*_output_*.png"))) == 4
+
+
+def test_columns_of_a_row_decide_about_its_picture(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "asked.csv"
+    rows = (
+        "image_path,seed,ambient,light_azimuth,pattern,light_color,gray,prompt,Relief",
+        "a.png,,,,,,,,5",
+        "a.png,9,0.5,-90,window,0.5 1 1,10,man,",
+        "a.png,,1.5,,,,,,",
+        "a.png,,,,none,,,,",
+    )
+    table.write_text("".join(f"{row}\n" for row in rows))
+    assert relight(server, table, tmp_path / "out", "--files", "mask,output") == 1
+    plain_row, asked, bare = (metadata(tmp_path / "out" / "asked", index) for index in (0, 1, 3))
+    assert (plain_row["seed"], plain_row["prompt"], plain_row["lights"][0]["relief"]) == (0, "person", 1.0)
+    assert (asked["seed"], asked["prompt"]) == (9, "man")
+    light = asked["lights"][0]
+    assert {
+        **{"ambient": 0.5, "azimuth": 270.0, "pattern": "window", "pattern_id": 3.0, "color_red": 0.5, "gray": 10.0}
+    }.items() <= light.items()
+    assert (light["direction_y"] < 0, bare["lights"][0]["pattern_id"]) == (True, 0.0)
+    drawn = plain_row["lights"][0] | {"pattern": "none", "pattern_id": 0.0}
+    assert bare["lights"][0] == drawn, "what a row leaves open is drawn as ever"
+    errors = [line["error"] for line in lines(tmp_path / "out" / "asked.csv")]
+    assert errors == ["", "", "column ambient must be a number from 0 to 1, not 1.5", ""]
+    told = capsys.readouterr().err
+    assert told.count("warning: ") == 1
+    assert told.startswith("warning: the column Relief has no effect; did you mean relief?\n")
+
+
+def test_a_pattern_that_the_server_has_not_fails_its_row(server: Server, tmp_path: Path) -> None:
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "far.csv"
+    table.write_text("image_path,pattern\na.png,9999\na.png,\n")
+    code = relight(server, table, tmp_path / "out", "--files", "mask")
+    known = metadata(tmp_path / "out" / "far", 1)["models"]["shadow"].get("patterns")
+    error = lines(tmp_path / "out" / "far.csv")[0]["error"]
+    assert (code, "no pattern 9999; it has 1 tree_foliage" in error) == ((1, True) if known else (0, False))
+
+
+def test_a_lighting_file_is_refused_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.toml").write_text("[light]\nambiant = 1\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(["--csv", "a.csv", "--output", "out", "--lighting", str(tmp_path / "own.toml")])
+    assert exit_.value.code == 2
+    assert "own.toml: there is no key light.ambiant; did you mean light.ambient?" in capsys.readouterr().err
 
 
 def test_jpeg_is_jpeg_and_the_mask_stays_png(server: Server, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_models_that_fail_to_load_are_named_with_the_reason(repository: Path, tm
     assert server.shared_memory == []
 
 
-@pytest.mark.parametrize("options", [["--grpc-port"], ["--http-port"], ["--metrics-port"]], ids=str)
+@pytest.mark.parametrize("options", [["--grpc-port"], ["--http-port"], ["--metrics-port"]], ids=" ".join)
 def test_a_taken_port_is_named_with_the_remedy(repository: Path, tmp_path: Path, options: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refuses_port(tmp_path, repository, taken.getsockname()[1], *options)

@@ -1,0 +1,267 @@
+"""Relighting from Python: a photo and lights in, arrays out. For notebooks and online use.
+
+    from client import relight
+
+    relit = relight("portrait.jpg", lights=[{"light_azimuth": 0, "pattern": "window"}], files=("output", "mask"))
+    relit.output[0]  # uint8 [H,W,3]
+
+Everything here is synchronous, so it works where an event loop already runs, as in Jupyter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from client.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
+from client.lighting import draw_light, light_seed
+from client.overrides import LIGHT_NAMES, Overrides, nearest, parse_overrides
+from client.pixels import Pixels, bitmap, decode
+from client.request import (
+    MASK_THRESHOLD,
+    MODEL,
+    PROMPT,
+    SCORE_THRESHOLD,
+    TIMEOUT,
+    URL,
+    Reply,
+    photo_inputs,
+    plain,
+    requested_outputs,
+    shared_inputs,
+    unpack,
+)
+from client.rows import RowError
+from client.settings import LIGHTING_FILE, SettingsError, read_lighting
+from client.writer import PER_LIGHT, Plan, parse_pictures
+
+Photo = str | os.PathLike[str] | bytes | Pixels
+OneLight = Light | Mapping[str, Any] | NDArray[Any]
+Lights = int | OneLight | Sequence[OneLight] | None
+
+
+class RelightError(Exception):
+    """The photo could not be relit; the message is one sentence with the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class Relit:
+    """One photo relit by K lights. A picture that was not asked for raises RelightError when it is read."""
+
+    pictures: Mapping[str, Pixels]  # by name; sRGB
+    lights: list[dict[str, Any]]  # K entries as metadata.json has them; each may be given to `relight` again
+    info: dict[str, Any]  # score, box (xyxy, 0-1), count, residual, width, height, models
+
+    @property
+    def output(self) -> Pixels:
+        """The relit person over the gray background, uint8 [K,H,W,3]."""
+        return self._picture("output")
+
+    @property
+    def degraded(self) -> Pixels:
+        """The relit person over black, uint8 [K,H,W,3]."""
+        return self._picture("degraded")
+
+    @property
+    def albedo(self) -> Pixels:
+        """The photo without its light, uint8 [H,W,3]."""
+        return self._picture("albedo")
+
+    @property
+    def mask(self) -> Pixels:
+        """The person, uint8 [H,W], 255 inside."""
+        return self._picture("mask")
+
+    @property
+    def foreground(self) -> Pixels:
+        """The untouched person over the gray background, uint8 [H,W,3]."""
+        return self._picture("foreground")
+
+    @property
+    def background(self) -> Pixels:
+        """The photo, the person painted over with the gray, uint8 [H,W,3]."""
+        return self._picture("background")
+
+    def _picture(self, name: str) -> Pixels:
+        if name not in self.pictures:
+            raise RelightError(f"{name} was not asked for; add it to files")
+        return self.pictures[name]
+
+
+class Relighter:
+    """Relights photos over one connection, kept for as long as a `with` block lasts. Safe to share by threads."""
+
+    def __init__(
+        self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
+    ) -> None:
+        """`url` is the server's gRPC address, host:port; `lighting` the file lights are drawn from.
+
+        `timeout` is in seconds, for each photo. Raises RelightError for a lighting file that cannot be used.
+        """
+        try:
+            self._lighting = read_lighting(Path(lighting))
+        except SettingsError as error:
+            raise RelightError(str(error)) from error
+        self._url, self._timeout = url, timeout
+        self._client = triton.InferenceServerClient(url)
+
+    def __enter__(self) -> Relighter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __call__(
+        self,
+        photo: Photo,
+        *,
+        prompt: str = PROMPT,
+        lights: Lights = None,
+        seed: int = 0,
+        files: str | Sequence[str] = ("output",),
+        score_threshold: float = SCORE_THRESHOLD,
+        mask_threshold: float = MASK_THRESHOLD,
+    ) -> Relit:
+        """Relight one photo; arguments and errors as `relight` has them."""
+        try:
+            plan_files = parse_pictures(files if isinstance(files, str) else ",".join(files))
+            image, path = _read_photo(photo)
+            chosen = self._lights(lights, seed, path)
+            plan = Plan(pictures=plan_files, variants=len(chosen))
+            inputs = [
+                *photo_inputs(image, prompt, light_tensor(chosen)),
+                *shared_inputs((score_threshold, mask_threshold), plan.request()),
+            ]
+            reply = self._ask(inputs, plan)
+            patterns = server_patterns(reply.info)
+            check_patterns(chosen, patterns)
+            decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
+            pictures = {name: np.stack(all_k) if name in PER_LIGHT else all_k[0] for name, all_k in decoded.items()}
+        except (ValueError, RowError, ImportError) as error:
+            raise RelightError(str(error)) from error
+        return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
+
+    def _ask(self, inputs: list[Any], plan: Plan) -> Reply:
+        outputs = requested_outputs(plan.pictures)
+        try:
+            answer = self._client.infer(MODEL, inputs, outputs=outputs, client_timeout=self._timeout)
+        except InferenceServerException as error:
+            if error.status() == "StatusCode.UNAVAILABLE":
+                raise RelightError(
+                    f"no server answers at {self._url} ({plain(error)}); start one with `python -m server`"
+                ) from error
+            if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+                raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
+            raise RelightError(plain(error)) from error
+        return unpack(answer, {name: plan.count(name) for name in plan.pictures})
+
+    def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
+        """The lights asked for; what they leave open is drawn. Raises ValueError."""
+        if lights is None or isinstance(lights, int):
+            asked: Sequence[OneLight] = [{}] * (1 if lights is None else lights)
+        elif isinstance(lights, Light | Mapping):
+            asked = [lights]
+        elif isinstance(lights, np.ndarray):
+            asked = list(np.atleast_2d(lights))
+        else:
+            asked = lights
+        if not len(asked):
+            raise ValueError("lights must be at least one light")
+        return [self._light(one, light_seed(seed, path, k)) for k, one in enumerate(asked)]
+
+    def _light(self, asked: OneLight, seed: str) -> Light:
+        if isinstance(asked, Light):
+            return asked
+        if not isinstance(asked, Mapping):
+            return light_of(asked)
+        if asked.keys() >= set(COLUMNS):
+            return named_light(asked)
+        return draw_light(self._lighting, seed, _overrides(asked))
+
+
+def relight(
+    photo: Photo,
+    *,
+    prompt: str = PROMPT,
+    lights: Lights = None,
+    seed: int = 0,
+    url: str = URL,
+    files: str | Sequence[str] = ("output",),
+    score_threshold: float = SCORE_THRESHOLD,
+    mask_threshold: float = MASK_THRESHOLD,
+    lighting: str | os.PathLike[str] = LIGHTING_FILE,
+    timeout: float = TIMEOUT,
+) -> Relit:
+    """Relight one photo on the server at `url`. For many photos, keep the connection: `with Relighter(url) as relight`.
+
+    Args:
+        photo: the path or the bytes of an image file, or its sRGB pixels, uint8 [H,W,3].
+        prompt: whom to cut out.
+        lights: None for one drawn light, a number for as many; or lights, each a dict of what shall be fixed, by the
+            names of the CSV's columns (`light_azimuth`, `pattern`, `light_color`, …; the rest is drawn), an entry of
+            `lights` in metadata.json or of an earlier result, a `Light`, or a row of LIGHT; or LIGHT, float [K,16].
+        seed: of what is drawn, together with the photo's path as given: a row of a CSV gets the same light. Bytes
+            and pixels have no path, so give each its own seed.
+        url: the server's gRPC address, host:port.
+        files: which pictures to send back: output, degraded, albedo, mask, foreground, background.
+        score_threshold: least score of a find, 0-1.
+        mask_threshold: least mask value inside, 0-1.
+        lighting: the file with the distributions that lights are drawn from.
+        timeout: seconds until the server must have answered.
+
+    Raises:
+        RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
+    """
+    with Relighter(url, lighting=lighting, timeout=timeout) as relighter:
+        return relighter(
+            photo,
+            prompt=prompt,
+            lights=lights,
+            seed=seed,
+            files=files,
+            score_threshold=score_threshold,
+            mask_threshold=mask_threshold,
+        )
+
+
+def _overrides(asked: Mapping[str, Any]) -> Overrides:
+    """A dict's values as a CSV would have them. Raises ValueError."""
+    for name in asked:
+        if name not in LIGHT_NAMES:
+            meant = nearest(name, LIGHT_NAMES)
+            hint = f"did you mean {meant}?" if meant else f"choose from {', '.join(LIGHT_NAMES)}"
+            raise ValueError(f"a light has no {name}; {hint}")
+    return parse_overrides(
+        {
+            name: str(value) if np.ndim(value) == 0 else " ".join(str(number) for number in value)
+            for name, value in asked.items()
+            if value is not None
+        }
+    )
+
+
+def _read_photo(photo: Photo) -> tuple[bytes, str]:
+    """The bytes of an image file, and its path or an empty text. Raises ValueError."""
+    if isinstance(photo, bytes):
+        return photo, ""
+    if isinstance(photo, np.ndarray):
+        return bitmap(photo), ""
+    try:
+        return Path(photo).read_bytes(), os.fspath(photo)
+    except OSError as error:
+        raise ValueError(f"the photo {os.fspath(photo)} cannot be read ({error.strerror})") from error
