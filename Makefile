@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := client,export,server,test,lint
 MODELS := model_repository/segment/1/export.json
 
-.PHONY: help demo test lint sweep serve export clean
+.PHONY: help demo test lint serve export clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets

@@ -26,7 +26,7 @@ INPUTS = (
     *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK"),
     *("SCORE", "BOX", "COUNT", "RESIDUAL", "LIGHT", "FILES"),
 )
-_BACKGROUND_GRAY = 15  # its place in LIGHT
+_BACKGROUND_GRAY = 15  # its place in LIGHT; 256 added to it asks recombine for arithmetic on sRGB values
 
 
 class TritonPythonModel:
@@ -70,7 +70,8 @@ class TritonPythonModel:
                 f"Lower --score-threshold or change --prompt."
             )
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
-        gray = round(float(np.clip(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]), 0, 255)))
+        level = float(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]))
+        gray = round(min(max(level - 256.0 if level >= 256.0 else level, 0.0), 255.0))
         groups: dict[str, list[Job]] = {
             "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
             "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],
