@@ -19,11 +19,11 @@ from server.installation import ServerError
 ROOT = Path(__file__).resolve().parent
 SAMPLES = ROOT / "samples"
 OUTPUT = ROOT / "out" / "demo"
-PICTURES = OUTPUT / "samples"
 SHEET = OUTPUT / "contact_sheet.jpg"
 VARIANTS = 3
 
-CELL = 320  # pixels: the longer side of every picture
+CELL = 320  # pixels: the longer side of a sample's pictures
+SMALL, PER_ROW = 188, 10  # the same for the pictures of lights, and how many make a row
 GAP = 12
 HEADER, CAPTION = 48, 64  # heights of the text above the columns and below the pictures
 PAPER, INK, FAINT = "#f7f7f5", "#222222", "#8a8a86"
@@ -36,7 +36,8 @@ def main() -> int:
     try:
         print("Starting Triton …", flush=True)
         with embedded_server(options) as server:
-            code = run_client(server.grpc_url)
+            code = run_client(server.grpc_url, "samples/samples.csv", "--variants", str(VARIANTS))
+            code = code or run_client(server.grpc_url, "samples/lights.csv", "--files", "output")
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -46,48 +47,65 @@ def main() -> int:
         print(f"The client failed (exit code {code}). Triton's log: {server.log}", file=sys.stderr)
         return code
     draw_sheet().save(SHEET, quality=92)
-    print(f"\nContact sheet: {SHEET}\nPictures:      {PICTURES}\n")
+    print(f"\nContact sheet: {SHEET}\nPictures:      {OUTPUT}\n")
     print("Now your own photos. Make a CSV with a column image_path, start a server and leave it running:")
     print(f"  {python()} -m server\nand in another terminal:")
     print(f"  {python()} client/run_csv.py --csv val_images.csv --output out/")
     return 0
 
 
-def run_client(url: str) -> int:
+def run_client(url: str, table: str, *options: str) -> int:
     """Run the client as anyone would, showing the command; return its exit code."""
-    arguments = ["--csv", "samples/samples.csv", "--output", "out/demo", "--url", url]
-    pictures = ["--variants", str(VARIANTS), "--files", "output,albedo,mask"]
-    command = [python(), "client/run_csv.py", *arguments, *pictures]
+    command = [python(), "client/run_csv.py", "--csv", table, "--output", "out/demo", "--url", url, *options]
     print(f"$ {shlex.join(command)}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def python() -> str:
-    """This Python as one types it in the project's folder."""
+    """Return this Python as one types it in the project's folder."""
     interpreter = Path(sys.executable)
     return os.path.relpath(interpreter, ROOT) if interpreter.is_relative_to(ROOT) else str(interpreter)
 
 
 def draw_sheet() -> Image.Image:
-    """Lay out one row per sample: photo, mask, albedo and the relit variants with their lights."""
-    with (SAMPLES / "samples.csv").open(newline="", encoding="utf-8") as stream:
-        rows = [draw_row(index, row) for index, row in enumerate(csv.DictReader(stream))]
-    sheet = Image.new("RGB", (rows[0].width, HEADER + sum(row.height for row in rows)), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(26)
-    for column, heading in enumerate(HEADINGS):
-        draw.text((left(column) + CELL // 2, HEADER // 2 + 4), heading, INK, font, anchor="mm")
-    top = HEADER
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
+    """Lay out the samples, one row each, then the light: around the head, without and with shine, each pattern."""
+    strips = [draw_headings(), *(draw_sample(index, row) for index, row in read_rows("samples"))]
+    lights = [draw_light_cell(index, row) for index, row in read_rows("lights")]
+    strips += [side_by_side(lights[first : first + PER_ROW]) for first in range(0, len(lights), PER_ROW)]
+    sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), PAPER)
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
     return sheet
 
 
-def draw_row(index: int, row: dict[str, str]) -> Image.Image:
+def read_rows(table: str) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a sample CSV with their numbers."""
+    with (SAMPLES / f"{table}.csv").open(newline="", encoding="utf-8") as stream:
+        return list(enumerate(csv.DictReader(stream)))
+
+
+def read_metadata(table: str, index: int) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a table's pictures and the metadata of one row."""
+    folder = OUTPUT / table
+    return folder, json.loads((folder / f"{index:05d}_metadata.json").read_text())
+
+
+def draw_headings() -> Image.Image:
+    """Draw the names of the columns."""
+    strip = Image.new("RGB", (left(len(HEADINGS)), HEADER), PAPER)
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(26)
+    for column, heading in enumerate(HEADINGS):
+        draw.text((left(column) + CELL // 2, HEADER // 2 + 4), heading, INK, font, anchor="mm")
+    return strip
+
+
+def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
     """Draw a sample's pictures side by side, its name and its lights below them."""
-    metadata: dict[str, Any] = json.loads((PICTURES / f"{index:05d}_metadata.json").read_text())
+    folder, metadata = read_metadata("samples", index)
     names = [name for picture in ("mask", "albedo", "output") for name in metadata["files"][picture]]
-    cells = [fit(file) for file in (SAMPLES / row["image_path"], *(PICTURES / name for name in names))]
+    cells = [fit(file, CELL) for file in (SAMPLES / row["image_path"], *(folder / name for name in names))]
     height = cells[0].height
     strip = Image.new("RGB", (left(len(cells)), height + CAPTION), PAPER)
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(20)
@@ -99,20 +117,42 @@ def draw_row(index: int, row: dict[str, str]) -> Image.Image:
     return strip
 
 
+def draw_light_cell(index: int, row: dict[str, str]) -> Image.Image:
+    """Draw one picture of samples/lights.csv with the name of its light below."""
+    folder, metadata = read_metadata("lights", index)
+    picture = fit(folder / metadata["files"]["output"][0], SMALL)
+    cell = Image.new("RGB", (SMALL, picture.height + 36), PAPER)
+    cell.paste(picture, ((SMALL - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(cell)
+    draw.text((SMALL // 2, picture.height + 6), row["name"], INK, ImageFont.load_default(17), anchor="mt")
+    return cell
+
+
+def side_by_side(cells: list[Image.Image]) -> Image.Image:
+    """Lay small cells out across the sheet's width."""
+    width = left(len(HEADINGS))
+    strip = Image.new("RGB", (width, max(cell.height for cell in cells)), PAPER)
+    for column, cell in enumerate(cells):
+        strip.paste(cell, (GAP + column * (width - GAP) // PER_ROW, 0))
+    return strip
+
+
 def draw_light(draw: ImageDraw.ImageDraw, x: int, y: int, light: dict[str, Any]) -> None:
     """Say where a light stands, in numbers and as a dot on a disc seen from the camera: the rim is elevation 0."""
     radius, centre = 20, (x + 46, y + 30)
     draw.circle(centre, radius, outline=FAINT, width=2)
     azimuth, reach = math.radians(light["azimuth"]), radius * math.cos(math.radians(light["elevation"]))
     draw.circle((centre[0] + reach * math.cos(azimuth), centre[1] + reach * math.sin(azimuth)), 5, fill="#e08a00")
-    numbers = f"azimuth {light['azimuth']:.0f}°, elevation {light['elevation']:.0f}°\nambient {light['ambient']:.2f}"
+    numbers = (
+        f"azimuth {light['azimuth']:.0f}°, elevation {light['elevation']:.0f}°\n{light['pattern'].replace('_', ' ')}"
+    )
     draw.multiline_text((x + 78, y + 8), numbers, INK, ImageFont.load_default(18), spacing=6)
 
 
-def fit(file: Path) -> Image.Image:
-    """Read a picture and scale it into a cell."""
+def fit(file: Path, side: int) -> Image.Image:
+    """Read a picture and scale its longer side to `side`."""
     with Image.open(file) as image:
-        scale = CELL / max(image.size)
+        scale = side / max(image.size)
         size = (round(image.width * scale), round(image.height * scale))
         return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         Figure("one light in one request", one * 1000, "ms", "-"),
         Figure(f"{LIGHTS} lights in one request", together * 1000, "ms", "-"),
         Figure(f"{LIGHTS} requests of one light", apart * 1000, "ms", "-"),
-        Figure(f"{LIGHTS} in one ÷ {LIGHTS} requests", together / apart, "ratio", f"{1 / LIGHTS:.3f} if all but the light were free to share"),
+        Figure(f"{LIGHTS} in one ÷ {LIGHTS} requests", together / apart, "ratio", f"{1 / LIGHTS:.3f}"),
     ]
     show("Light", figures, options.json)
     return 0

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from export.contract import Contract, example_inputs
+from export.contract import Contract, TensorSpec, example_inputs
 
 OPSET = 20  # read by ONNX Runtime 1.17 and later, CPU and CUDA
 TRACED_BATCH = 2  # a trace at batch 1 bakes the 1 in
@@ -98,7 +98,11 @@ def trace(network: nn.Module, contract: Contract, file: Path) -> None:
 
 
 def compare(network: nn.Module, contract: Contract, file: Path, batches: tuple[int, ...]) -> list[Difference]:
-    """Run the file and the network on the same random inputs; check names, dtypes and shapes on the way."""
+    """Run the file and the network on the same random inputs.
+
+    Raises:
+        ExportMismatchError: the network does not give what its contract says.
+    """
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     differences = []
     for batch in batches:
@@ -109,8 +113,24 @@ def compare(network: nn.Module, contract: Contract, file: Path, batches: tuple[i
         feed = {spec.name: value.numpy() for spec, value in zip(contract.inputs, inputs, strict=True)}
         answers = session.run([spec.name for spec in contract.outputs], feed)
         for spec, answer, truth in zip(contract.outputs, answers, expected, strict=True):
+            check_promise(contract, spec, batch, truth)
             differences.append(difference(spec.name, batch, answer, truth.numpy()))
     return differences
+
+
+def check_promise(contract: Contract, spec: TensorSpec, batch: int, truth: Tensor) -> None:
+    """Raise ExportMismatchError unless `truth` has its spec's dtype and dims and is finite."""
+    sizes = zip(spec.dims, truth.shape[1:], strict=False)
+    fits = truth.ndim == 1 + len(spec.dims) and truth.shape[0] == batch and all(a in (-1, b) for a, b in sizes)
+    if truth.dtype != spec.dtype or not fits:
+        raise ExportMismatchError(
+            f"{contract.name}: output {spec.name} is {truth.dtype} {list(truth.shape)} at batch {batch}, but "
+            f"config.pbtxt says {spec.dtype} {[batch, *spec.dims]}; nothing was written."
+        )
+    if not torch.isfinite(truth).all():
+        raise ExportMismatchError(
+            f"{contract.name}: output {spec.name} at batch {batch} is not finite; nothing was written."
+        )
 
 
 def difference(name: str, batch: int, answer: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Difference:
@@ -130,7 +150,7 @@ def refuse_mismatch(contract: Contract, differences: list[Difference]) -> None:
     """
     step = {spec.name: 1.01 / 255 if spec.dtype == torch.uint8 else TOLERANCE for spec in contract.outputs}
     for found in differences:
-        if found.largest > step[found.output] or found.differing > 1e-3:
+        if not found.largest <= step[found.output] or found.differing > 1e-3:  # `not`: NaN is no match either
             raise ExportMismatchError(
                 f"{contract.name}: output {found.output} at batch {found.batch} differs from the network by "
                 f"{found.largest:.3g} of its range in {found.differing:.2%} of its elements; nothing was written."

@@ -97,13 +97,15 @@ class Portrait(nn.Module):
     def connect(self, alpha: Tensor, prior: Tensor) -> Tensor:
         """Keep what is connected to the head and shoulders and fill its holes; alpha in and out [B,1,288,288]."""
         figure = F.avg_pool2d(alpha, COARSE)
-        eroded = -F.max_pool2d(-figure, 3, 1, 1)
+        # Closing fills narrow notches: hats and hair end where light and dark alternate.
+        figure = -F.max_pool2d(-F.max_pool2d(figure, 3, 1, 1), 3, 1, 1)
+        eroded = -F.max_pool2d(-figure, 5, 1, 2)
         core = F.avg_pool2d(torch.sigmoid(prior), COARSE)
         # Figure grows from the core, ground from the border: two channels of one flood.
         region = torch.cat((eroded, 1.0 - figure), dim=1)
         seed = torch.cat((core, self.border.expand_as(core)), dim=1)
         grown = flood(torch.minimum(seed, region), region)
-        connected = F.max_pool2d(grown[:, :1], 5, 1, 2)
+        connected = F.max_pool2d(grown[:, :1], 7, 1, 3)
         outside = grown[:, 1:]
         filled = torch.minimum(connected, 1.0 - F.max_pool2d(outside, 3, 1, 1))
         both = F.interpolate(torch.cat((connected, filled), dim=1), (SIDE, SIDE), mode="bilinear", align_corners=False)

@@ -19,11 +19,10 @@ def parse_arguments() -> Options:
         prog="python -m server", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--repository", type=Path, default=HOUSE, help="model repository to serve")
-    parser.add_argument("--gpus", type=int, default=0, help="number of GPUs; 0 serves on the CPU")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="number of GPUs; 0 serves on the CPU")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
-    parser.add_argument("--grpc-port", type=int, default=8001)
-    parser.add_argument("--http-port", type=int, default=8000)
-    parser.add_argument("--metrics-port", type=int, default=8002)
+    for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
+        parser.add_argument(f"--{service}-port", type=port, default=number, metavar="P", help="0: any free one")
     parser.add_argument("--log", type=Path, default=None, help="Triton's log file (default: a temporary file)")
     arguments = parser.parse_args()
     return Options(
@@ -35,6 +34,13 @@ def parse_arguments() -> Options:
         metrics_port=arguments.metrics_port,
         log=arguments.log,
     )
+
+
+def port(text: str) -> int:
+    """Parse a port number, 0–65535."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:

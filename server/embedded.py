@@ -1,6 +1,7 @@
 """Runs tritonserver as a child process for as long as a `with` block lasts, and leaves nothing behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,11 +63,11 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
     if not (options.repository / "relight" / "config.pbtxt").exists():
         raise ServerError(f"{options.repository} holds no ensemble `relight`: write it with `python -m export`.")
     installation = find_installation()
-    sweep_shared_memory()
+    sweep_leftovers()
     ports = claim_ports(options.host, options.grpc_port, options.http_port, options.metrics_port)
     config_name = write_derived(options.repository, options.machine)
     log = options.log or new_log()
-    with tempfile.TemporaryDirectory(prefix="relight-triton-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as scratch:
         # Triton wants a version folder for the ensemble too, and git does not keep empty ones.
         (options.repository / "relight" / "1").mkdir(exist_ok=True)
         assemble_backends(installation, Path(scratch) / "backends")
@@ -210,9 +211,16 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def sweep_shared_memory() -> None:
-    """Remove the regions of servers whose whole process group was killed: nobody else can."""
+def sweep_leftovers() -> None:
+    """Remove what servers left whose whole process group was killed: nobody else can."""
     for region in SHARED_MEMORY.glob("relight_*_*_*"):
-        owner = region.name.split("_")[1]
-        if owner.isdigit() and not Path("/proc", owner).exists():
+        if has_ended(region.name.split("_")[1]):
             region.unlink(missing_ok=True)
+    for scratch in Path(tempfile.gettempdir()).glob("relight-triton-*-*/"):
+        if has_ended(scratch.name.split("-")[2]):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def has_ended(pid: str) -> bool:
+    """Return whether `pid` is the number of no running process."""
+    return pid.isdigit() and not Path("/proc", pid).exists()

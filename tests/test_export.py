@@ -1,6 +1,5 @@
 """The exported networks compute what their PyTorch modules compute, and the modules compute what they say."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,22 @@ class Swapped(Tiny):
         return super().forward(pixels.flip(1))
 
 
+class NotNumbers(Tiny):
+    """Divides by zero."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        nothing = super().forward(pixels) * 0.0
+        return nothing / nothing
+
+
+@cache
+def default_light() -> Light:
+    return Light(PatternBank(), cast=0.0)
+
+
 @cache
 def build(network: str) -> nn.Module:
-    return PRESETS["classical"][network].build(Light(PatternBank(), cast=0.0)).eval()
+    return PRESETS["classical"][network].build(default_light()).eval()
 
 
 @cache
@@ -154,16 +166,23 @@ def test_an_export_writes_the_model_and_its_report(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"model.onnx", "export.json"}
 
 
-@pytest.mark.parametrize(
-    ("checked", "traced"), [(Float32, Float32), (Tiny, Float32), (Tiny, Swapped)], ids=["dtype", "traced", "swapped"]
-)
-def test_an_export_that_breaks_its_word_leaves_everything_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checked: Callable[[], nn.Module], traced: Callable[[], nn.Module]
+BROKEN = {
+    "the network breaks the contract": (Float32, Float32),
+    "the file breaks the contract": (Tiny, Float32),
+    "the file swaps channels": (Tiny, Swapped),
+    "neither gives numbers": (NotNumbers, NotNumbers),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_export_that_fails_its_check_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
+    network, traced = BROKEN[case]
     (tmp_path / "model.onnx").write_bytes(b"the model before")
-    monkeypatch.setattr(onnx_file, "trace", lambda network, contract, file: trace(traced(), contract, file))
+    monkeypatch.setattr(onnx_file, "trace", lambda _, contract, file: trace(traced(), contract, file))
     with pytest.raises(ExportMismatchError, match="tiny: output BRIGHT"):
-        export_onnx(checked(), TINY, "tiny", tmp_path)
+        export_onnx(network(), TINY, "tiny", tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_bytes() == b"the model before"
 

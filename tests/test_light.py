@@ -280,9 +280,7 @@ def high_frequencies(picture: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "grace_hopper.jpg"])
-def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(
-    recombine: Recombine, name: str
-) -> None:
+def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(recombine: Recombine, name: str) -> None:
     """The network's albedo at a quarter of the photo's resolution: carry its shading up rather than itself."""
     photo = photo_of(name, 512)
     linear = photo.permute(0, 3, 1, 2).float().div(255.0) ** 2.2
