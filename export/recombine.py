@@ -64,6 +64,9 @@ class Recombine(nn.Module):
 
         mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
         mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
+        # Blend with the very levels that are given out: where MASK is 0 there is only background.
+        mask_levels = (mask * 255.0 + 0.5).to(torch.uint8)
+        mask = mask_levels.float() / 255.0
 
         # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
         blend = light[:, :, 10].reshape(batch, lights, 1, 1, 1)
@@ -85,7 +88,7 @@ class Recombine(nn.Module):
             encode_levels(output, self.encoding, offset).permute(0, 1, 3, 4, 2),
             encode_levels(degraded, self.encoding, offset).permute(0, 1, 3, 4, 2),
             albedo_out.permute(0, 2, 3, 1),
-            (mask * 255.0 + 0.5).to(torch.uint8).squeeze(1),
+            mask_levels.squeeze(1),
         )
 
 

@@ -65,9 +65,10 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
         derived.ClearField("optimization")
-        # Throughput first: decoding a batch of photos takes hundreds of milliseconds on a busy CPU, and whoever
-        # waits for decode waits for all of it. The others are handed whole batches.
-        waits = 400_000 if config.name in ENTRANCES else 50_000
+        # Throughput first: a batch takes seconds on a CPU, so waiting for a full one pays, though it delays a lone photo
+        # by most of a second. Decoding a batch takes hundreds of milliseconds; the later networks are handed whole
+        # batches, whose tensors still take a while to be copied.
+        waits = 400_000 if config.name in ENTRANCES else 150_000
         derived.dynamic_batching.max_queue_delay_microseconds = waits
     if config.name == RAGGED:
         # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -263,6 +264,8 @@ def test_the_metrics_count_the_inferences_of_every_model(server: RunningServer) 
             lines = re.findall(r'^nv_inference_count\{model="(\w+)",.*\} (\S+)$', reply.read().decode(), re.MULTILINE)
         return {model: float(count) for model, count in lines}
 
-    before = counts()
+    before, expected = counts(), dict.fromkeys(MODELS, 1.0)
     ask(server, request(tritonclient.grpc, saved(portrait(64, 80))))
-    assert {model: count - before[model] for model, count in counts().items()} == dict.fromkeys(MODELS, 1.0)
+    deadline = time.monotonic() + 5.0  # Triton counts a request after it has sent the answer
+    while (grown := {model: count - before[model] for model, count in counts().items()}) != expected:
+        assert time.monotonic() < deadline, grown
