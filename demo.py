@@ -110,7 +110,9 @@ def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
     strip = Image.new("RGB", (left(len(cells)), height + CAPTION), PAPER)
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(20)
     for column, cell in enumerate(cells):
-        strip.paste(cell, (left(column) + (CELL - cell.width) // 2, 0))
+        x = left(column) + (CELL - cell.width) // 2
+        strip.paste(cell, (x, 0))
+        draw.rectangle((x, 0, x + cell.width - 1, height - 1), outline=FAINT)  # where a mask ends and the paper begins
     draw.text((left(0) + CELL // 2, height + 8), row["name"], INK, font, anchor="mt")
     for column, light in enumerate(metadata["lights"], start=len(cells) - VARIANTS):
         draw_light(draw, left(column), height, light)

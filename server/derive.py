@@ -65,7 +65,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
         derived.ClearField("optimization")
-        # Throughput first: a batch takes seconds on a CPU, so waiting for a full one pays, though it delays a lone photo
+        # Throughput first: a batch takes seconds on a CPU, so waiting for a full one pays, though it delays one photo
         # by most of a second. Decoding a batch takes hundreds of milliseconds; the later networks are handed whole
         # batches, whose tensors still take a while to be copied.
         waits = 400_000 if config.name in ENTRANCES else 150_000
