@@ -58,6 +58,8 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         return derived
     if machine.gpus:
         fit_gpus(derived, machine.gpus)
+        # Triton's Python backend moves inputs to the CPU unless told not to.
+        derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
         for warmup in derived.model_warmup:
             warmup.batch_size = min(warmup.batch_size, derived.max_batch_size)
     else:

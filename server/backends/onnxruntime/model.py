@@ -92,24 +92,34 @@ class TritonPythonModel:
             parts = [torch.utils.dlpack.from_dlpack(inputs[position].to_dlpack()).to(device) for inputs in batch]
             joined = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
             kept.append(joined)
-            binding.bind_input(
-                name, *self.device, ELEMENT_TYPES[str(joined.dtype)], tuple(joined.shape), joined.data_ptr()
-            )
+            element_type = ELEMENT_TYPES[str(joined.dtype)]
+            binding.bind_input(name, *self.device, element_type, tuple(joined.shape), joined.data_ptr())
         for name in self.outputs:
             binding.bind_output(name, *self.device)
-        torch.cuda.current_stream(device).synchronize()  # ONNX Runtime runs on a stream of its own
+        # ONNX Runtime has a stream of its own: what torch and Triton queued must be done before it, and its work after.
+        synchronise(device)
         self.session.run_with_iobinding(binding)
-        answers = [torch.utils.dlpack.from_dlpack(value.to_dlpack()) for value in binding.get_outputs()]
-        pieces = [torch.split(answer, rows) for answer in answers]
+        binding.synchronize_outputs()
+        answers = [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
+        pieces = [[piece.contiguous() for piece in torch.split(answer, rows)] for answer in answers]
+        synchronise(device)
         return [
             pb_utils.InferenceResponse(
                 [
-                    pb_utils.Tensor.from_dlpack(name, piece[index].contiguous())
-                    for name, piece in zip(self.outputs, pieces, strict=True)
+                    pb_utils.Tensor.from_dlpack(name, parts[index].__dlpack__())
+                    for name, parts in zip(self.outputs, pieces, strict=True)
                 ]
             )
             for index in range(len(rows))
         ]
+
+
+def synchronise(device: Any) -> None:
+    """Wait for all work queued on a torch.device; a CPU has none."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
 
 
 ELEMENT_TYPES = {
