@@ -113,7 +113,7 @@ def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
         x = left(column) + (CELL - cell.width) // 2
         strip.paste(cell, (x, 0))
         draw.rectangle((x, 0, x + cell.width - 1, height - 1), outline=FAINT)  # where a mask ends and the paper begins
-    draw.text((left(0) + CELL // 2, height + 8), row["name"], INK, font, anchor="mt")
+    draw.text((left(0) + CELL // 2, height + 8), row["name"], INK, font, anchor="ma")
     for column, light in enumerate(metadata["lights"], start=len(cells) - VARIANTS):
         draw_light(draw, left(column), height, light)
     return strip
@@ -126,7 +126,7 @@ def draw_light_cell(index: int, row: dict[str, str]) -> Image.Image:
     cell = Image.new("RGB", (SMALL, picture.height + 36), PAPER)
     cell.paste(picture, ((SMALL - picture.width) // 2, 0))
     draw = ImageDraw.Draw(cell)
-    draw.text((SMALL // 2, picture.height + 6), row["name"], INK, ImageFont.load_default(17), anchor="mt")
+    draw.text((SMALL // 2, picture.height + 6), row["name"], INK, ImageFont.load_default(17), anchor="ma")
     return cell
 
 

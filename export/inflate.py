@@ -56,7 +56,7 @@ def inflate(alpha: Tensor) -> Tensor:
     for sigma in SIGMAS:
         blurred = gaussian_blur(half, sigma * 144, border="replicate")
         height = height + sigma**0.5 * (2.0 * blurred - 1.0).clamp(min=0.0)
-    smooth = gaussian_blur(height, 2.0, border="replicate")
+    smooth = gaussian_blur(height, 4.0, border="replicate")  # rounds the ridge along the middle
     # Linear enlargement leaves facets that light makes visible; a blur of one small pixel removes them.
     return gaussian_blur(F.interpolate(smooth, (SIDE, SIDE), mode="bilinear", align_corners=False), 4.0)
 
@@ -65,7 +65,7 @@ def brightness_relief(pixels: Tensor, mask: Tensor) -> Tensor:
     """Mid-frequency brightness of the photo within the mask, compressed, float [B,1,518,518] in −0.5 to 0.5."""
     red, green, blue = (pixels.float() / 255.0).chunk(3, dim=1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    bright = 3.0 * luma / (luma + 0.2)  # equal contrasts count alike in light and dark (Naka and Rushton, 1966)
+    bright = 4.0 * luma / (luma + 0.5)  # compresses contrast toward the lights (Naka and Rushton, 1966)
     # Blurs that leave the ground out (normalised convolution), so that the silhouette's edge is no relief.
     weight = mask + 1e-3
     fine = gaussian_blur(bright * weight, 5.0) / gaussian_blur(weight, 5.0)

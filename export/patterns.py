@@ -157,7 +157,7 @@ def lattice(canvas: Canvas) -> Tensor:
 
 def cloud(canvas: Canvas) -> Tensor:
     """Drifting soft patches of several sizes."""
-    return (0.5 + 0.9 * canvas.noise(3, octaves=4)).clamp(0.0, 1.0)
+    return (0.45 + 1.5 * canvas.noise(3, octaves=4)).clamp(0.0, 1.0)
 
 
 def screen(canvas: Canvas) -> Tensor:

@@ -12,6 +12,7 @@ from export.filters import box_mean, channel_sum, spatial_mean
 SIDE = 768
 REDUCTIONS = {15.0: 2, 80.0: 8, 250.0: 16}  # σ in pixels of a photo of side 1024 → reduction at which it is blurred
 REACH = 4.0  # σ; beyond 3 lies 0.3 % of a Gaussian, which a white wall adds to a black coat beside it
+BRIGHTEST = 4.0  # two stops: what is lifted further is the camera's noise
 TAIL = 0.01  # share of the pixels cut off at either end of the stretch
 SAMPLED = 5  # every fifth pixel tells the stretch where the tails lie
 
@@ -55,7 +56,7 @@ def keep_chromaticity(photo: Tensor, retinex: Tensor) -> Tensor:
     Retinex alone turns colours gray (each channel is centred on its surround); this is the chromaticity-preserving
     variant of Petro, Sbert and Morel, "Multiscale Retinex", IPOL 2014, section 4.
     """
-    gain = (luminance(retinex) + 1e-3) / (luminance(photo) + 1e-3)
+    gain = ((luminance(retinex) + 1e-3) / (luminance(photo) + 1e-3)).clamp(max=BRIGHTEST)
     limit = 1.0 / photo.amax(1, keepdim=True).clamp(min=1e-3)
     return photo * torch.minimum(gain, limit)
 
