@@ -1,7 +1,7 @@
 # Everything a newcomer runs. Each target sets up what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := client,export,server,cpu,test,lint
+EXTRAS := client,export,networks,server,cpu,test,lint
 MODELS := model_repository/segment/1/export.json
 
 .PHONY: help demo test lint serve export clean

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from export.filters import gaussian_blur
 from export.pattern_bank import PatternBank
-from export.shading import cast_shadows, shade, slopes, standardise
+from export.shading import relight, standardise
 
 SIDE = 518
 SIGMAS = (0.012, 0.024, 0.048, 0.096)  # widths at which the silhouette is felt, in photo sides
@@ -39,10 +39,7 @@ class Inflate(nn.Module):
         mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
         silhouette = standardise(inflate(alpha), mask)
         height = standardise(silhouette + DETAIL * brightness_relief(shadow_pixels, mask), mask)
-        visible = 1.0 - self.cast * cast_shadows(silhouette, light, aspect) if self.cast else None
-        diffuse, specular = shade(slopes(height, aspect), light, visible)
-        pattern = self.patterns(light, aspect)
-        return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
+        return relight(height, silhouette, light, aspect, self.patterns, self.cast)
 
 
 def inflate(alpha: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.filters import spatial_mean
+from export.pattern_bank import PatternBank
 
 # Standard deviation of the height in photo heights at relief 1. A hemisphere as wide as half the photo has 0.06; four
 # times that turns faces visibly toward or away from the light.
@@ -28,6 +29,28 @@ def slopes(height: Tensor, aspect: Tensor) -> Tensor:
     x = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * (0.5 * height.shape[3])
     y = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) * (0.5 * height.shape[2])
     return torch.cat((x / aspect.reshape(-1, 1, 1, 1), y), dim=1)
+
+
+def relight(
+    height: Tensor, caster: Tensor, light: Tensor, aspect: Tensor, patterns: PatternBank, cast: float
+) -> Tensor:
+    """Light a standardised height field; the common end of every shadow network.
+
+    Args:
+        height: float [B,1,518,518], standardised; gives the normals.
+        caster: float [B,1,518,518], standardised; casts the shadows.
+        light: float32 [B,K,16].
+        aspect: float32 [B,1], width ÷ height of the photo.
+        patterns: the shadow patterns.
+        cast: strength of cast shadows, 0–1.
+
+    Returns:
+        shading float16 [B,K,2,518,518]: diffuse × pattern, specular × pattern.
+    """
+    visible = 1.0 - cast * cast_shadows(caster, light, aspect) if cast else None
+    diffuse, specular = shade(slopes(height, aspect), light, visible)
+    pattern = patterns(light, aspect)
+    return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
 
 def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
