@@ -87,7 +87,8 @@ class Tokenizer:
 
 def _words(prompt: str) -> list[str]:
     """Composed, lower case, split as CLIP's pattern over Unicode's letter and number classes."""
-    text = " ".join(unicodedata.normalize("NFC", prompt).split()).lower()
+    text = " ".join(unicodedata.normalize("NFC", prompt).split())
+    text = "".join(character.lower() for character in text)  # a whole Greek word would end in another sigma
     shape = "".join(_kind(character) for character in text)
     words: list[str] = []
     at = 0
