@@ -64,7 +64,7 @@ def brightness_relief(pixels: Tensor, mask: Tensor) -> Tensor:
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     bright = 4.0 * luma / (luma + 0.5)  # compresses contrast toward the lights (Naka and Rushton, 1966)
     # Blurs that leave the ground out (normalised convolution), so that the silhouette's edge is no relief.
-    weight = mask + 1e-3
+    weight = mask + 1e-2
     fine = gaussian_blur(bright * weight, 5.0) / gaussian_blur(weight, 5.0)
     half = F.avg_pool2d(torch.cat((bright * weight, weight), dim=1), 2)
     blurred = gaussian_blur(half, 16.0)

@@ -20,6 +20,8 @@ OPSET = 20  # read by ONNX Runtime 1.17 and later, CPU and CUDA
 TRACED_BATCH = 2  # a trace at batch 1 bakes the 1 in
 CHECKED_BATCHES = (1, 3)
 TOLERANCE = 1e-3  # largest difference allowed, relative to the output's largest magnitude
+# Outputs that are rounded may differ by rounding: one level of uint8, four steps of float16.
+ROUNDING = {torch.uint8: 1.01 / 255, torch.float16: 4 * 2.0**-11}
 
 
 class ExportMismatchError(Exception):
@@ -146,9 +148,9 @@ def difference(name: str, batch: int, answer: npt.NDArray[Any], truth: npt.NDArr
 def refuse_mismatch(contract: Contract, differences: list[Difference]) -> None:
     """Raise ExportMismatchError if any output is further from the truth than rounding explains.
 
-    An integer output may differ by one step in one element of a thousand: two runtimes round x.5 apart.
+    Rounded outputs may differ by ROUNDING in one element of a thousand: two runtimes round x.5 apart.
     """
-    step = {spec.name: 1.01 / 255 if spec.dtype == torch.uint8 else TOLERANCE for spec in contract.outputs}
+    step = {spec.name: ROUNDING.get(spec.dtype, TOLERANCE) for spec in contract.outputs}
     for found in differences:
         if not found.largest <= step[found.output] or found.differing > 1e-3:  # `not`: NaN is no match either
             raise ExportMismatchError(
