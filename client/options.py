@@ -44,7 +44,7 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
         ("--gray", "N", gray, None, "of the background, 0-255; None: as FILE has it"),
         ("--limit", "N", count, None, "stop after so many rows"),
         ("--window", "N", count, None, "calls in flight; None: as many as fill the server"),
-        ("--timeout", "SECONDS", seconds, TIMEOUT, "for each call"),
+        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "for each call"),
         ("--wait-for-server", "SECONDS", seconds, 0.0, "until it must be ready"),
     )
     for flag, metavar, kind, default, text in options:
@@ -55,7 +55,7 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
 
 def _url(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or "/" in text or not port.isdecimal():
+    if not host or "/" in text or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} must be HOST:PORT, without http://")
     return text
 

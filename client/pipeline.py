@@ -91,7 +91,14 @@ async def relight_table(run: Run, url: str, wait: float, progress: Progress) -> 
         try:
             with _interrupts(sender, rows, progress) as interrupted:
                 # Twice the window: photos are read and written while the window is full of calls.
-                await asyncio.gather(*(do_rows() for _ in range(2 * window)))
+                workers = [asyncio.ensure_future(do_rows()) for _ in range(2 * window)]
+                try:
+                    await asyncio.gather(*workers)
+                finally:
+                    # After a fault of ours: a call that is dropped in mid-run can take an older Triton down with it.
+                    sender.stop()
+                    rows.end()
+                    await asyncio.gather(*workers, return_exceptions=True)
         finally:
             rows.end()
             table.close()

@@ -93,8 +93,11 @@ def find_image(image_path: str, folder: Path) -> Path:
     if not Path(image_path).is_absolute():
         places.append(Path.cwd() / image_path)
     for place in places:
-        if place.is_file():
-            return place
+        try:
+            if place.is_file():
+                return place
+        except OSError as error:  # a name too long, a folder that may not be entered
+            raise RowError(f"{str(place)[:200]} cannot be read ({error.strerror}); correct {IMAGE_COLUMN}") from error
     tried = " nor ".join(str(place) for place in dict.fromkeys(places))
     raise RowError(f"there is no file {tried}; correct {IMAGE_COLUMN} or put the photo there")
 

@@ -102,7 +102,7 @@ class PatternBank(nn.Module):
         turn, zoom, left, up = (
             ((seed + 1) * multiplier % MODULUS).float().reshape(-1, 1, 1) / float(MODULUS) for multiplier in MULTIPLIERS
         )
-        aspect = aspect.reshape(-1, 1, 1)
+        aspect = aspect.reshape(-1, 1, 1).clamp(min=0.01)
         x = self.centres.reshape(1, 1, -1) * aspect.clamp(max=1.0)
         y = self.centres.reshape(1, -1, 1) / aspect.clamp(min=1.0)
         # The angle by the tangent of its half: only exact arithmetic, where a runtime's sine may depend on the batch.

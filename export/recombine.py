@@ -54,6 +54,8 @@ class Recombine(nn.Module):
         batch, height, width = original.shape[0], original.shape[1], original.shape[2]
         lights = light.shape[1]
         size = (height, width)
+        # One impossible light must not become an index out of the tables, which fails a whole batch on some backends.
+        light, shading = torch.nan_to_num(light), torch.nan_to_num(shading.float())
         in_srgb = (light[:, 0:1, 15] >= 256.0).to(torch.int32).reshape(batch, 1, 1, 1)
         offset = in_srgb.float()
         photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
@@ -72,8 +74,8 @@ class Recombine(nn.Module):
         blend = light[:, :, 10].reshape(batch, lights, 1, 1, 1)
         colour = light[:, :, 11:14].reshape(batch, lights, 3, 1, 1)
         small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
-        factor = ((1.0 - blend) * small_gain + blend) * shading[:, :, 0:1].float() * colour
-        highlight = shading[:, :, 1:2].float() * colour
+        factor = ((1.0 - blend) * small_gain + blend) * shading[:, :, 0:1] * colour
+        highlight = shading[:, :, 1:2] * colour
         carried = enlarge(torch.cat((factor, highlight), dim=2).reshape(batch * lights, 6, SIDE, SIDE), size).reshape(
             batch, lights, 6, height, width
         )

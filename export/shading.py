@@ -28,7 +28,7 @@ def slopes(height: Tensor, aspect: Tensor) -> Tensor:
     padded = F.pad(height, (1, 1, 1, 1), mode="replicate")
     x = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * (0.5 * height.shape[3])
     y = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) * (0.5 * height.shape[2])
-    return torch.cat((x / aspect.reshape(-1, 1, 1, 1), y), dim=1)
+    return torch.cat((x / aspect.reshape(-1, 1, 1, 1).clamp(min=0.01), y), dim=1)
 
 
 def relight(
@@ -81,7 +81,7 @@ def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[
     lambert = facing(direction) if visible is None else facing(direction) * visible
     camera = torch.tensor([0.0, 0.0, 1.0]).to(light)
     halfway = normalise(direction + camera)
-    highlight = torch.pow(facing(halfway).clamp(min=1e-4), shininess)
+    highlight = torch.pow(facing(halfway).clamp(min=1e-4), shininess.clamp(min=1.0))
     lit = (lambert * 20.0).clamp(max=1.0)  # fades in at grazing light rather than cutting
     return ambient + (1.0 - ambient) * lambert, specular * highlight * lit
 
@@ -89,7 +89,8 @@ def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[
 def normalise(vector: Tensor) -> Tensor:
     """Scale float [B,K,3] to length 1; zero stays zero."""
     x, y, z = vector.chunk(3, dim=2)
-    return vector / torch.sqrt(x * x + y * y + z * z + 1e-12)
+    # A clamp, since the exporter drops an added 1e-12 as if it were zero.
+    return vector / torch.sqrt(x * x + y * y + z * z).clamp(min=1e-6)
 
 
 MARCH = (0.01, 0.02, 0.035, 0.055, 0.08, 0.11, 0.15, 0.20, 0.26, 0.33)  # distances toward the light, photo heights

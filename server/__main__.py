@@ -25,6 +25,8 @@ def parse_arguments() -> Options:
         parser.add_argument(f"--{service}-port", type=port, default=number, metavar="P", help="0: any free one")
     parser.add_argument("--log", type=Path, default=None, help="Triton's log file (default: a temporary file)")
     arguments = parser.parse_args()
+    if arguments.gpus < 0:
+        parser.error(f"--gpus is a number of GPUs, 0 for none, not {arguments.gpus}")
     return Options(
         repository=arguments.repository,
         machine=this_machine(arguments.gpus),
@@ -34,6 +36,13 @@ def parse_arguments() -> Options:
         metrics_port=arguments.metrics_port,
         log=arguments.log,
     )
+
+
+def cause(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"exit code {code}"
+    return f"{signal.Signals(-code).name}; this version of Triton can crash when clients cancel calls: start it again"
 
 
 def port(text: str) -> int:
@@ -57,7 +66,7 @@ def main() -> int:
             print(f"Triton serves {server.repository}: gRPC {server.grpc_url} · HTTP {server.http_url} ", end="")
             print(f"· metrics {server.metrics_url}/metrics\nLog: {server.log}\nCtrl-C stops it.", flush=True)
             code = server.process.wait()
-            print(f"Triton ended by itself (exit code {code}). Log: {server.log}", file=sys.stderr)
+            print(f"Triton ended by itself ({cause(code)}). Log: {server.log}", file=sys.stderr)
             return 1
     except ServerError as error:
         print(error, file=sys.stderr)

@@ -7,6 +7,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from server.installation import ServerError
+
 CPU_BATCH = 8  # on a CPU larger batches only add latency
 ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
@@ -40,9 +42,16 @@ def this_machine(gpus: int) -> Machine:
 
 
 def read_config(file: Path) -> model_config_pb2.ModelConfig:
-    """Parse a config.pbtxt."""
+    """Parse a config.pbtxt.
+
+    Raises:
+        ServerError: it is not one; the message gives file, line and column.
+    """
     config = model_config_pb2.ModelConfig()
-    text_format.Parse(file.read_text(), config)
+    try:
+        text_format.Parse(file.read_text(), config)
+    except text_format.ParseError as error:
+        raise ServerError(f"{file} cannot be read: {error}") from error
     return config
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonclient.utils import InferenceServerException
+
 from server.derive import Machine, write_derived
 from server.installation import Installation, ServerError, assemble_backends, environment, find_installation
 from server.probe import answers_inference
@@ -66,7 +68,7 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
     sweep_leftovers()
     ports = claim_ports(options.host, options.grpc_port, options.http_port, options.metrics_port)
     config_name = write_derived(options.repository, options.machine)
-    log = options.log or new_log()
+    log = open_log(options.log)
     with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as scratch:
         # Triton wants a version folder for the ensemble too, and git does not keep empty ones.
         (options.repository / "relight" / "1").mkdir(exist_ok=True)
@@ -163,8 +165,11 @@ def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServerError(f"{explain(log)}\nTriton's log: {log}")
-        if answers_inference(grpc_url):
-            return
+        try:
+            if answers_inference(grpc_url):
+                return
+        except InferenceServerException as error:
+            raise ServerError(f"The first inference failed: {error.message()}\nTriton's log: {log}") from error
         time.sleep(0.1)
     raise ServerError(f"The server did not answer within {START_TIMEOUT:.0f} s. Triton's log: {log}")
 
@@ -198,11 +203,23 @@ def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:
     return ports[0], ports[1], ports[2]
 
 
-def new_log() -> Path:
-    """Create an empty log file that outlives the server."""
-    handle, name = tempfile.mkstemp(prefix="relight-triton-", suffix=".log")
-    os.close(handle)
-    return Path(name)
+def open_log(wanted: Path | None) -> Path:
+    """Create the log file `wanted`, or one among the temporary files that outlives the server.
+
+    Raises:
+        ServerError: it cannot be written.
+    """
+    if wanted is None:
+        handle, name = tempfile.mkstemp(prefix="relight-triton-", suffix=".log")
+        os.close(handle)
+        return Path(name)
+    try:
+        wanted.touch()
+    except OSError as error:
+        raise ServerError(
+            f"The log {wanted} cannot be written ({error.strerror}); choose another with --log."
+        ) from error
+    return wanted
 
 
 def remove_shared_memory(prefix: str) -> None:

@@ -292,3 +292,13 @@ def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(rec
     missed_ours = float((high_frequencies(ours) - truth).square().mean().sqrt())
     missed_plain = float((high_frequencies(plain[0].permute(1, 2, 0)) - truth).square().mean().sqrt())
     assert missed_ours < 0.25 * missed_plain
+
+
+@pytest.mark.parametrize(("index", "value"), [(2, 0.0), (6, -1e6), (9, -5.0), (14, -1.0)])
+def test_an_impossible_light_gives_finite_shading(repository: Path, index: int, value: float) -> None:
+    """Through the exported file: the exporter drops an added 1e-12, which once left 0 ÷ 0."""
+    session = onnxruntime.InferenceSession(repository / "shadow" / "1" / "model.onnx")
+    row = [0.0, 0.0, 1.0, *light(specular=0.5, pattern=3)[3:]]
+    row[index] = value
+    feed = {"SHADOW_PIXELS": pixels().numpy(), "ALPHA": disc().numpy(), "ASPECT": ASPECT.numpy()}
+    assert np.isfinite(session.run(None, {**feed, "LIGHT": tensor(row).numpy()})[0]).all()

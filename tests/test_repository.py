@@ -10,6 +10,7 @@ import pytest
 from tritonclient.grpc import model_config_pb2
 
 from server.derive import Machine, derive, read_config, write_derived
+from server.installation import ServerError
 
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 NETWORKS = ("segment", "albedo", "shadow", "recombine")
@@ -241,3 +242,10 @@ def test_derived_files_parse_and_meet_and_leave_the_production_files_alone(tmp_p
     for model in CONTRACT:
         assert (tmp_path / model / "config.pbtxt").read_bytes() == (REPOSITORY / model / "config.pbtxt").read_bytes()
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_config_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.pbtxt"
+    file.write_text('name: "albedo"\nbogus_field: 1\n')
+    with pytest.raises(ServerError, match=r"config\.pbtxt cannot be read: 2:"):
+        read_config(file)

@@ -167,3 +167,8 @@ def test_the_limit_ends_the_rows() -> None:
         return indices
 
     assert asyncio.run(read()) == [0, 1]
+
+
+def test_a_name_too_long_for_any_folder_fails_its_row_alone(tmp_path: Path) -> None:
+    with pytest.raises(RowError, match="cannot be read"):
+        find_image("y" * 10_000, tmp_path)
