@@ -23,6 +23,7 @@ SHEET = OUTPUT / "contact_sheet.jpg"
 VARIANTS = 3
 
 CELL = 320  # pixels: the longer side of a sample's pictures
+HEAD = (0.12, 0.0, 0.82, 0.62)  # what is shown of the pictures of lights
 SMALL, PER_ROW = 188, 10  # the same for the pictures of lights, and how many make a row
 GAP = 12
 HEADER, CAPTION = 48, 64  # heights of the text above the columns and below the pictures
@@ -122,7 +123,7 @@ def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
 def draw_light_cell(index: int, row: dict[str, str]) -> Image.Image:
     """Draw one picture of samples/lights.csv with the name of its light below."""
     folder, metadata = read_metadata("lights", index)
-    picture = fit(folder / metadata["files"]["output"][0], SMALL)
+    picture = fit(folder / metadata["files"]["output"][0], SMALL, HEAD)
     cell = Image.new("RGB", (SMALL, picture.height + 36), PAPER)
     cell.paste(picture, ((SMALL - picture.width) // 2, 0))
     draw = ImageDraw.Draw(cell)
@@ -151,9 +152,11 @@ def draw_light(draw: ImageDraw.ImageDraw, x: int, y: int, light: dict[str, Any])
     draw.multiline_text((x + 78, y + 8), numbers, INK, ImageFont.load_default(18), spacing=6)
 
 
-def fit(file: Path, side: int) -> Image.Image:
-    """Read a picture and scale its longer side to `side`."""
-    with Image.open(file) as image:
+def fit(file: Path, side: int, part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> Image.Image:
+    """Read a picture, cut out a part (left, top, right, bottom in 0–1) and scale its longer side to `side`."""
+    with Image.open(file) as whole:
+        box = [round(share * size) for share, size in zip(part, whole.size * 2, strict=True)]
+        image = whole.crop((box[0], box[1], box[2], box[3]))
         scale = side / max(image.size)
         size = (round(image.width * scale), round(image.height * scale))
         return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
