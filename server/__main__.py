@@ -42,7 +42,10 @@ def cause(code: int) -> str:
     """Say how a process ended."""
     if code >= 0:
         return f"exit code {code}"
-    return f"{signal.Signals(-code).name}; this version of Triton can crash when clients cancel calls: start it again"
+    name = signal.Signals(-code).name
+    if -code == signal.SIGKILL:
+        return f"{name}: killed, perhaps for want of memory"
+    return f"{name}: this version of Triton can crash when clients cancel calls; start it again"
 
 
 def port(text: str) -> int:
