@@ -61,7 +61,8 @@ class Portrait(nn.Module):
         prior = self.head_and_shoulders(image)
         logit = separate(image, colour_bins(levels), prior, along_edges)
         alpha = self.connect(torch.sigmoid(2.5 * along_edges(logit)), prior)
-        alpha = along_edges(alpha).clamp(0.0, 1.0)
+        # A blur before the threshold cuts teeth and fringes off the outline, as a cut-out by hand would.
+        alpha = gaussian_blur(along_edges(alpha), 2.5, border="replicate").clamp(0.0, 1.0)
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
         # How sure the pixels of the figure are, on average, scaled from "coin toss" = 0 to "certain" = 1.
         certainty = (2.0 * alpha - 1.0).clamp(0.0, 1.0)
