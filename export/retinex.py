@@ -92,7 +92,7 @@ def stretch(image: Tensor) -> Tensor:
     The sample's pixels lie on a slanted grid, row after row: an upright one would fall in step with JPEG's blocks.
     """
     sample = image.reshape(image.shape[0], 3, -1)[:, :, ::SAMPLED]
-    count = round(TAIL * sample.shape[2])
+    count = round(TAIL * int(sample.shape[2]))  # int: the size in a TorchScript trace is a tensor
     low = -torch.topk(-sample, count, dim=2).values[:, :, -1:].unsqueeze(3)
     high = torch.topk(sample, count, dim=2).values[:, :, -1:].unsqueeze(3)
     return ((image - low) / (high - low).clamp(min=1e-6)).clamp(0.0, 1.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from server.derive import this_machine
-from server.embedded import Options, embedded_server
+from server.embedded import START_TIMEOUT, Options, embedded_server
 from server.installation import ServerError
 
 HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
@@ -24,9 +24,18 @@ def parse_arguments() -> Options:
     for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         parser.add_argument(f"--{service}-port", type=port, default=number, metavar="P", help="0: any free one")
     parser.add_argument("--log", type=Path, default=None, help="Triton's log file (default: a temporary file)")
+    parser.add_argument(
+        "--start-timeout",
+        type=float,
+        default=START_TIMEOUT,
+        metavar="SECONDS",
+        help="until the networks are loaded and have answered once",
+    )
     arguments = parser.parse_args()
     if arguments.gpus < 0:
         parser.error(f"--gpus is a number of GPUs, 0 for none, not {arguments.gpus}")
+    if not arguments.start_timeout > 0.0:
+        parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
     return Options(
         repository=arguments.repository,
         machine=this_machine(arguments.gpus),
@@ -35,6 +44,7 @@ def parse_arguments() -> Options:
         http_port=arguments.http_port,
         metrics_port=arguments.metrics_port,
         log=arguments.log,
+        start_timeout=arguments.start_timeout,
     )
 
 

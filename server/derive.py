@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from server.installation import ServerError
+from server.torchscript import serve_as_torchscript, torchscript_models
 
 CPU_BATCH = 8  # on a CPU larger batches only add latency
 ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
@@ -100,15 +101,30 @@ def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
         group.host_policy = f"gpu_{gpu}"
 
 
+def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2.ModelConfig]:
+    """Return the config of every model of a repository, fitted to `machine` and to the formats of its networks.
+
+    Raises:
+        ServerError: a config.pbtxt or an export.json cannot be read.
+    """
+    files = sorted(repository.glob("*/config.pbtxt"))
+    configs = {file.parent.name: derive(read_config(file), machine) for file in files}
+    serve_as_torchscript(configs, torchscript_models(repository))
+    return configs
+
+
 def write_derived(repository: Path, machine: Machine) -> str:
     """Write configs/<name>.pbtxt beside every config.pbtxt of a repository; return <name>.
 
     Files are replaced atomically and only when they change, so servers may share a repository.
+
+    Raises:
+        ServerError: a config.pbtxt or an export.json cannot be read.
     """
-    for file in sorted(repository.glob("*/config.pbtxt")):
-        text = text_format.MessageToString(derive(read_config(file), machine))
+    for model, config in derive_all(repository, machine).items():
+        text = text_format.MessageToString(config)
         text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
-        target = file.parent / "configs" / f"{machine.config_name}.pbtxt"
+        target = repository / model / "configs" / f"{machine.config_name}.pbtxt"
         if target.exists() and target.read_text() == text:
             continue
         target.parent.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ from server.startup_errors import explain
 
 CHILD = Path(__file__).with_name("child.py")
 SHARED_MEMORY = Path("/dev/shm")
-START_TIMEOUT = 300.0  # seconds until the first inference; networks of gigabytes load for minutes
+START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks load and answer in minutes
 STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown before the processes are killed
 
 
@@ -38,6 +38,7 @@ class Options:
     http_port: int = 8000
     metrics_port: int = 8002
     log: Path | None = None  # None: a new file among the temporary files
+    start_timeout: float = START_TIMEOUT  # seconds until the first inference
     extra: tuple[str, ...] = ()  # further tritonserver arguments
 
 
@@ -78,7 +79,7 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
         process = start(command, environment(installation), log)
         try:
             grpc_url, http_url, metrics_url = (f"{options.host}:{port}" for port in ports)
-            wait_until_it_answers(process, grpc_url, log)
+            wait_until_it_answers(process, grpc_url, log, options.start_timeout)
             yield RunningServer(grpc_url, http_url, metrics_url, options.repository, log, process)
         finally:
             with undisturbed():
@@ -155,23 +156,26 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         return
 
 
-def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log: Path) -> None:
+def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log: Path, timeout: float) -> None:
     """Poll until the ensemble answers an inference.
 
     Raises:
-        ServerError: the process ended, or nothing answered within START_TIMEOUT.
+        ServerError: the process ended, the inference failed, or nothing answered within `timeout` seconds.
     """
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0.0:
         if process.poll() is not None:
             raise ServerError(f"{explain(log)}\nTriton's log: {log}")
         try:
-            if answers_inference(grpc_url):
+            if answers_inference(grpc_url, left):
                 return
         except InferenceServerException as error:
-            raise ServerError(f"The first inference failed: {error.message()}\nTriton's log: {log}") from error
+            if time.monotonic() < deadline:
+                raise ServerError(f"The first inference failed: {error.message()}\nTriton's log: {log}") from error
         time.sleep(0.1)
-    raise ServerError(f"The server did not answer within {START_TIMEOUT:.0f} s. Triton's log: {log}")
+    raise ServerError(
+        f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. Triton's log: {log}"
+    )
 
 
 def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
+COMMON = OUR_BACKENDS / "common"  # modules of all of them
 
 
 class ServerError(Exception):
@@ -55,7 +56,7 @@ def assemble_backends(installation: Installation, folder: Path) -> None:
     """Copy the backends into `folder`, as tritonserver's --backend-directory expects them.
 
     `python` is NVIDIA's. Ours are Python-based backends: where there is no libtriton_<name>.so, Triton serves
-    `backend: "<name>"` with <folder>/<name>/model.py.
+    `backend: "<name>"` with <folder>/<name>/model.py, beside which it finds what they have in common.
     """
     python = folder / "python"
     python.mkdir(parents=True)
@@ -64,6 +65,7 @@ def assemble_backends(installation: Installation, folder: Path) -> None:
     for backend in OUR_BACKENDS.iterdir():
         if (backend / "model.py").exists():
             shutil.copytree(backend, folder / backend.name)
+            shutil.copytree(COMMON, folder / backend.name, dirs_exist_ok=True)
 
 
 def environment(installation: Installation) -> dict[str, str]:

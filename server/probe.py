@@ -7,14 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc as triton
 
-TIMEOUT = 120.0  # seconds; full-size networks on a CPU take most of it
 
-
-def answers_inference(grpc_url: str) -> bool:
+def answers_inference(grpc_url: str, timeout: float) -> bool:
     """Return whether the ensemble answers for a small gray photo (a refusal of the photo is an answer too).
 
+    Args:
+        grpc_url: host:port.
+        timeout: seconds to wait for the answer of a server that is ready.
+
     Raises:
-        triton.InferenceServerException: a model of a ready server fails.
+        triton.InferenceServerException: a model of a ready server fails, or takes longer.
     """
     with triton.InferenceServerClient(grpc_url) as client:
         try:
@@ -29,7 +31,7 @@ def answers_inference(grpc_url: str) -> bool:
             float_input("LIGHT", overhead_light()),
             text_input("FILES", b"mask;png"),
         ]
-        client.infer("relight", inputs, outputs=[triton.InferRequestedOutput("INFO")], client_timeout=TIMEOUT)
+        client.infer("relight", inputs, outputs=[triton.InferRequestedOutput("INFO")], client_timeout=timeout)
         return True
 
 

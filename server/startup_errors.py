@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 FAILED = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.+)")
+NO_GPU = "CudaDriverHelper has not been initialized"  # Triton logs it as an error on every machine without a GPU
 ERROR = re.compile(r"^E\d{4} [^\]]*\] (?P<reason>.+)|^error: (?P<other>.+)")
 
 
@@ -16,7 +17,8 @@ def explain(log: Path) -> str:
             reasons.setdefault(match["model"], tidy(match["reason"]))
     if reasons:
         return "\n".join(f"Model `{model}` failed to load: {reason}" for model, reason in reasons.items())
-    errors = [tidy(match["reason"] or match["other"]) for line in text.splitlines() if (match := ERROR.match(line))]
+    matches = [ERROR.match(line) for line in text.splitlines() if NO_GPU not in line]
+    errors = [tidy(match["reason"] or match["other"]) for match in matches if match]
     if errors:
         return "Triton did not start: " + "\n".join(dict.fromkeys(errors[:3]))
     return "Triton ended without a reason. Its last words:\n" + "\n".join(text.splitlines()[-5:])

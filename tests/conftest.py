@@ -1,8 +1,10 @@
 """The real server, started once for all tests on free ports."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,5 +29,27 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The embedded Triton serving preset `classical`."""
     log = tmp_path_factory.mktemp("triton") / "triton.log"
     options = Options(repository, this_machine(gpus=0), grpc_port=0, http_port=0, metrics_port=0, log=log)
+    with embedded_server(options) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+def tiny_repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with preset `tiny`, once in each format."""
+    models = tmp_path_factory.mktemp(request.param) / "models"
+    command = [sys.executable, "-m", "export", "--preset", "tiny", "--format", request.param]
+    command += ["--side", "192", "--steps", "1", "--autoencoder", "tiny", "--repository", str(models)]
+    # On a shared machine networks this small spend their time waiting for their second thread.
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return models
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tiny_repository: Path) -> Iterator[RunningServer]:
+    """The embedded Triton serving preset `tiny`, once in each format."""
+    log = tiny_repository.parent / "triton.log"
+    # Batches of 4: networks so small are done, and wait in vain, before a busy machine has decoded 8 more photos.
+    machine = replace(this_machine(gpus=0), max_batch=4)
+    options = Options(tiny_repository, machine, grpc_port=0, http_port=0, metrics_port=0, log=log)
     with embedded_server(options) as running:
         yield running

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from export import torchscript_file
+from export.contract import read_contract
+from export.retinex import Retinex
 from server.probe import answers_inference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +120,7 @@ def test_it_serves_on_this_machine_only_until_ctrl_c(repository: Path, tmp_path:
         assert f"Log: {tmp_path / 'triton.log'}" in server.said
         assert "Started GRPCInferenceService" in (tmp_path / "triton.log").read_text()
         grpc, http, metrics = server.ports
-        assert answers_inference(f"127.0.0.1:{grpc}")
+        assert answers_inference(f"127.0.0.1:{grpc}", PATIENCE)
         for port in (grpc, http, metrics):
             socket.create_connection(("127.0.0.1", port)).close()
             with pytest.raises(ConnectionRefusedError):
@@ -183,6 +186,46 @@ def test_models_that_fail_to_load_are_named_with_the_reason(repository: Path, tm
     assert "model.onnx has the inputs ['ALBEDO_PIXELS'], config.pbtxt says ['ALPHA'" in reasons["shadow"]
     assert f"Triton's log: {tmp_path / 'triton.log'}" in server.said
     assert server.shared_memory == []
+
+
+def test_torchscript_models_that_fail_to_load_are_named_with_the_reason(repository: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
+    for name in ("segment", "albedo", "shadow"):
+        (models / name / "1" / "export.json").write_text('{"format": "torchscript"}')
+    (models / "segment" / "1" / "model.pt").write_bytes(b"garbage")
+    torchscript_file.write(Retinex(), read_contract("albedo"), models / "shadow" / "1")
+    with command(tmp_path, "--repository", models, *FREE_PORTS) as server:
+        assert server.process.wait(PATIENCE) == 1
+    reasons = dict(re.findall(r"^Model `(\w+)` failed to load: (.+)$", server.said, re.MULTILINE))
+    assert reasons.keys() == {"segment", "albedo", "shadow"}
+    assert f"{models}/segment/1/model.pt cannot be read" in reasons["segment"]
+    assert f"{models}/albedo/1/model.pt is missing: export the networks first" in reasons["albedo"]
+    assert "model.pt has the inputs ['albedo_pixels'], the config says ['SHADOW_PIXELS__0'" in reasons["shadow"]
+
+
+def test_an_ensemble_that_does_not_fit_is_explained_by_that_alone(repository: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
+    ensemble = models / "relight" / "config.pbtxt"
+    ensemble.write_text(ensemble.read_text().replace('{ key: "ALPHA" value: "ALPHA" }', '{ key: "A" value: "ALPHA" }'))
+    with command(tmp_path, "--repository", models, *FREE_PORTS) as server:
+        assert server.process.wait(PATIENCE) == 1
+    assert server.said.startswith("Triton did not start: in ensemble relight, ")
+    assert "CudaDriverHelper" not in server.said
+
+
+def test_a_start_that_takes_too_long_ends_with_the_remedy(repository: Path, tmp_path: Path) -> None:
+    with command(tmp_path, "--repository", repository, "--start-timeout", "0.5", *FREE_PORTS) as server:
+        assert server.process.wait(PATIENCE) == 1
+    assert "did not answer within 0.5 s; --start-timeout gives it longer" in server.said
+    assert server.shared_memory == []
+
+
+def test_a_start_timeout_is_a_number_of_seconds(tmp_path: Path) -> None:
+    with command(tmp_path, "--start-timeout", "0") as server:
+        assert server.process.wait(PATIENCE) == 2
+    assert "--start-timeout is a number of seconds, not 0" in server.said
 
 
 @pytest.mark.parametrize("options", [["--grpc-port"], ["--http-port"], ["--metrics-port"]], ids=" ".join)

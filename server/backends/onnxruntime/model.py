@@ -6,14 +6,12 @@ instance.
 """
 
 import json
-from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+from batches import answer, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
 
 
 class TritonPythonModel:
@@ -31,11 +29,7 @@ class TritonPythonModel:
             pb_utils.TritonModelException: no model.onnx, or it does not have the config's tensors.
         """
         config = json.loads(args["model_config"])
-        file = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
-        if not file.exists():
-            raise pb_utils.TritonModelException(
-                f"{file} is missing: export the networks first, `python -m export --preset classical`"
-            )
+        file = model_file(args, "model.onnx")
         on_gpu = args["model_instance_kind"] == "GPU"
         device_id = int(args["model_instance_device_id"])
         self.device = ("cuda", device_id) if on_gpu else ("cpu", 0)
@@ -53,73 +47,35 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run."""
-        groups: dict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
-        tensors = [[pb_utils.get_input_tensor_by_name(request, name) for name in self.inputs] for request in requests]
-        for index, inputs in enumerate(tensors):
-            groups[tuple(tuple(tensor.shape()[1:]) for tensor in inputs)].append(index)
-        responses: list[Any] = [None] * len(requests)
-        for members in groups.values():
-            for index, response in zip(members, self.run_or_split([tensors[i] for i in members]), strict=True):
-                responses[index] = response
-        return responses
-
-    def run_or_split(self, batch: list[list[Any]]) -> list[Any]:
-        """Run requests together; if that fails, one by one, so that only the one at fault is refused."""
-        try:
-            return self.run(batch)
-        except Exception as error:  # ONNX Runtime raises a type of its own per kind of fault, without a common base
-            if len(batch) == 1:
-                return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))]
-            return [self.run_or_split([inputs])[0] for inputs in batch]
+        return answer(requests, self.inputs, self.run)
 
     def run(self, batch: list[list[Any]]) -> list[Any]:
         """Join the requests' rows, run the model once and split its answer again."""
-        rows = [inputs[0].shape()[0] for inputs in batch]
-        if self.device[0] == "cpu":
-            feed = {name: join([inputs[i].as_numpy() for inputs in batch]) for i, name in enumerate(self.inputs)}
-            answers = self.session.run(self.outputs, feed)
-            return split_on_cpu(self.outputs, answers, rows)
-        return self.run_on_gpu(batch, rows)
+        if self.device[0] == "cuda":
+            return self.run_on_gpu(batch)
+        feed = {name: join_on_cpu(batch, position) for position, name in enumerate(self.inputs)}
+        return split_on_cpu(self.outputs, self.session.run(self.outputs, feed), rows_of(batch))
 
-    def run_on_gpu(self, batch: list[list[Any]], rows: list[int]) -> list[Any]:
-        """Join, run and split on the instance's GPU; tensors enter and leave by DLPack, without touching the CPU."""
+    def run_on_gpu(self, batch: list[list[Any]]) -> list[Any]:
+        """Join, run and split on the instance's GPU; tensors enter and leave without touching the CPU."""
         import torch.utils.dlpack  # only here: on the CPU the server does without it
 
         device = torch.device(*self.device)
         binding = self.session.io_binding()
         kept = []  # joined tensors must outlive the run
         for position, name in enumerate(self.inputs):
-            parts = [torch.utils.dlpack.from_dlpack(inputs[position].to_dlpack()).to(device) for inputs in batch]
-            joined = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
+            joined = join_on_gpu(batch, position, device)
             kept.append(joined)
             element_type = ELEMENT_TYPES[str(joined.dtype)]
             binding.bind_input(name, *self.device, element_type, tuple(joined.shape), joined.data_ptr())
         for name in self.outputs:
             binding.bind_output(name, *self.device)
         # ONNX Runtime has a stream of its own: what torch and Triton queued must be done before it, and its work after.
-        synchronise(device)
+        torch.cuda.synchronize(device)
         self.session.run_with_iobinding(binding)
         binding.synchronize_outputs()
         answers = [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
-        pieces = [[piece.contiguous() for piece in torch.split(answer, rows)] for answer in answers]
-        synchronise(device)
-        return [
-            pb_utils.InferenceResponse(
-                [
-                    pb_utils.Tensor.from_dlpack(name, parts[index].__dlpack__())
-                    for name, parts in zip(self.outputs, pieces, strict=True)
-                ]
-            )
-            for index in range(len(rows))
-        ]
-
-
-def synchronise(device: Any) -> None:
-    """Wait for all work queued on a torch.device; a CPU has none."""
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.synchronize(device)
+        return split_on_gpu(self.outputs, answers, rows_of(batch), device)
 
 
 ELEMENT_TYPES = {
@@ -161,19 +117,3 @@ def check_names(config: dict[str, Any], session: onnxruntime.InferenceSession) -
             raise pb_utils.TritonModelException(
                 f"model.onnx has the {kind}s {sorted(present)}, config.pbtxt says {sorted(expected)}"
             )
-
-
-def join(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Concatenate along the batch; a single part is not copied."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def split_on_cpu(names: list[str], answers: list[npt.NDArray[Any]], rows: list[int]) -> list[Any]:
-    """Cut the joined answers into one response per request."""
-    ends = np.cumsum(rows)
-    return [
-        pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, answer[end - count : end]) for name, answer in zip(names, answers, strict=True)]
-        )
-        for count, end in zip(rows, ends, strict=True)
-    ]
