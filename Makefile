@@ -30,7 +30,8 @@ export: .venv/installed ## write the networks of preset classical into model_rep
 	$(BIN)/python -m export
 
 clean: ## remove what was built: environment, networks, output
-	rm -rf .venv build out model_repository/*/1/*.onnx model_repository/*/1/export.json model_repository/*/configs
+	rm -rf .venv build out model_repository/*/configs
+	rm -rf $(foreach file,*.onnx *.pt weights-*.data reference.npz export.json vocab.json merges.txt,model_repository/*/1/$(file))
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

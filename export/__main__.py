@@ -1,57 +1,91 @@
-"""`python -m export`: write the networks of a preset into a model repository, each checked against its original."""
+"""`python -m export`: write the networks of a preset into a model repository, each held to its original."""
 
-import argparse
 import logging
+import os
 import sys
 import time
-from pathlib import Path
 
-from export.contract import HOUSE, read_contract
-from export.onnx_file import ExportMismatchError, export_onnx
+from export.exporter import Candidate, export
+from export.formats import Format
+from export.gate import ExportMismatchError, Measurement
+from export.options import Command, read_command
+from export.own import OwnNetworkError
 from export.pattern_bank import MaterialsError, PatternBank
-from export.presets import PRESETS, Light
-from export.repository import lay_out
+from export.presets import Choice, Options, SourceError, build
+from export.reference import ContractError
+from export.repository import lay_out, lay_tokenizer
+from export.verify import verify
 
 
-def main() -> int:
-    """Export; return 0, or 1 when a network's file does not compute what the network computes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="classical", help="which networks")
-    parser.add_argument("--repository", type=Path, default=HOUSE, help="model repository to write to")
-    parser.add_argument("--materials", type=Path, metavar="DIR", help="gray images (dark = shadow) as further patterns")
-    parser.add_argument("--materials-only", action="store_true", help="leave the ten built-in patterns out")
-    parser.add_argument("--cast-shadows", type=float, default=0.0, metavar="S", help="strength of cast shadows, 0–1")
-    arguments = parser.parse_args()
-    if arguments.materials_only and arguments.materials is None:
-        parser.error("--materials-only needs --materials DIR")
-    if not 0.0 <= arguments.cast_shadows <= 1.0:
-        parser.error(f"--cast-shadows is a strength from 0 to 1, not {arguments.cast_shadows:g}")
-
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # the exporter's notes on absent optional packages
-    lay_out(arguments.repository)
+def main(argv: list[str] | None = None) -> int:
+    """Export or verify; return 0, or 1 when a network cannot be had or its file does not compute what it computes."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["verify"]:
+        return verify(argv[1:])
+    command = read_command(__doc__, argv)
+    quieten()
+    lay_out(command.repository)
     try:
-        patterns = PatternBank(arguments.materials, built_in=not arguments.materials_only)
-    except MaterialsError as error:
-        print(error, file=sys.stderr)
+        options = building_options(command)
+        for stage, choice in command.choices.items():
+            export_stage(command, stage, choice, options)
+    except (ContractError, ExportMismatchError, MaterialsError, OwnNetworkError, SourceError) as error:
+        print(f"\n{error}", file=sys.stderr)
         return 1
-    light = Light(patterns, arguments.cast_shadows)
-    for name, choice in PRESETS[arguments.preset].items():
-        print(f"{name:<10} {choice.label:<10} exporting …", end=" ", flush=True)
-        started = time.monotonic()
-        try:
-            details = {"patterns": list(patterns.names)} if name == "shadow" else {}
-            differences = export_onnx(
-                choice.build(light), read_contract(name), choice.label, arguments.repository / name / "1", details
-            )
-        except ExportMismatchError as error:
-            print(f"\n{error}", file=sys.stderr)
-            return 1
-        worst = max(found.largest for found in differences)
-        print(f"{time.monotonic() - started:.0f} s, differs from the network by at most {worst:.1e} of its range")
-    print(f"Wrote preset {arguments.preset} to {arguments.repository}")
+    except ImportError as error:
+        print(f"\n{error}: `pip install 'relight-triton[export,networks]'`", file=sys.stderr)
+        return 1
+    print(f"Wrote preset {command.arguments.preset} to {command.repository}")
     return 0
+
+
+def building_options(command: Command) -> Options:
+    """What networks are built with. Raises MaterialsError."""
+    given = command.arguments
+    patterns = PatternBank(given.materials, built_in=not given.materials_only)
+    return Options(
+        patterns=patterns,
+        cast_shadows=given.cast_shadows,
+        random_weights=given.random_weights,
+        selection=given.selection,
+        steps=given.steps,
+        side=given.side,
+        autoencoder=given.autoencoder,
+    )
+
+
+def export_stage(command: Command, stage: str, choice: Choice, options: Options) -> None:
+    """Build, export and install one network, telling of each step."""
+    started = time.monotonic()
+    print(f"{stage:<10} {choice.label:<15} building", end="", flush=True)
+    built = build(stage, choice, options)
+    file_format: Format = "onnx" if stage == "recombine" else command.file_format
+    details = {"patterns": list(options.patterns.names)} if choice.label in ("inflate", "depth-anything") else {}
+    candidate = Candidate(stage, choice.label, built.weights, built.network, file_format, command.precision, details)
+    folder = command.repository / stage / "1"
+    print(f" {time.monotonic() - started:.0f} s", end="", flush=True)
+    found = export(candidate, folder, lambda text: print(text, end="", flush=True))
+    if stage == "segment":
+        lay_tokenizer(command.repository, built.write_tokenizer)
+    print(f": {conclude(found)}", flush=True)
+
+
+def conclude(found: list[Measurement]) -> str:
+    """The worst value of each measure, in words."""
+    worst: dict[str, Measurement] = {}
+    for one in found:
+        known = worst.get(one.measure)
+        if known is None or (one.value > known.value) == one.at_most:
+            worst[one.measure] = one
+    return ", ".join(f"{one.measure} {one.value:.3g}" for one in worst.values() if one.measure != "differing")
+
+
+def quieten() -> None:
+    """Silence what the libraries print about themselves."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # absent optional packages
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,17 @@ DTYPES = {
     model_config_pb2.TYPE_FP32: torch.float32,
 }
 
+# What the outputs mean bounds them; the configs can only say it in a comment.
+RANGES = {
+    "ALPHA": (0.0, 1.0),
+    "SCORE": (0.0, 1.0),
+    "BOX": (0.0, 1.0),
+    "COUNT": (0.0, float("inf")),
+    "ALBEDO": (0.0, 1.0),
+    "RESIDUAL": (0.0, float("inf")),
+    "SHADING": (0.0, float("inf")),
+}
+
 
 @dataclass(frozen=True)
 class TensorSpec:

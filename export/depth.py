@@ -72,6 +72,10 @@ class DepthShadow(nn.Module):
         height = heights(self.nearness(shadow_pixels), mask)
         return relight(height, height, light, aspect, self.patterns, self.cast)
 
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Cast the depth network. Normalisation, the height field and its light stay in float32."""
+        self.model.to(dtype=dtype)  # type: ignore[call-arg]  # transformers' annotation hides nn.Module's
+
     def nearness(self, pixels: Tensor) -> Tensor:
         """Relative inverse depth of uint8 [B,3,518,518], float32 [B,1,518,518]: larger is nearer, scale and shift free.
 

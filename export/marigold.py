@@ -89,6 +89,11 @@ class MarigoldAlbedo(nn.Module):
             albedo = F.interpolate(albedo, (SIDE, SIDE), mode="bilinear", align_corners=False)
         return albedo.half(), missed
 
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Cast UNet and autoencoder. The schedule, the latent between steps and the residual stay in float32."""
+        self.unet.to(dtype)
+        self.vae.to(dtype)
+
     def decompose(self, image: Tensor) -> Tensor:
         """Predict albedo, shading and residual of sRGB float32 [B,3,side,side] in 0–1; float32 [B,9,side,side] in 0–1.
 
@@ -101,9 +106,14 @@ class MarigoldAlbedo(nn.Module):
             both = torch.cat((photo, latent), dim=1).to(self.unet.dtype)
             velocity = self.unet(both, timestep, encoder_hidden_states=prompt, return_dict=False)[0]
             latent = keep * latent + change * velocity.float()
-        targets = latent.reshape(-1, LATENT, latent.shape[2], latent.shape[3]) / self.scaling
-        decoded: Tensor = self.vae.decode(targets.to(self.vae.dtype), return_dict=False)[0].float()
-        return ((decoded.clamp(-1.0, 1.0) + 1.0) / 2.0).reshape(image.shape[0], 9, self.side, self.side)
+        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
+        targets = [self.decode(target) for target in (latent / self.scaling).chunk(len(TARGETS), dim=1)]
+        return torch.cat(targets, dim=1)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Decode one target's float32 latent [B,4,side/8,side/8] to float32 [B,3,side,side] in 0–1."""
+        decoded: Tensor = self.vae.decode(latent.to(self.vae.dtype), return_dict=False)[0].float()
+        return (decoded.clamp(-1.0, 1.0) + 1.0) / 2.0
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode float32 [B,3,side,side] in −1 to 1 as the latent's most likely value, float32 [B,4,side/8,side/8]."""

@@ -1,6 +1,7 @@
 """Lays out a model repository in another folder: the hand-written part beside the exported one."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from export.contract import HOUSE
@@ -16,3 +17,13 @@ def lay_out(repository: Path) -> None:
         shutil.copy2(config, version.parent)
         for module in (config.parent / "1").glob("*.py"):
             shutil.copy2(module, version)
+
+
+def lay_tokenizer(repository: Path, write: Callable[[Path], None] | None) -> None:
+    """Put the files `decode` tokenises with beside it; remove them for a `segment` that does not read the prompt."""
+    folder = repository / "decode" / "1"
+    if write is not None:
+        write(folder)
+        return
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)

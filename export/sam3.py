@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3Model
 
 PHOTO = 1008  # side of the contract's pixels
 SIDE = 288  # side of the contract's mask
+SOURCE = "facebook/sam3"
 TOKENS = 32  # the contract's prompt length
 ATTENTION = "sdpa"  # fused attention; eager would hold 1.7 GB of scores a photo
 TINY_VOCABULARY = 600
@@ -75,6 +76,10 @@ class Sam3Segment(nn.Module):
             pixel_values=self.normalise(segment_pixels), input_ids=tokens, attention_mask=token_mask, return_dict=True
         )
         return self.select(found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks, thresholds)
+
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Cast the model. Normalisation, scores, the choice and the mask's probabilities stay in float32."""
+        self.model.to(dtype=dtype)  # type: ignore[call-arg]  # transformers' annotation hides nn.Module's
 
     def select(
         self, logits: Tensor, presence: Tensor, boxes: Tensor, masks: Tensor, thresholds: Tensor
@@ -152,7 +157,7 @@ def bind_grid(decoder: Any, side: int) -> None:
     decoder._get_coords = known_grid
 
 
-def load_sam3(source: str = "facebook/sam3") -> Sam3Model:
+def load_sam3(source: str = SOURCE) -> Sam3Model:
     """Load a checkpoint in float32, in evaluation mode.
 
     Args:
@@ -243,9 +248,12 @@ def write_tokenizer(source: str | None, folder: Path) -> None:
         parts = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
         ids = {**parts["vocab"], **tokenizer.get_added_vocab()}
         merges = [(left, right) for left, right in parts["merges"]]
-    (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    files = {"vocab.json": json.dumps(ids, ensure_ascii=False), "merges.txt": "\n".join(lines) + "\n"}
+    for name, text in files.items():
+        partial = folder / f"{name}.partial"
+        partial.write_text(text, "utf-8")
+        partial.replace(folder / name)
 
 
 def tiny_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

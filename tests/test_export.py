@@ -15,57 +15,28 @@ from torch import Tensor, nn
 
 from export import onnx_file
 from export.colour import STEPS, decode_levels, decoding_table, encode_levels, encoding_table, linear_to_srgb
-from export.contract import HOUSE, NETWORKS, Contract, TensorSpec, example_inputs, read_contract
-from export.onnx_file import ExportMismatchError, compare, export_onnx, refuse_mismatch, trace
+from export.contract import HOUSE, NETWORKS, example_inputs, read_contract
+from export.gate import measure, refuse
 from export.pattern_bank import PatternBank
-from export.presets import PRESETS, Light
+from export.presets import PRESETS, Choice, Options
+from export.presets import build as build_choice
+from export.reference import ask
 from export.repository import lay_out
 from export.retinex import multi_scale_retinex
 from tests.photos import SAMPLES
 
 FACES = {"astronaut.png": (0.44, 0.27), "grace_hopper.jpg": (0.50, 0.35)}  # centres, x and y in 0–1
-TINY = Contract(
-    "tiny", (TensorSpec("PIXELS", torch.uint8, (3, 8, 8)),), (TensorSpec("BRIGHT", torch.float16, (3, 8, 8)),)
-)
-
-
-class Tiny(nn.Module):
-    """uint8 [B,3,8,8] → float16 in 0–1."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return (pixels.float() / 255.0).half()
-
-
-class Float32(Tiny):
-    """Not what the contract says: float32."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return pixels.float() / 255.0
-
-
-class Swapped(Tiny):
-    """Another network: blue and red change places."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return super().forward(pixels.flip(1))
-
-
-class NotNumbers(Tiny):
-    """Divides by zero."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        nothing = super().forward(pixels) * 0.0
-        return nothing / nothing
 
 
 @cache
-def default_light() -> Light:
-    return Light(PatternBank(), cast=0.0)
+def options() -> Options:
+    return Options(PatternBank())
 
 
 @cache
 def build(network: str) -> nn.Module:
-    return PRESETS["classical"][network].build(default_light()).eval()
+    choice = PRESETS["classical"].get(network, Choice(network))
+    return build_choice(network, choice, options()).network.eval()
 
 
 @cache
@@ -102,9 +73,11 @@ def light(**numbers: float) -> Tensor:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_file_agrees_with_the_network(repository: Path, network: str, batch: int) -> None:
     contract = read_contract(network)
-    differences = compare(build(network), contract, repository / network / "1" / "model.onnx", (batch,))
-    assert [found.output for found in differences] == [spec.name for spec in contract.outputs]
-    refuse_mismatch(contract, differences)
+    reference = ask(build(network), contract, network, batch)
+    runtime = onnx_file.load(repository / network / "1", contract)
+    found = measure(reference, runtime, contract, (batch,), "fp32", random_weights=False)
+    assert {one.output for one in found} == {spec.name for spec in contract.outputs}
+    refuse(contract, found)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -158,33 +131,6 @@ def test_encoding_is_rounding_to_within_a_tenth_of_a_level(in_srgb: int) -> None
     exact = 255 * (values if in_srgb else linear_to_srgb(values))
     codes = encode_levels(values.float(), encoding_table(), torch.tensor(float(in_srgb)))
     assert (codes.double() - exact).abs().max() <= 0.5 + 0.1
-
-
-def test_an_export_writes_the_model_and_its_report(tmp_path: Path) -> None:
-    differences = export_onnx(Tiny(), TINY, "tiny", tmp_path)
-    assert max(found.largest for found in differences) == 0
-    assert {file.name for file in tmp_path.iterdir()} == {"model.onnx", "export.json"}
-
-
-BROKEN = {
-    "the network breaks the contract": (Float32, Float32),
-    "the file breaks the contract": (Tiny, Float32),
-    "the file swaps channels": (Tiny, Swapped),
-    "neither gives numbers": (NotNumbers, NotNumbers),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_an_export_that_fails_its_check_leaves_everything_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    network, traced = BROKEN[case]
-    (tmp_path / "model.onnx").write_bytes(b"the model before")
-    monkeypatch.setattr(onnx_file, "trace", lambda _, contract, file: trace(traced(), contract, file))
-    with pytest.raises(ExportMismatchError, match="tiny: output BRIGHT"):
-        export_onnx(network(), TINY, "tiny", tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
-    assert (tmp_path / "model.onnx").read_bytes() == b"the model before"
 
 
 def test_another_folder_gets_everything_hand_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 NETWORKS = ("segment", "albedo", "shadow", "recombine")
-_KEYS = ("network", "precision", "sha256", "patterns")
+_KEYS = ("network", "weights", "precision", "sha256", "patterns")
 
 
 def read_models(repository: Path) -> dict[str, dict[str, Any]]:
