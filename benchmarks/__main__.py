@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import lights
+from benchmarks import client, lights
 
-BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {"lights": lights.main}
+BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {"client": client.main, "lights": lights.main}
 
 
 def main() -> int:

@@ -17,32 +17,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import grpc
 import numpy as np
-import tritonclient.grpc as triton
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import service_pb2_grpc
 
+from client.errors import RowError
 from client.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
 from client.lighting import draw_light, light_seed
 from client.overrides import LIGHT_NAMES, Overrides, nearest, parse_overrides
 from client.pixels import Pixels, bitmap, decode
+from client.plan import PER_LIGHT, Plan, parse_pictures
 from client.request import (
     MASK_THRESHOLD,
-    MODEL,
+    MESSAGE_SIZES,
     PROMPT,
     SCORE_THRESHOLD,
     TIMEOUT,
     URL,
     Reply,
-    photo_inputs,
+    photo_request,
     plain,
-    requested_outputs,
-    shared_inputs,
+    request_template,
     unpack,
 )
-from client.rows import RowError
 from client.settings import LIGHTING_FILE, SettingsError, read_lighting
-from client.writer import PER_LIGHT, Plan, parse_pictures
 
 Photo = str | os.PathLike[str] | bytes | Pixels
 OneLight = Light | Mapping[str, Any] | NDArray[Any]
@@ -112,7 +111,8 @@ class Relighter:
         except SettingsError as error:
             raise RelightError(str(error)) from error
         self._url, self._timeout = url, timeout
-        self._client = triton.InferenceServerClient(url)
+        self._channel = grpc.insecure_channel(url, options=MESSAGE_SIZES)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Relighter:
         return self
@@ -124,7 +124,7 @@ class Relighter:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._channel.close()
 
     def __call__(
         self,
@@ -143,11 +143,8 @@ class Relighter:
             image, path = _read_photo(photo)
             chosen = self._lights(lights, seed, path)
             plan = Plan(pictures=plan_files, variants=len(chosen))
-            inputs = [
-                *photo_inputs(image, prompt, light_tensor(chosen)),
-                *shared_inputs((score_threshold, mask_threshold), plan.request()),
-            ]
-            reply = self._ask(inputs, plan)
+            template = request_template((score_threshold, mask_threshold), plan.request(), plan.pictures)
+            reply = self._ask(photo_request(template, image, prompt, light_tensor(chosen)), plan)
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
@@ -156,18 +153,17 @@ class Relighter:
             raise RelightError(str(error)) from error
         return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
 
-    def _ask(self, inputs: list[Any], plan: Plan) -> Reply:
-        outputs = requested_outputs(plan.pictures)
+    def _ask(self, request: Any, plan: Plan) -> Reply:
         try:
-            answer = self._client.infer(MODEL, inputs, outputs=outputs, client_timeout=self._timeout)
-        except InferenceServerException as error:
-            if error.status() == "StatusCode.UNAVAILABLE":
+            answer = self._stub.ModelInfer(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
                 raise RelightError(
-                    f"no server answers at {self._url} ({plain(error)}); start one with `python -m server`"
+                    f"no server answers at {self._url} ({plain(error.details())}); start one with `python -m server`"
                 ) from error
-            if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
-            raise RelightError(plain(error)) from error
+            raise RelightError(plain(error.details())) from error
         return unpack(answer, {name: plan.count(name) for name in plan.pictures})
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:

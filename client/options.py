@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from client.credentials import parse_header
+from client.plan import LAYOUTS, PICTURES, WRITERS, Plan, parse_files, parse_format
 from client.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
 from client.settings import LIGHTING_FILE, read_lighting
-from client.writer import PICTURES, Plan, parse_format, parse_pictures
+from client.sources import parse_shard
+
+Option = tuple[str, str, Callable[[str], Any], object, str]
 
 
 def command_parser(description: str | None) -> argparse.ArgumentParser:
@@ -18,39 +22,110 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_csv.py",
         description=description,
-        epilog="exit codes: 0 every row done, 1 some rows failed, 2 bad usage, 3 no server, 130 interrupted",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="The same command again goes on where a run has ended, however it did. "
+        "Exit codes: 0 every row done, 1 some rows failed, 2 bad usage, 3 no server, 130 interrupted.",
+        formatter_class=_Formatter,
     )
-    share, seconds = _number(float, 0, 1), _number(float, 0, 1e9)
-    count, gray = _number(int, 1, 1e12), _number(int, 0, 255)
-    pictures, image_format = _sentence(parse_pictures), _sentence(parse_format)
-    lighting, plan = _sentence(read_lighting), Plan()
-    kept = ",".join(plan.pictures)
-    for flag, metavar, text in (
-        ("--csv", "FILE", "table with a column image_path"),
-        ("--output", "DIR", "folder for what comes out"),
+    parser.add_argument("--csv", metavar="INPUT", required=True, help=_INPUT)
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for what comes out")
+    for title, options, switches in (
+        ("input", _input_options(), ()),
+        ("what is made", _picture_options(), ()),
+        ("what is written", _output_options(), ()),
+        ("going on", _resume_options(), _RESUME_SWITCHES),
+        ("servers", _server_options(), (("--tls", "encrypted connections"),)),
     ):
-        parser.add_argument(flag, metavar=metavar, type=Path, required=True, default=argparse.SUPPRESS, help=text)
-    options: tuple[tuple[str, str, Callable[[str], Any], object, str], ...] = (
-        ("--url", "HOST:PORT", _url, URL, "the server's gRPC address"),
+        group = parser.add_argument_group(title)
+        for flag, metavar, kind, default, text in options:
+            group.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
+        for flag, text in switches:
+            group.add_argument(flag, action="store_true", help=text)
+        if title == "servers":
+            group.add_argument("--url", metavar="HOST:PORT", type=_url, action="append", help=_URL)
+            header = _sentence(parse_header)
+            group.add_argument("--header", metavar="NAME:VALUE", type=header, action="append", default=[], help=_HEADER)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Shows a default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, argparse.SUPPRESS, []) or "%(default)s" in (action.help or ""):
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+_INPUT = (
+    "CSV or Parquet file with a column image_path, gzipped or not, by path or URL; - for a CSV on stdin; "
+    "a folder or a 'glob' of images"
+)
+_URL = f"a server's gRPC address; again for more servers (default: {URL})"
+_HEADER = "sent with each call, such as an API key; again for more"
+_RESUME_SWITCHES = (
+    ("--retry-failed", "try rows again that failed because of their photo"),
+    ("--restart", "make everything anew"),
+    ("--continue-anyway", "keep what other settings made, and go on with these"),
+    ("--rebuild-csv", "write the output CSV from the journal, and do nothing else"),
+    ("--dry-run", "check header, photos and servers; send and write nothing"),
+)
+
+
+def _input_options() -> tuple[Option, ...]:
+    return (
+        ("--limit", "N", _number(int, 1, 1e12), None, "stop after so many rows"),
+        ("--shard", "I/N", _sentence(parse_shard), None, "every N-th row from the I-th, for one of N machines"),
+        ("--id-column", "NAME", str, None, "column that files are named after, besides the row's number"),
+    )
+
+
+def _picture_options() -> tuple[Option, ...]:
+    share = _number(float, 0, 1)
+    return (
         ("--prompt", "TEXT", str, PROMPT, "what to find in a photo"),
         ("--score-threshold", "S", share, SCORE_THRESHOLD, "least score of a find, 0-1"),
         ("--mask-threshold", "M", share, MASK_THRESHOLD, "least mask value inside, 0-1"),
-        ("--variants", "K", count, plan.variants, "lights per photo"),
-        ("--files", "NAMES", pictures, kept, f"of {', '.join(PICTURES)}"),
-        ("--format", "F", image_format, plan.format, "png, jpeg[:quality] or webp[:quality]"),
+        ("--variants", "K", _number(int, 1, 1e12), Plan().variants, "lights per photo"),
         ("--seed", "N", int, 0, "of the lights"),
-        ("--lighting", "FILE", lighting, str(LIGHTING_FILE), "distributions of the lights"),
-        ("--gray", "N", gray, None, "of the background, 0-255; None: as FILE has it"),
-        ("--limit", "N", count, None, "stop after so many rows"),
-        ("--window", "N", count, None, "calls in flight; None: as many as fill the server"),
-        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "for each call"),
-        ("--wait-for-server", "SECONDS", seconds, 0.0, "until it must be ready"),
+        ("--lighting", "FILE", _sentence(read_lighting), str(LIGHTING_FILE), "distributions of the lights"),
+        ("--gray", "N", _number(int, 0, 255), None, "of the background, 0-255, instead of FILE's"),
     )
-    for flag, metavar, kind, default, text in options:
-        parser.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser
+
+
+def _output_options() -> tuple[Option, ...]:
+    plan = Plan()
+    kept = ",".join(plan.pictures)
+    return (
+        ("--files", "NAMES", _sentence(parse_files), kept, f"of {', '.join(PICTURES)}, input; or all"),
+        ("--format", "F", _sentence(parse_format), plan.format, "png, jpeg[:quality] or webp[:quality]"),
+        ("--writer", "W", _one_of(WRITERS), plan.writer, f"{' or '.join(WRITERS)} (writes no pictures)"),
+        ("--layout", "L", _one_of(LAYOUTS), plan.layout, "of files: flat, or sharded into folders of 1,000 rows"),
+        ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "of the writer webdataset"),
+        ("--summary", "FILE", Path, None, "where to write the run's numbers as JSON"),
+    )
+
+
+def _resume_options() -> tuple[Option, ...]:
+    return (("--max-failures", "N", _number(int, 0, 1e12), None, "end the run when more rows than that have failed"),)
+
+
+def _server_options() -> tuple[Option, ...]:
+    return (
+        ("--window", "N", _number(int, 1, 1e12), None, "calls in flight (default: as many as fill the servers)"),
+        ("--processes", "N", _number(int, 1, 256), 1, "where one core is not enough for the client"),
+        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "for each call"),
+        (
+            "--wait-for-server",
+            "SECONDS",
+            _number(float, 0, 1e9),
+            0.0,
+            "until one must be ready, also in mid-run",
+        ),
+        ("--ca", "FILE", Path, None, "certificates that vouch for the server (default: the public ones)"),
+        ("--cert", "FILE", Path, None, "the client's own certificate"),
+        ("--key", "FILE", Path, None, "the private key of --cert"),
+    )
 
 
 def _url(text: str) -> str:
@@ -69,6 +144,17 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
                 return number
         noun = "a whole number" if kind is int else "a number"
         raise argparse.ArgumentTypeError(f"{text!r} must be {noun} from {low:g} to {high:g}")
+
+    return parsed
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parsed(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"there is no {text!r}; choose from {', '.join(choices)}")
+        return text
 
     return parsed
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
+from client.errors import RowError
 from client.light import LIMITS, Color, Limits, Pattern, parse_color, parse_number, parse_pattern
-from client.rows import RowError
 
 
 @dataclass(frozen=True)

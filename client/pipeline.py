@@ -1,46 +1,52 @@
-"""The pipeline: every row of a CSV from its photo through the server to its files, many at a time."""
+"""The pipeline: every row of an input from its photo through the servers to its files, many at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from client.errors import PassingError, RowError, StoppedError
+from client.journal import Journal
 from client.light import Light, check_patterns, light_tensor, server_patterns
 from client.lighting import draw_lights
 from client.overrides import OverrideColumns, Overrides, find_columns
-from client.progress import Progress
-from client.request import unpack
-from client.rows import Row, RowError, RowQueue, TableError, count_rows, read_image, read_table
-from client.sender import Sender, StoppedError, connect, find_server
-from client.settings import Lighting
-from client.writer import OutputTable, Plan, write_row
+from client.photos import read_image
+from client.remote import is_remote
+from client.request import photo_request, request_template, unpack
+from client.row_queue import RowQueue
+from client.run import Run
+from client.run_folder import RunFolder
+from client.servers import Servers
+from client.sources import Row, Source
+from client.writer import Writer, row_files, writer_of
 
 _FILE_THREADS = 4  # hides a disk's latency; more only fight for the interpreter
-_SPAN_WINDOWS = 4  # how far, in windows, a row may be ahead of the oldest unfinished one
+_REMOTE_THREADS = 32  # a network's latency is longer
+_SPAN_WINDOWS = 4  # how many rows, in windows, may be read and not finished
+# Errors of a disk that are about one name on it, not about the disk.
+_OWN_FAULTS = (errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTEMPTY)
+
+# Calls its argument in the running loop whenever the run is to end, for as long as the block lasts.
+Interruptions = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What every row of a run shares."""
+class Watcher(Protocol):
+    """Hears how a run goes on."""
 
-    csv: Path
-    folder: Path  # of the files
-    table: Path  # the output CSV
-    prompt: str
-    thresholds: tuple[float, float]  # score, mask
-    seed: int
-    lighting: Lighting
-    plan: Plan
-    limit: int | None
-    window: int | None  # None: what the server's configuration asks for
-    timeout: float  # seconds per call
+    def row_done(self) -> None:
+        """A row's files are written."""
+
+    def row_failed(self, sentence: str) -> None:
+        """A row failed for the reason said."""
+
+    def say(self, sentence: str) -> None:
+        """Something else to be known."""
 
 
 @dataclass(frozen=True)
@@ -48,101 +54,119 @@ class _Work:
     """What it takes to do a row."""
 
     run: Run
-    sender: Sender
+    photos: str  # where relative paths start
     columns: OverrideColumns
+    servers: Servers
+    template: Any  # of every request
     model_versions: dict[str, str]
+    folder: RunFolder
+    writer: Writer
+    journal: Journal
 
 
-async def relight_table(run: Run, url: str, wait: float, progress: Progress) -> bool:
-    """Every row through the server at `url`, which gets `wait` seconds to be ready; True where Ctrl-C ended it.
+async def relight_rows(
+    run: Run,
+    source: Source,
+    rows: Generator[Row, None, None],
+    folder: RunFolder,
+    journal: Journal,
+    watcher: Watcher,
+    interruptions: Interruptions,
+) -> bool:
+    """Every row through the servers; True where it was interrupted.
 
-    Raises TableError or UnreachableError before the first row, OSError where the disk fails.
+    Raises UnreachableError where no server is left, SettingsChangedError where one has other networks than the rest of
+    the run, TableError where the input breaks off, OSError where the disk fails. Finished rows are in the journal.
     """
-    source = read_table(run.csv)
-    client = connect(url)
+    servers = run.connection.servers(watcher.say)
     try:
-        server = await find_server(client, url, wait)
-        window = run.window or server.window
-        sender = Sender(
-            client,
-            window=window,
-            timeout=run.timeout,
-            thresholds=run.thresholds,
-            files=run.plan.request(),
-            pictures=run.plan.pictures,
+        facts = await servers.find(run.connection.wait, run.window)
+        threads = _REMOTE_THREADS if is_remote(source.folder) else _FILE_THREADS
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+        work = _Work(
+            run,
+            source.folder,
+            find_columns(source.columns),
+            servers,
+            request_template(run.thresholds, run.plan.request(), run.plan.pictures),
+            facts.model_versions,
+            folder,
+            writer_of(folder.path, run.plan),
+            journal,
         )
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS))
-        table = _open_output(run, source.columns)
-        columns = find_columns(source.columns)
-        for warning in columns.warnings:
-            progress.say(f"warning: {warning}")
-        work = _Work(run, sender, columns, server.model_versions)
-        rows = RowQueue(source, _SPAN_WINDOWS * window, run.limit)
-        progress.begin()
-        threading.Thread(target=_set_total, args=(run, progress), daemon=True).start()
+        queue = RowQueue(rows, _SPAN_WINDOWS * facts.window)
+        interrupted = False
+
+        def end() -> None:
+            servers.stop()
+            queue.end()
+
+        def interrupt() -> None:
+            """First no new calls, the second time no waiting for answers."""
+            nonlocal interrupted
+            if interrupted:
+                servers.drop()
+                return
+            interrupted = True
+            end()
+            watcher.say(f"stopping: waiting for {servers.in_flight} photos in flight; Ctrl-C again drops them")
 
         async def do_rows() -> None:
-            while (row := await rows.next()) is not None:
+            while (row := await queue.next()) is not None:
                 with contextlib.suppress(StoppedError):
-                    files, error = await _relight(work, row)
-                    rows.finished(table.add(row.index, row.values, files, error))
-                    progress.row_failed(f"{row}: {error}") if error else progress.row_done()
+                    cause = await _relight(work, row)
+                    watcher.row_failed(f"{row}: {cause}") if cause else watcher.row_done()
+                queue.finished(1)
 
+        # Twice the window: photos are read and written while the window is full of calls.
+        workers = [asyncio.ensure_future(do_rows()) for _ in range(2 * facts.window)]
         try:
-            with _interrupts(sender, rows, progress) as interrupted:
-                # Twice the window: photos are read and written while the window is full of calls.
-                workers = [asyncio.ensure_future(do_rows()) for _ in range(2 * window)]
+            with interruptions(interrupt):
                 try:
                     await asyncio.gather(*workers)
                 finally:
                     # After a fault of ours: a call that is dropped in mid-run can take an older Triton down with it.
-                    sender.stop()
-                    rows.end()
+                    end()
                     await asyncio.gather(*workers, return_exceptions=True)
         finally:
-            rows.end()
-            table.close()
+            queue.end()
     finally:
-        await client.close()
-    return interrupted.is_set()
+        await servers.close()
+    return interrupted
 
 
-def _open_output(run: Run, columns: Sequence[str]) -> OutputTable:
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        return OutputTable(run.table, columns)
-    except OSError as error:
-        problem = f"{error.filename} cannot be written ({error.strerror})"
-        raise TableError(f"{problem}; choose another folder with --output") from error
-
-
-async def _relight(work: _Work, row: Row) -> tuple[list[str], str]:
-    """One row from its photo to its files: their paths beside the output CSV, or why not."""
+async def _relight(work: _Work, row: Row) -> str:
+    """One row from its photo to its files and the journal; returns why it failed, or nothing."""
     try:
         if row.error is not None:
             raise RowError(row.error)
         asked = work.columns.read(row.values)
-        lights, inputs = await asyncio.to_thread(_prepare, work, row, asked)
-        answer = await work.sender.send(inputs)
-        return await asyncio.to_thread(_store, work, row, asked, lights, answer), ""
+        lights, image, request = await asyncio.to_thread(_prepare, work, row, asked)
+        answer = await work.servers.send(request)
+        await asyncio.to_thread(_store, work, row, asked, lights, image, answer)
     except RowError as error:
-        return [], str(error)
+        cause = str(error)
+        work.journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
+        await asyncio.to_thread(work.writer.finished, row)
+        return cause
+    return ""
 
 
 def _prompt(run: Run, asked: Overrides) -> str:
     return run.prompt if asked.prompt is None else asked.prompt
 
 
-def _prepare(work: _Work, row: Row, asked: Overrides) -> tuple[list[Light], list[Any]]:
+def _prepare(work: _Work, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
     run = work.run
-    image = read_image(row.image_path, run.csv.parent)
+    image = read_image(row.image_path, work.photos)
     lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-    return lights, work.sender.inputs(image, _prompt(run, asked), light_tensor(lights))
+    return lights, image, photo_request(work.template, image, _prompt(run, asked), light_tensor(lights))
 
 
-def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], answer: Any) -> list[str]:
+def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], image: bytes, answer: Any) -> None:
     run = work.run
     reply = unpack(answer, {name: run.plan.count(name) for name in run.plan.pictures})
+    work.folder.agree_on_networks(reply.info.get("models"))
     patterns = server_patterns(reply.info)
     try:
         check_patterns(lights, patterns)
@@ -160,39 +184,10 @@ def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], answer:
         "model_versions": work.model_versions,
     }
     try:
-        names = write_row(run.folder, row.index, run.plan, reply.pictures, metadata)
+        work.writer.write(row, row_files(row, run.plan, image, reply.pictures, metadata))
     except OSError as error:
-        raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
-    return [f"{run.folder.name}/{name}" for name in names]
-
-
-@contextlib.contextmanager
-def _interrupts(sender: Sender, rows: RowQueue, progress: Progress) -> Iterator[threading.Event]:
-    """Ctrl-C ends the run in order: first no new calls, the second time no waiting for answers."""
-    interrupted = threading.Event()
-
-    def interrupt() -> None:
-        if interrupted.is_set():
-            sender.drop()
-            return
-        interrupted.set()
-        sender.stop()
-        rows.end()
-        progress.say(f"stopping: waiting for {sender.in_flight} photos in flight; Ctrl-C again drops them")
-
-    loop = asyncio.get_running_loop()
-    # Only the main thread can be interrupted.
-    in_main = threading.current_thread() is threading.main_thread()
-    signals = (signal.SIGINT, signal.SIGTERM) if in_main else ()
-    for number in signals:
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield interrupted
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-def _set_total(run: Run, progress: Progress) -> None:
-    total = count_rows(run.csv)
-    progress.total = total if total is None else min(total, run.limit or total)
+        if error.errno in _OWN_FAULTS:
+            raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
+        raise
+    work.journal.done(row.index, row.values)
+    work.writer.finished(row)

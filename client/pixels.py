@@ -27,7 +27,7 @@ def bitmap(pixels: Pixels) -> bytes:
     return file_header + info_header + body.tobytes()
 
 
-def decode(image: bytes) -> Pixels:
+def decode(image: bytes | memoryview) -> Pixels:
     """An image file as uint8 [H,W,3], or [H,W] of a gray one. Raises ImportError, a sentence, without Pillow."""
     try:
         from PIL import Image

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from client.output_table import Totals
+from client.run import Run
 
 SHOWN_FAILURES = 10
 _TERMINAL_SECONDS = 0.1
@@ -18,11 +21,22 @@ class Progress:
     `total` may be set later, or stay None where it cannot be known.
     """
 
-    def __init__(self, stream: TextIO, *, bar: bool = True) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        bar: bool = True,
+        max_failures: int | None = None,
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        """`end` is called when more than `max_failures` rows have failed."""
         self.total: int | None = None
+        self.earlier = 0  # rows that are left as earlier runs have finished them
         self.done = 0
         self.failed = 0
         self.failures: list[str] = []  # the first few, for the summary
+        self._max_failures = max_failures
+        self._end = end
         self._stream = stream
         self._bar = bar
         self._terminal = stream.isatty()
@@ -36,6 +50,11 @@ class Progress:
     def seconds(self) -> float:
         """Since the first row was sent."""
         return time.monotonic() - self._start
+
+    @property
+    def too_many_failed(self) -> bool:
+        """Whether the limit of failures is passed."""
+        return self._max_failures is not None and self.failed > self._max_failures
 
     @property
     def rate(self) -> float:
@@ -53,6 +72,10 @@ class Progress:
         if len(self.failures) < SHOWN_FAILURES:
             self.failures.append(sentence)
         self.say(sentence)
+        if self.too_many_failed and self._end is not None:
+            self.say(f"more than {self._max_failures} rows failed: the run ends here")
+            end, self._end = self._end, None
+            end()
         self._show()
 
     def say(self, sentence: str) -> None:
@@ -67,11 +90,11 @@ class Progress:
 
     def line(self) -> str:
         """The numbers in words: done of total, images/s, time left, failures."""
-        finished = self.done + self.failed
+        finished = self.earlier + self.done + self.failed
         total = f"/{self.total}" if self.total is not None else ""
         parts = [f"{finished}{total} rows", f"{self.rate:.1f} images/s"]
-        if self.total is not None and finished:
-            left = self.seconds / finished * max(0, self.total - finished)
+        if self.total is not None and finished > self.earlier:
+            left = self.seconds / (finished - self.earlier) * max(0, self.total - finished)
             parts.append(f"{_clock(left)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
@@ -90,7 +113,7 @@ class Progress:
         text = self.line()
         room = min(40, width - len(text) - 3)
         if self.total and room > 4:
-            filled = min(room, round(room * (self.done + self.failed) / self.total))
+            filled = min(room, round(room * (self.earlier + self.done + self.failed) / self.total))
             text = f"[{'#' * filled}{'-' * (room - filled)}] {text}"
         print(f"\r\x1b[K{text[:width]}", end="", file=self._stream, flush=True)
 
@@ -100,16 +123,35 @@ class Progress:
             self._shown = 0.0  # draw again at the next row
 
 
-def summary(progress: Progress, folder: Path, table: Path) -> str:
+def closing_words(progress: Progress, run: Run, totals: Totals) -> str:
     """What the run did and where it is, in a few lines."""
+    earlier = totals.done - progress.done
     lines = [
-        f"{progress.done} rows done, {progress.failed} failed, {progress.seconds:.1f} s, {progress.rate:.1f} images/s",
+        f"{totals.done} rows done{f' ({earlier} of them earlier)' if earlier else ''}, {totals.failed} failed, "
+        f"{progress.seconds:.1f} s, {progress.rate:.1f} images/s",
         *(f"  {sentence}" for sentence in progress.failures),
     ]
-    more = progress.failed - len(progress.failures)
-    if more:
-        lines.append(f"  and {more} more, see column error of {table}")
-    return "\n".join([*lines, f"files: {folder}", f"table: {table}"])
+    more = totals.failed - len(progress.failures)
+    if more > 0:
+        lines.append(f"  and {more} more, see {run.failures}")
+    if totals.missing:
+        lines.append(f"  {totals.missing} rows are not done yet: the same command goes on with them")
+    return "\n".join([*lines, f"files: {run.folder}", f"table: {run.table}"])
+
+
+def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]:
+    """The run in numbers, as `--summary` writes them."""
+    return {
+        "rows_done": totals.done,
+        "rows_failed": totals.failed,
+        "rows_missing": totals.missing,
+        "done_in_this_run": progress.done,
+        "failed_in_this_run": progress.failed,
+        "seconds": round(progress.seconds, 3),
+        "images_per_second": round(progress.rate, 3),
+        "first_failures": progress.failures,
+        "exit_code": exit_code,
+    }
 
 
 def _clock(seconds: float) -> str:

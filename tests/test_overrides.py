@@ -2,9 +2,9 @@
 
 import pytest
 
+from client.errors import RowError
 from client.light import LIMITS, NO_PATTERN, Pattern
 from client.overrides import COLUMN_NAMES, LIGHT_NAMES, NO_OVERRIDES, Overrides, find_columns, parse_overrides
-from client.rows import RowError
 
 
 def test_cells_become_overrides_and_empty_ones_do_not() -> None:

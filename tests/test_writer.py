@@ -1,111 +1,118 @@
-"""Promises of the writer: whole files, the same bytes every time, rows in the input's order."""
+"""Promises of the writers: whole files, the same bytes every time, samples in order in their tars."""
 
-import csv
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from client.writer import OutputTable, Plan, parse_format, parse_pictures, write_row
+from client.plan import Plan
+from client.sources import Row
+from client.tars import Tars, join_pieces, waiting_tars
+from client.writer import Files, row_files, write_whole, writer_of
+
+PICTURES = {"output": [b"first", b"second"], "mask": [b"mask"]}
 
 
-def lines(path: Path) -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.reader(stream))
-
-
-def test_files_are_named_by_the_row_and_the_light() -> None:
-    one, two = Plan(format="jpeg", quality=92), Plan(format="jpeg", variants=2)
-    assert one.file_names(7, "output") == ["00007_output.jpg"]
-    assert two.file_names(7, "output") == ["00007_output_0.jpg", "00007_output_1.jpg"]
-    assert two.file_names(7, "albedo") == ["00007_albedo.jpg"]
-    assert one.file_names(123456, "mask") == ["123456_mask.png"], "a mask is always png"
-    assert one.request() == "output,albedo,mask;jpeg:92"
-
-
-def test_files_are_asked_for_in_any_order() -> None:
-    assert parse_pictures("mask, output,mask") == ("output", "mask")
-    assert parse_format("png") == ("png", None)
-    assert parse_format("webp:80") == ("webp", 80)
-
-
-@pytest.mark.parametrize("text", ["", ",", "output,shading"])
-def test_unknown_files_are_refused_with_the_choices(text: str) -> None:
-    with pytest.raises(ValueError, match="choose from output, degraded, albedo"):
-        parse_pictures(text)
-
-
-@pytest.mark.parametrize("text", ["gif", "png:9", "jpeg:", "jpeg:0", "jpeg:101", "webp:high"])
-def test_unknown_formats_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"choose png|from 1 to 100"):
-        parse_format(text)
+def row(index: int) -> Row:
+    return Row(index, ("a.jpg",), "a.jpg")
 
 
 def test_a_row_is_its_pictures_and_its_metadata_and_nothing_else(tmp_path: Path) -> None:
-    plan = Plan(("output", "mask"), variants=2)
-    pictures = {"output": [b"first", b"second"], "mask": [b"mask"]}
-    leading = write_row(tmp_path, 3, plan, pictures, {"score": 0.5})
-    assert leading == ["00003_output_0.png", "00003_output_1.png"]
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == {
+    plan = Plan(("output", "mask"), variants=2, keep_input=True)
+    Files(tmp_path, plan).write(row(3), row_files(row(3), plan, b"photo", PICTURES, {"score": 0.5}))
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    metadata = json.loads(written.pop("00003_metadata.json"))
+    assert written == {
         "00003_output_0.png": b"first",
         "00003_output_1.png": b"second",
         "00003_mask.png": b"mask",
+        "00003_input.jpg": b"photo",
     }
-    metadata = json.loads((tmp_path / "00003_metadata.json").read_text())
     assert metadata["score"] == 0.5
-    assert metadata["files"] == {"output": leading, "mask": ["00003_mask.png"]}
-    assert len(list(tmp_path.iterdir())) == 4, "no temporary file stays"
+    assert sorted(name for names in metadata["files"].values() for name in names) == sorted(written)
 
 
-def test_metadata_has_the_same_bytes_whatever_the_order_of_its_keys(tmp_path: Path) -> None:
-    plan, written = Plan(("mask",)), []
-    for metadata in ({"a": 1, "b": 2}, {"b": 2, "a": 1}):
-        write_row(tmp_path, 0, plan, {"mask": [b"mask"]}, metadata)
-        written.append((tmp_path / "00000_metadata.json").read_bytes())
-    assert written[0] == written[1]
+def test_sharded_files_are_in_folders_of_a_thousand_rows(tmp_path: Path) -> None:
+    plan = Plan(("mask",), layout="sharded")
+    writer = Files(tmp_path, plan)
+    for index in (999, 1000):
+        writer.write(row(index), row_files(row(index), plan, b"", {"mask": [b"m"]}, {}))
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_mask.png")) == [
+        "00000/00999_mask.png",
+        "00001/01000_mask.png",
+    ]
+
+
+def test_the_null_writer_writes_nothing(tmp_path: Path) -> None:
+    plan = Plan(("mask",), writer="null")
+    writer_of(tmp_path, plan).write(row(0), row_files(row(0), plan, b"", {"mask": [b"m"]}, {}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata_has_the_same_bytes_whatever_the_order_of_its_keys() -> None:
+    one, other = (
+        row_files(row(0), Plan(("mask",)), b"", {"mask": [b"m"]}, metadata)["00000_metadata.json"]
+        for metadata in ({"a": 1, "b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}, "a": 1})
+    )
+    assert one == other
+    assert bytes(one).count(b"\n") == 6, "a line for each key"
 
 
 def test_metadata_comes_last(tmp_path: Path) -> None:
     (tmp_path / "00000_mask.png").mkdir()  # no file can take this name
+    pictures = {"output": [b"o"], "albedo": [b"a"], "mask": [b"m"]}
     with pytest.raises(OSError, match="directory"):
-        write_row(tmp_path, 0, Plan(), {"output": [b"o"], "albedo": [b"a"], "mask": [b"m"]}, {})
+        Files(tmp_path, Plan()).write(row(0), row_files(row(0), Plan(), b"", pictures, {}))
     assert (tmp_path / "00000_albedo.png").read_bytes() == b"a"
-    assert not (tmp_path / "00000_metadata.json").exists()
-
-
-@given(order=st.permutations(range(6)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_finish_in_any_order_and_are_written_in_the_inputs(tmp_path: Path, order: list[int]) -> None:
-    table = OutputTable(tmp_path / "out.csv", ["image_path"])
-    let_through = [table.add(i, [f"{i}.jpg"], [f"out/{i}.png"], "") for i in order]
-    assert sum(let_through) == 6
-    table.close()
-    assert lines(table.path) == [
-        ["image_path", "output_image_path", "error"],
-        *([f"{i}.jpg", f"out/{i}.png", ""] for i in range(6)),
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "00000_albedo.png",
+        "00000_mask.png",
+        "00000_output.png",
     ]
 
 
-def test_what_is_finished_is_on_disk_before_the_end(tmp_path: Path) -> None:
-    table = OutputTable(tmp_path / "out.csv", ["image_path"])
-    table.add(0, ["a.jpg"], ["out/a.png"], "")
-    table.add(2, ["c.jpg"], ["out/c.png"], "")
-    assert [line[0] for line in lines(table.path)] == ["image_path", "a.jpg"]
-    table.close()
-    assert [line[0] for line in lines(table.path)] == ["image_path", "a.jpg", "c.jpg"]
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"old")
+    (tmp_path / ".a.png.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.png'"):
+        write_whole(tmp_path / "a.png", b"new")
+    assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
-def test_columns_pass_through_and_old_results_are_replaced(tmp_path: Path) -> None:
-    columns = ["error", "image_path", "output_image_path", "lighting, score"]
-    table = OutputTable(tmp_path / "out.csv", columns)
-    table.add(0, ["old", "a.jpg", "old", "1,5"], ["out/a_0.png", "out/a_1.png"], "")
-    table.add(1, ["old", "b.jpg", "old", ""], [], 'it is "damaged"')
-    table.close()
-    assert lines(table.path) == [
-        ["image_path", "lighting, score", "output_image_path", "error"],
-        ["a.jpg", "1,5", "out/a_0.png", ""],
-        ["a.jpg", "1,5", "out/a_1.png", ""],
-        ["b.jpg", "", "", 'it is "damaged"'],
-    ]
+def write_rows(folder: Path, order: list[int], rows_per_tar: int, last: int | None = None) -> None:
+    """Rows in this order, and all that waits joined at the end, as in a run; then the row `last` in a second one."""
+    plan = Plan(("mask",), writer="webdataset", rows_per_tar=rows_per_tar)
+    for session in (order, [] if last is None else [last]):
+        tars = Tars(folder, rows_per_tar)
+        for index in session:
+            content = {"mask": [str(index).encode() * 1000]}
+            tars.write(row(index), row_files(row(index), plan, b"", content, {"index": index}))
+            tars.finished(row(index))
+        for number in waiting_tars(folder):
+            join_pieces(folder, number)
+
+
+@given(order=st.permutations(range(7)), late=st.booleans())
+def test_tars_have_the_same_bytes_whatever_the_order(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], late: bool
+) -> None:
+    straight, mixed = tmp_path_factory.mktemp("straight"), tmp_path_factory.mktemp("mixed")
+    write_rows(straight, list(range(7)), 3)
+    write_rows(mixed, order[:-1], 3, order[-1]) if late else write_rows(mixed, order, 3)
+    for name in ("00000.tar", "00001.tar", "00002.tar"):
+        assert (mixed / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_a_tar_holds_a_sample_for_each_row_in_order(tmp_path: Path) -> None:
+    write_rows(tmp_path, [4, 3, 5, 1], 3)
+    with tarfile.open(tmp_path / "00001.tar") as tar:
+        members = {member.name: tar.extractfile(member) for member in tar}
+        assert list(members) == [f"0000{k}.{kind}" for k in (3, 4, 5) for kind in ("mask.png", "json")]
+        mask = members["00004.mask.png"]
+        assert mask is not None
+        assert mask.read() == b"4" * 1000
+        assert all(member.mtime == 0 for member in tar)
+    assert not list((tmp_path / "pieces").iterdir())
