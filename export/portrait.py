@@ -1,10 +1,12 @@
 """`portrait`: one person's mask from colour histograms and a portrait-shaped prior; tensor operations, no weights."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.filters import GuidedFilter, channel_sum, gaussian_blur, spatial_mean
+from export.filters import GuidedFilter, channel_sum, gaussian_blur, logarithm, spatial_mean
 
 SIDE = 288  # the contract's mask resolution, also the working resolution
 COARSE = 4  # connected regions are found at 1/4 of it
@@ -133,8 +135,8 @@ def separate(image: Tensor, bins: Tensor, prior: Tensor, along_edges: GuidedFilt
     ground = ((0.45 - probability) / 0.4).clamp(0.0, 1.0)
     logit = prior
     for _ in range(STEPS):
-        ratio = histogram(bins, figure) - histogram(bins, ground)
-        globally = ratio.gather(1, bins).reshape_as(prior).clamp(-3.0, 3.0)
+        ratio = histogram(bins, figure) / histogram(bins, ground)
+        globally = logarithm(ratio.clamp(math.exp(-3.0), math.exp(3.0))).gather(1, bins).reshape_as(prior)
         logit = prior + along_edges(0.9 * globally + 0.5 * local_evidence(image, figure, ground))
         figure = torch.sigmoid(logit)
         ground = 1.0 - figure
@@ -151,7 +153,7 @@ def colour_bins(levels: Tensor) -> Tensor:
 
 
 def histogram(bins: Tensor, weight: Tensor) -> Tensor:
-    """Return the log of a smoothed, normalised colour histogram, float [B,BINS³], weighted by [B,1,H,W]."""
+    """Return a smoothed, normalised colour histogram, float [B,BINS³], weighted by [B,1,H,W]; above 0 everywhere."""
     flat = weight.reshape(weight.shape[0], -1)
     counts = torch.zeros_like(flat[:, : BINS**3]).scatter_add(1, bins, flat)
     cube = counts.reshape(-1, 1, BINS, BINS, BINS)
@@ -161,7 +163,7 @@ def histogram(bins: Tensor, weight: Tensor) -> Tensor:
     cube = F.conv3d(cube, binomial.reshape(1, 1, 1, 1, 5), padding=(0, 0, 2))
     counts = cube.reshape(-1, BINS**3) + 0.05
     total = spatial_mean(weight).reshape(-1, 1) * SIDE**2 + 0.05 * BINS**3
-    return torch.log(counts / total)
+    return counts / total
 
 
 def local_evidence(image: Tensor, figure: Tensor, ground: Tensor) -> Tensor:
