@@ -14,7 +14,8 @@ demo: $(MODELS) ## the sample photos through the real server, and a contact shee
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## all tests, against the real server
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/test_batching.py
+	$(BIN)/python -m pytest tests/test_batching.py  # alone: batches fill by the clock
 
 lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/ruff check .

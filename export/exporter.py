@@ -1,5 +1,6 @@
 """Exports one network: asks it, casts it, writes its file, holds the file to its answers, puts it in place."""
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
             form.write(network, contract, place)
         for weight in network.parameters():  # the runtime brings the same weights: one of the two is enough
             weight.data = torch.empty(0)
+        gc.collect()  # the exporter's graphs hold them in cycles
         with timed(say, "comparing"):
             runtime = form.load(place, contract)
             found = measure(reference, runtime, contract, batches, precision, candidate.weights == "random")

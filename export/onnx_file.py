@@ -69,7 +69,8 @@ def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
     """Open the exported file in ONNX Runtime on "cpu" or "cuda:<n>": the contract's inputs → its outputs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.enable_cpu_mem_arena = False  # an arena keeps what it ever took: for SAM3 several gigabytes too much
+    # An arena keeps what it ever took, a pattern takes it all at once: for SAM3 several gigabytes too much.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(folder / MODEL, options, providers=providers(device))
     names = [spec.name for spec in contract.outputs]
 

@@ -148,15 +148,13 @@ def build(stage: str, choice: Choice, options: Options) -> Built:
     if ":" not in choice.label:
         try:
             return BUILDERS[stage][choice.label](choice, options)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise SourceError(
                 f"{choice.label}: {reason}\nName a folder that holds the weights, --{stage} {choice.label}=FOLDER; or "
                 "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
                 "full size without them: --random-weights."
             ) from error
-        except ValueError as error:
-            raise SourceError(f"{choice.label}: {error}") from error
     network = build_own(choice.label, choice.checkpoint)
     tokenizer = choice.tokenizer
     if tokenizer is None:

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from export.__main__ import main
 from export.contract import read_contract
 from export.own import OwnNetworkError, build_own
+from export.pattern_bank import PatternBank
+from export.presets import Choice, Options, SourceError, build
 from export.reference import ContractError, ask
 
 FACTORY = """
@@ -161,7 +163,8 @@ def test_impossible_options_are_refused(line: str, message: str, capsys: pytest.
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("network", ["--segment sam3", "--albedo marigold", "--shadow depth-anything"])
-def test_weights_that_are_not_there_leave_a_sentence(network: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*f"{network}=absent".split(), "--repository", "models"]) == 1
-    assert "Name a folder that holds the weights" in capsys.readouterr().err
+@pytest.mark.parametrize("weights", ["segment sam3", "albedo marigold", "shadow depth-anything"])
+def test_weights_that_are_not_there_leave_a_sentence(weights: str) -> None:
+    stage, label = weights.split()
+    with pytest.raises(SourceError, match=f"Name a folder that holds the weights, --{stage} {label}=FOLDER"):
+        build(stage, Choice(label, "no/such/folder"), Options(PatternBank()))
