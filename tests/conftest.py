@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from export.formats import FORMATS
 from server.derive import this_machine
 from server.embedded import Options, RunningServer, embedded_server
 
@@ -33,15 +34,26 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="session", params=["onnx", "torchscript"])
-def tiny_repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def tiny_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Model repositories with preset `tiny`, by format; exported side by side."""
+    folder = tmp_path_factory.mktemp("tiny")
+    command = [sys.executable, "-m", "export", "--preset", "tiny", "--side", "192", "--autoencoder", "tiny"]
+    repositories = {name: folder / name / "models" for name in FORMATS}
+    # Networks this small spend their time waiting for a second thread.
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    exports = [
+        subprocess.Popen([*command, "--format", name, "--repository", str(path)], cwd=ROOT, env=one_thread)
+        for name, path in repositories.items()
+    ]
+    assert [export.wait() for export in exports] == [0] * len(exports)
+    return repositories
+
+
+@pytest.fixture(scope="session", params=FORMATS)
+def tiny_repository(request: pytest.FixtureRequest, tiny_repositories: dict[str, Path]) -> Path:
     """A model repository with preset `tiny`, once in each format."""
-    models = tmp_path_factory.mktemp(request.param) / "models"
-    command = [sys.executable, "-m", "export", "--preset", "tiny", "--format", request.param]
-    command += ["--side", "192", "--steps", "1", "--autoencoder", "tiny", "--repository", str(models)]
-    # On a shared machine networks this small spend their time waiting for their second thread.
-    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return models
+    return tiny_repositories[request.param]
 
 
 @pytest.fixture(scope="session")
