@@ -57,7 +57,8 @@ def main() -> int:
 
 def run_client(url: str, table: str, *options: str) -> int:
     """Run the client as anyone would, showing the command; return its exit code."""
-    command = [python(), "client/run_csv.py", "--csv", table, "--output", "out/demo", "--url", url, *options]
+    command = [python(), "client/run_csv.py", "--csv", table, "--output", "out/demo", "--url", url]
+    command += ["--restart", *options]  # networks may have been exported anew since the last time
     print(f"$ {shlex.join(command)}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

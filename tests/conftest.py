@@ -39,7 +39,7 @@ def tiny_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     """Model repositories with preset `tiny`, by format; exported side by side."""
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, "-m", "export", "--preset", "tiny", "--side", "192", "--autoencoder", "tiny"]
-    repositories = {name: folder / name / "models" for name in FORMATS}
+    repositories: dict[str, Path] = {name: folder / name / "models" for name in FORMATS}
     # Networks this small spend their time waiting for a second thread.
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     exports = [
