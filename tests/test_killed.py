@@ -106,6 +106,21 @@ def test_a_dead_stub_is_named_three_times_and_costs_no_row(
     assert_equal_to(tmp_path, undisturbed)
 
 
+def test_an_impatient_second_ctrl_c_leaves_at_once_and_the_same_command_goes_on(
+    mortal: Supervised, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with running(mortal.grpc_url, table, tmp_path, *OPTIONS) as client:
+        wait_for(lambda: len(recorded(tmp_path)) > 0, PATIENCE)
+        client.send_signal(signal.SIGINT)
+        wait_for(lambda: "Ctrl-C again drops them" in told(tmp_path), PATIENCE)
+        client.send_signal(signal.SIGINT)
+        client.wait(PATIENCE)
+    assert client.returncode == 130, told(tmp_path)
+    assert "Traceback" not in told(tmp_path)
+    finish(mortal, table, tmp_path)
+    assert_equal_to(tmp_path, undisturbed)
+
+
 def test_two_runs_into_one_folder_are_refused_until_the_first_is_gone(
     mortal: Supervised, table: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
