@@ -2,15 +2,13 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForDepthEstimation
 from transformers.models.depth_anything import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
 from export.filters import gaussian_blur
 from export.pattern_bank import PatternBank
-from export.shading import relight, standardise
+from export.shading import SIDE, Shadow, standardise
 
-SIDE = 518  # 37 patches of 14: the position embeddings as they were trained, not interpolated
 SOURCE = "depth-anything/Depth-Anything-V2-Small-hf"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -19,7 +17,7 @@ SMOOTHING = 3.0  # σ in pixels; the network's last step is a linear enlargement
 # Depth-Anything-V2-Small's backbone as published; the rest of it is DepthAnythingConfig's defaults.
 BACKBONE = {
     "model_type": "dinov2",
-    "image_size": SIDE,
+    "image_size": SIDE,  # 37 patches of 14: the position embeddings as they were trained, not interpolated
     "patch_size": 14,
     "hidden_size": 384,
     "num_attention_heads": 6,
@@ -32,7 +30,7 @@ class DepthSourceError(ValueError):
     """The depth network cannot serve as `shadow`; the message says why."""
 
 
-class DepthShadow(nn.Module):
+class DepthShadow(Shadow):
     """Geometry from a depth network, lit as `inflate` lights its own."""
 
     mean: Tensor
@@ -49,28 +47,17 @@ class DepthShadow(nn.Module):
         Raises:
             DepthSourceError: the network gives metric depth, where larger is farther.
         """
-        super().__init__()
+        super().__init__(patterns, cast)
         refuse_other_depth(model)
-        self.model, self.patterns, self.cast = model, patterns, cast
+        self.model = model
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1), persistent=False)
         self.eval()
 
-    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
-        """Light a batch of photos.
-
-        Args:
-            shadow_pixels: uint8 [B,3,518,518], sRGB.
-            alpha: float32 [B,1,288,288], 0–1.
-            aspect: float32 [B,1], width ÷ height of the photo.
-            light: float32 [B,K,16].
-
-        Returns:
-            shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
-        """
-        mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
-        height = heights(self.nearness(shadow_pixels), mask)
-        return relight(height, height, light, aspect, self.patterns, self.cast)
+    def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Ask the depth network; its relief casts the shadows too."""
+        height = relief(self.nearness(pixels), mask)
+        return height, height
 
     def cast_weights(self, dtype: torch.dtype) -> None:
         """Cast the depth network. Normalisation, the height field and its light stay in float32."""
@@ -86,7 +73,7 @@ class DepthShadow(nn.Module):
         return depth.float().unsqueeze(1)
 
 
-def heights(nearness: Tensor, mask: Tensor) -> Tensor:
+def relief(nearness: Tensor, mask: Tensor) -> Tensor:
     """Turn relative inverse depth into a smooth height field, float [B,1,518,518], near = high.
 
     Both are float [B,1,518,518], the mask in 0–1. The result has mean 0 and standard deviation 1 within the mask.

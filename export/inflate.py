@@ -1,45 +1,26 @@
 """`inflate`: a height field blown up from the mask's silhouette, then lit; no weights."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from export.filters import gaussian_blur
-from export.pattern_bank import PatternBank
-from export.shading import relight, standardise
+from export.shading import SIDE, Shadow, standardise
 
-SIDE = 518
 SIGMAS = (0.012, 0.024, 0.048, 0.096)  # widths at which the silhouette is felt, in photo sides
 DETAIL = 0.30  # share of the photo's own relief beside the silhouette's
 
 
-class Inflate(nn.Module):
+class Inflate(Shadow):
     """Geometry from a silhouette, round like a ball where it is narrow (heads), like a cushion where it is wide.
 
     The photo's mid-frequency brightness adds relief to the face ("dark is deep", Langer and Bülthoff, 2000).
     """
 
-    def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
-        """`cast` is the strength of cast shadows: 0 none, 1 no direct light in them."""
-        super().__init__()
-        self.patterns, self.cast = patterns, cast
-
-    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
-        """Light a batch of silhouettes.
-
-        Args:
-            shadow_pixels: uint8 [B,3,518,518], sRGB.
-            alpha: float32 [B,1,288,288], 0–1.
-            aspect: float32 [B,1], width ÷ height of the photo.
-            light: float32 [B,K,16].
-
-        Returns:
-            shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
-        """
-        mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Blow up the silhouette and add the photo's relief; the silhouette alone casts shadows."""
         silhouette = standardise(inflate(alpha), mask)
-        height = standardise(silhouette + DETAIL * brightness_relief(shadow_pixels, mask), mask)
-        return relight(height, silhouette, light, aspect, self.patterns, self.cast)
+        return standardise(silhouette + DETAIL * brightness_relief(pixels, mask), mask), silhouette
 
 
 def inflate(alpha: Tensor) -> Tensor:

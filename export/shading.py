@@ -1,15 +1,63 @@
-"""Light on a height field: normals, ambient + Lambert, Blinn-Phong specular."""
+"""Light on a height field: normals, ambient + Lambert, Blinn-Phong specular; what every shadow network ends in."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.filters import spatial_mean
 from export.pattern_bank import PatternBank
 
+SIDE = 518
 # Standard deviation of the height in photo heights at relief 1. A hemisphere as wide as half the photo has 0.06; four
 # times that turns faces visibly toward or away from the light.
 SLOPE = 0.24
+
+
+class Shadow(nn.Module):
+    """The stage `shadow`: a height field, which each network finds in its own way, and the light on it."""
+
+    def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
+        """Take what shapes the light.
+
+        Args:
+            patterns: the shadow patterns that LIGHT's ids choose from.
+            cast: strength of cast shadows: 0 none, 1 no direct light in them.
+        """
+        super().__init__()
+        self.patterns, self.cast = patterns, cast
+
+    def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the height field; a network defines this.
+
+        Args:
+            pixels: uint8 [B,3,518,518], sRGB.
+            alpha: float32 [B,1,288,288], 0–1.
+            mask: alpha enlarged, float32 [B,1,518,518].
+
+        Returns:
+            the heights that give the normals, and those that cast shadows: float [B,1,518,518], near = high, mean 0 and
+            standard deviation 1 within the mask.
+        """
+        raise NotImplementedError
+
+    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
+        """Light a batch of photos.
+
+        Args:
+            shadow_pixels: uint8 [B,3,518,518], sRGB.
+            alpha: float32 [B,1,288,288], 0–1.
+            aspect: float32 [B,1], width ÷ height of the photo.
+            light: float32 [B,K,16].
+
+        Returns:
+            shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
+        """
+        mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        height, caster = self.heights(shadow_pixels, alpha, mask)
+        visible = 1.0 - self.cast * cast_shadows(caster, light, aspect) if self.cast else None
+        diffuse, specular = shade(slopes(height, aspect), light, visible)
+        pattern = self.patterns(light, aspect)
+        return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
 
 def standardise(height: Tensor, mask: Tensor) -> Tensor:
@@ -29,28 +77,6 @@ def slopes(height: Tensor, aspect: Tensor) -> Tensor:
     x = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * (0.5 * height.shape[3])
     y = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) * (0.5 * height.shape[2])
     return torch.cat((x / aspect.reshape(-1, 1, 1, 1).clamp(min=0.01), y), dim=1)
-
-
-def relight(
-    height: Tensor, caster: Tensor, light: Tensor, aspect: Tensor, patterns: PatternBank, cast: float
-) -> Tensor:
-    """Light a standardised height field; the common end of every shadow network.
-
-    Args:
-        height: float [B,1,518,518], standardised; gives the normals.
-        caster: float [B,1,518,518], standardised; casts the shadows.
-        light: float32 [B,K,16].
-        aspect: float32 [B,1], width ÷ height of the photo.
-        patterns: the shadow patterns.
-        cast: strength of cast shadows, 0–1.
-
-    Returns:
-        shading float16 [B,K,2,518,518]: diffuse × pattern, specular × pattern.
-    """
-    visible = 1.0 - cast * cast_shadows(caster, light, aspect) if cast else None
-    diffuse, specular = shade(slopes(height, aspect), light, visible)
-    pattern = patterns(light, aspect)
-    return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
 
 def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,8 @@ from export.depth import (
     DepthShadow,
     DepthSourceError,
     full_random_depth,
-    heights,
     load_depth,
+    relief,
     tiny_depth,
 )
 from export.pattern_bank import PatternBank
@@ -91,12 +91,12 @@ def test_what_is_near_stands_high_and_turns_its_side_to_the_light(patterns: Patt
 def test_height_is_standardised_within_the_mask_whatever_the_depths_scale_and_shift() -> None:
     mask = F.interpolate(inputs()[1], (SIDE, SIDE), mode="bilinear", align_corners=False)
     nearness = 5.0 + F.interpolate(torch.rand(2, 1, 9, 9), (SIDE, SIDE), mode="bicubic")
-    height = heights(nearness, mask)
+    height = relief(nearness, mask)
     mean = (height * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
     spread = ((height - mean.reshape(-1, 1, 1, 1)) ** 2 * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
     assert mean.abs().max() < 1e-2
     assert (spread - 1.0).abs().max() < 1e-2
-    assert torch.allclose(height, heights(40.0 * nearness - 7.0, mask), atol=1e-2)
+    assert torch.allclose(height, relief(40.0 * nearness - 7.0, mask), atol=1e-2)
 
 
 @torch.no_grad()
