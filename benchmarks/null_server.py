@@ -41,12 +41,11 @@ async def serve(size: int) -> None:
     """Answer until the process is ended."""
     config = model_config_pb2.ModelConfig(name="relight", max_batch_size=WINDOW // 2)
     config.instance_group.add(count=1)
-    index = service_pb2.RepositoryIndexResponse()
-    index.models.add(name="relight", version="1", state="READY")
+    metadata = service_pb2.ModelMetadataResponse(name="relight", versions=["1"])
     answers = {
         "ModelReady": service_pb2.ModelReadyResponse(ready=True).SerializeToString(),
         "ModelConfig": service_pb2.ModelConfigResponse(config=config).SerializeToString(),
-        "RepositoryIndex": index.SerializeToString(),
+        "ModelMetadata": metadata.SerializeToString(),
         "ModelInfer": answer_of(size),
     }
 

@@ -190,7 +190,7 @@ def test_a_dry_run_sees_what_is_wrong_and_touches_nothing(
     told = capsys.readouterr().err
     assert "row 3 (missing.png): there is no file" in told
     assert "7 rows, 1 of them would fail; 7 are not done yet" in told
-    assert "16 calls in flight" in told
+    assert "24 calls in flight" in told
     assert asked(server) == before
     assert not (tmp_path / "out").exists()
 

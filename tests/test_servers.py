@@ -66,7 +66,7 @@ def test_the_window_fills_the_busiest_network() -> None:
     small.instance_group.add(count=4)
     large = model_config_pb2.ModelConfig(max_batch_size=8)
     large.instance_group.add(count=2, gpus=[0, 1])
-    assert window_of([small, large]) == 2 * 8 * 4
+    assert window_of([small, large]) == 3 * 8 * 4
 
 
 def test_work_goes_to_whoever_has_the_least_for_its_size() -> None:

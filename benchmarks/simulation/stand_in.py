@@ -1,0 +1,102 @@
+"""Triton's `model.py` of a stand-in: a network's tensors and its time on the GPU, without the network.
+
+An instance belongs to the GPU that its group is named after. The networks of one GPU share a file: whoever has locked
+it computes, which is to sleep, and writes a line on it. (On a real GPU their kernels interleave: the lock is harder on
+short networks, which wait here for a whole batch of a long one.)
+"""
+
+import fcntl
+import json
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class TritonPythonModel:
+    """One instance of one network on one simulated GPU."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the parameters: `gpus` (a folder), and `fixed` and `per_image` in seconds."""
+        config = json.loads(args["model_config"])
+        parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
+        self.network = args["model_name"]
+        self.inputs = [tensor["name"] for tensor in config["input"]]
+        self.fixed, self.per_image = float(parameters["fixed"]), float(parameters["per_image"])
+        gpu = next(group["name"] for group in config["instance_group"] if group["name"] in args["model_instance_name"])
+        self.gpu = Path(parameters["gpus"]) / f"{gpu}.jsonl"
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Take the GPU for as long as the network would take for all rows, then answer each request."""
+        batch = [
+            {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
+            for request in requests
+        ]
+        self.compute(sum(len(next(iter(arrays.values()))) for arrays in batch))
+        return [self.respond(arrays) for arrays in batch]
+
+    def compute(self, rows: int) -> None:
+        """Sleep while holding the GPU, and tell on its file when that was (seconds since the epoch)."""
+        with self.gpu.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, its line written
+            started = time.time()
+            time.sleep(self.fixed + self.per_image * rows)
+            line = {"network": self.network, "rows": rows, "started": started, "ended": time.time()}
+            file.write(json.dumps(line) + "\n")
+
+    def respond(self, arrays: Arrays) -> Any:
+        """The outputs of one request."""
+        outputs = ANSWERS[self.network](arrays)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+
+
+def segment(arrays: Arrays) -> Arrays:
+    """One person in the middle, whatever the photo."""
+    rows = len(arrays["SEGMENT_PIXELS"])
+    return {
+        "ALPHA": np.repeat(ellipse(288, 288).astype(np.float32)[np.newaxis, np.newaxis], rows, axis=0),
+        "SCORE": np.full((rows, 1), 0.9, np.float32),
+        "BOX": np.tile(np.array([0.2, 0.1, 0.8, 0.9], np.float32), (rows, 1)),
+        "COUNT": np.ones((rows, 1), np.int32),
+    }
+
+
+def albedo(arrays: Arrays) -> Arrays:
+    """A gray."""
+    rows = len(arrays["ALBEDO_PIXELS"])
+    return {"ALBEDO": gray(rows, 3, 768, 768), "RESIDUAL": np.full((rows, 1), 0.01, np.float32)}
+
+
+def shadow(arrays: Arrays) -> Arrays:
+    """A light without a direction."""
+    return {"SHADING": gray(*arrays["LIGHT"].shape[:2], 2, 518, 518)}
+
+
+def recombine(arrays: Arrays) -> Arrays:
+    """The photo itself in every role: a constant would be encoded faster than a photo. A copy less for a single one."""
+    photos, lights = arrays["ORIGINAL"], arrays["LIGHT"].shape[1]
+    relit = photos[:, np.newaxis] if lights == 1 else np.repeat(photos[:, np.newaxis], lights, axis=1)
+    mask = np.repeat(ellipse(*photos.shape[1:3])[np.newaxis] * np.uint8(255), len(photos), axis=0)
+    return {"OUTPUT_PIXELS": relit, "DEGRADED_PIXELS": relit, "ALBEDO_OUT": photos, "MASK": mask}
+
+
+@lru_cache(maxsize=4)
+def gray(*shape: int) -> npt.NDArray[np.float16]:
+    """A constant tensor, kept for the next request."""
+    return np.full(shape, 0.5, np.float16)
+
+
+@lru_cache(maxsize=4)
+def ellipse(height: int, width: int) -> npt.NDArray[np.bool_]:
+    """A silhouette [height, width], kept for the next request."""
+    y, x = np.ogrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
+    return (x / 0.6) ** 2 + (y / 0.8) ** 2 <= 1.0
+
+
+ANSWERS = {"segment": segment, "albedo": albedo, "shadow": shadow, "recombine": recombine}
