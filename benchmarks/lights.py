@@ -17,7 +17,6 @@ from benchmarks.report import Figure, show
 from export.pattern_bank import PatternBank
 from server.derive import this_machine
 from server.embedded import Options, embedded_server
-from server.probe import float_input, text_input
 
 ROOT = Path(__file__).resolve().parent.parent
 LIGHTS = 8
@@ -121,3 +120,17 @@ def seconds(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
+
+
+def text_input(name: str, value: bytes) -> triton.InferInput:
+    """A STRING[1] input of batch 1."""
+    tensor = triton.InferInput(name, [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[value]], dtype=object))
+    return tensor
+
+
+def float_input(name: str, value: npt.NDArray[np.float32]) -> triton.InferInput:
+    """An FP32 input."""
+    tensor = triton.InferInput(name, list(value.shape), "FP32")
+    tensor.set_data_from_numpy(value)
+    return tensor

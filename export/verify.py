@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tritonclient.grpc as triton
@@ -18,6 +19,34 @@ from export.version_folder import REPORT, digest
 TIMEOUT = 600.0  # seconds for one batch; full-size networks take a CPU minutes
 
 
+@dataclass(frozen=True)
+class Server:
+    """A Triton to be asked by gRPC.
+
+    Attributes:
+        url: host:port.
+        tls: whether the line is encrypted; the files (PEM) are only read then.
+        ca: the authorities that vouch for the server; None for the public ones.
+        cert: our own certificate, where the server asks for one.
+        key: its private key.
+        headers: what every request carries, such as an API key.
+    """
+
+    url: str
+    tls: bool = False
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def connect(self) -> triton.InferenceServerClient:
+        """Open a connection, which is a context manager."""
+        ca, cert, key = (str(file) if file else None for file in (self.ca, self.cert, self.key))
+        return triton.InferenceServerClient(
+            self.url, ssl=self.tls, root_certificates=ca, private_key=key, certificate_chain=cert
+        )
+
+
 def verify(argv: list[str]) -> int:
     """Verify every network of a repository; return 0, or 1 when one fails or cannot be verified."""
     parser = argparse.ArgumentParser(
@@ -27,13 +56,26 @@ def verify(argv: list[str]) -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--device", default="cpu", help="run the files here: cpu or cuda:<n>")
     where.add_argument("--url", metavar="HOST:PORT", help="ask the Triton that serves DIR instead, by gRPC")
+    access = parser.add_argument_group("with --url")
+    access.add_argument("--tls", action="store_true", help="encrypt the line")
+    for flag, text in (("--ca", "who vouches for the server"), ("--cert", "our certificate"), ("--key", "its key")):
+        access.add_argument(flag, type=Path, metavar="FILE", help=f"{text} (PEM)", default=argparse.SUPPRESS)
+    access.add_argument(
+        "--header", type=header, action="append", default=[], metavar="NAME:VALUE", help="such as an API key"
+    )
     arguments = parser.parse_args(argv)
+    server = read_server(arguments) if arguments.url else None
+    return 0 if verify_repository(arguments.repository, arguments.device, server) else 1
+
+
+def verify_repository(repository: Path, device: str = "cpu", server: Server | None = None) -> bool:
+    """Verify every network on a device or, if one is given, a server; tell of each, return whether all passed."""
     failed = False
     for name in NETWORKS:
         contract = read_contract(name)
-        folder = newest_version(arguments.repository / name)
+        folder = newest_version(repository / name)
         try:
-            measurements = verify_network(folder, contract, arguments.device, arguments.url)
+            measurements = verify_network(folder, contract, device, server)
         except Exception as error:  # whatever a runtime raises, the others are still to be verified
             print(f"{name:<10} FAILED: {error}", file=sys.stderr)
             failed = True
@@ -43,7 +85,21 @@ def verify(argv: list[str]) -> int:
         print(f"{name:<10} {'FAILED' if faults else 'computes what its network computes'}")
         for found in faults or measurements:
             print(f"           {found}")
-    return 1 if failed else 0
+    return not failed
+
+
+def read_server(arguments: argparse.Namespace) -> Server:
+    """The server that a command line names."""
+    files = {name: getattr(arguments, name, None) for name in ("ca", "cert", "key")}
+    return Server(arguments.url, arguments.tls, headers=dict(arguments.header), **files)
+
+
+def header(text: str) -> tuple[str, str]:
+    """Parse NAME:VALUE; what is wrong is said without the value."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError("a header is NAME:VALUE")
+    return name.strip().lower(), value.strip()
 
 
 def newest_version(folder: Path) -> Path:
@@ -52,7 +108,7 @@ def newest_version(folder: Path) -> Path:
     return folder / str(max(versions, default=1))
 
 
-def verify_network(folder: Path, contract: Contract, device: str, url: str | None) -> list[Measurement]:
+def verify_network(folder: Path, contract: Contract, device: str, server: Server | None) -> list[Measurement]:
     """Compare one network's file, or the server's answers, with its reference.
 
     Raises:
@@ -65,14 +121,14 @@ def verify_network(folder: Path, contract: Contract, device: str, url: str | Non
         raise ValueError(
             f"{folder / form.MODEL} is not the file that was exported: its SHA-256 differs from {REPORT}'s."
         )
-    runtime = served(url, contract, text["format"]) if url else form.load(folder, contract, device)
+    runtime = served(server, contract, text["format"]) if server else form.load(folder, contract, device)
     random_weights = text["weights"] == "random"
     batches = tuple(text["batches"])
     return measure(load_reference(folder, contract), runtime, contract, batches, text["precision"], random_weights)
 
 
-def served(url: str, contract: Contract, file_format_name: str) -> Runtime:
-    """A network as the Triton at `url` serves it, whatever engine it uses there."""
+def served(server: Server, contract: Contract, file_format_name: str) -> Runtime:
+    """A network as a Triton serves it, whatever engine it uses there."""
     numbered = file_format_name == "torchscript"  # the pytorch backend's names end in the tensor's position
 
     def names(specs: tuple[TensorSpec, ...]) -> list[str]:
@@ -84,8 +140,8 @@ def served(url: str, contract: Contract, file_format_name: str) -> Runtime:
             array = value.numpy()
             tensor = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensors.append(tensor.set_data_from_numpy(array))
-        with triton.InferenceServerClient(url) as client:
-            answer = client.infer(contract.name, tensors, client_timeout=TIMEOUT)
+        with server.connect() as client:
+            answer = client.infer(contract.name, tensors, headers=server.headers, client_timeout=TIMEOUT)
         return tuple(from_numpy(answer.as_numpy(name).copy()) for name in names(contract.outputs))
 
     return run

@@ -1,14 +1,21 @@
-"""Derives the configs that fit a smaller machine from the hand-written config.pbtxt of each model."""
+"""Derives the configs that fit a machine from the hand-written config.pbtxt of each model.
 
+`python -m server.derive --gpus N` writes them without starting a server.
+"""
+
+import argparse
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from server.gpus import parse_selection
 from server.installation import ServerError
-from server.torchscript import serve_as_torchscript, torchscript_models
+from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
+from server.torchscript import newest_report, read_report, serve_as_torchscript, torchscript_models
 
 CPU_BATCH = 8  # on a CPU larger batches only add latency
 ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
@@ -23,18 +30,27 @@ class Machine:
         gpus: number of GPUs, 0 for none.
         max_batch: largest batch of every model; None keeps the hand-written one on GPUs and CPU_BATCH on the CPU.
         processes: instances of each Python model (decode, encode).
+        instances: of each network on each GPU; None keeps the hand-written number.
+        native: whether NVIDIA's own backends serve the networks, as in its container, or those in server/backends.
+        engines: where a native server keeps its TensorRT engines; None leaves every network to the CUDA provider.
     """
 
     gpus: int
     max_batch: int | None = None
     processes: int = 1
+    instances: int | None = None
+    native: bool = False
+    engines: Path | None = None
 
     @property
     def config_name(self) -> str:
         """Name of the derived configs: model_repository/<model>/configs/<name>.pbtxt."""
         device = f"gpu{self.gpus}" if self.gpus else "cpu"
         batch = f"-batch{self.max_batch}" if self.max_batch else ""
-        return f"{device}-proc{self.processes}{batch}"
+        instances = f"-instances{self.instances}" if self.instances else ""
+        native = "-native" if self.native else ""
+        engines = "-tensorrt" if self.engines else ""
+        return f"{device}-proc{self.processes}{batch}{instances}{native}{engines}"
 
 
 def this_machine(gpus: int) -> Machine:
@@ -68,8 +84,14 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         return derived
     if machine.gpus:
         fit_gpus(derived, machine.gpus)
-        # Triton's Python backend moves inputs to the CPU unless told not to.
-        derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
+        fit_batch(derived)
+        if not machine.native:
+            # Triton's Python backend moves inputs to the CPU unless told not to.
+            derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
+        if not machine.engines and accelerator(derived) is not None:
+            derived.optimization.ClearField("execution_accelerators")
+        for group in derived.instance_group:
+            group.count = machine.instances or group.count
         for warmup in derived.model_warmup:
             warmup.batch_size = min(warmup.batch_size, derived.max_batch_size)
     else:
@@ -82,7 +104,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         # batches, whose tensors still take a while to be copied.
         waits = 400_000 if config.name in ENTRANCES else 150_000
         derived.dynamic_batching.max_queue_delay_microseconds = waits
-    if config.name == RAGGED:
+    if config.name == RAGGED and not machine.native:
         # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.
         for tensor in derived.input:
             tensor.allow_ragged_batch = -1 in tensor.dims
@@ -110,6 +132,10 @@ def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2
     files = sorted(repository.glob("*/config.pbtxt"))
     configs = {file.parent.name: derive(read_config(file), machine) for file in files}
     serve_as_torchscript(configs, torchscript_models(repository))
+    for model, config in configs.items():
+        report = newest_report(repository / model)
+        if machine.engines and report:
+            keep_engine(config, engine_folder(machine.engines, model, read_report(report)["sha256"]))
     return configs
 
 
@@ -132,3 +158,33 @@ def write_derived(repository: Path, machine: Machine) -> str:
         partial.write_text(text)
         partial.replace(target)
     return machine.config_name
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the configs for a machine and print their name; return 0, or 1 when they cannot be derived."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.derive",
+        description="Write configs/<name>.pbtxt beside every config.pbtxt and print <name>: "
+        "`tritonserver --model-config-name=<name>` serves them.",
+    )
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="default: %(default)s")
+    parser.add_argument("--gpus", default="0", help="a number of GPUs, a list such as 0,2,5, or UUIDs (default: 0)")
+    parser.add_argument("--max-batch", type=int, help="largest batch of every model (default: what suits the device)")
+    parser.add_argument("--native", action="store_true", help="for NVIDIA's own backends, as in its container")
+    parser.add_argument("--engines", type=Path, metavar="DIR", help="keep TensorRT engines there (only --native)")
+    arguments = parser.parse_args(argv)
+    try:
+        machine = this_machine(parse_selection(arguments.gpus).count)
+    except ValueError as error:
+        parser.error(str(error))
+    machine = replace(machine, max_batch=arguments.max_batch, native=arguments.native, engines=arguments.engines)
+    try:
+        print(write_derived(arguments.repository, machine))
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

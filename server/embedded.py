@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.utils import InferenceServerException
-
+from server.access import OPEN, Access, access_flags, check_tls
 from server.derive import Machine, write_derived
+from server.http_api import NotListeningError, RefusedError
 from server.installation import Installation, ServerError, assemble_backends, environment, find_installation
 from server.probe import answers_inference
 from server.startup_errors import explain
@@ -39,6 +39,7 @@ class Options:
     metrics_port: int = 8002
     log: Path | None = None  # None: a new file among the temporary files
     start_timeout: float = START_TIMEOUT  # seconds until the first inference
+    access: Access = OPEN
     extra: tuple[str, ...] = ()  # further tritonserver arguments
 
 
@@ -59,15 +60,19 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
     """Start tritonserver, wait until the ensemble answers a real inference, and stop it when the block ends.
 
     Raises:
-        ServerError: a port is taken, a model fails to load, or the first inference fails; the message says why.
+        ServerError: a TLS file cannot be used, a port is taken, a model fails to load, or the first inference fails;
+            the message says why.
     """
     if not options.repository.is_dir():
         raise ServerError(f"There is no model repository at {options.repository}.")
     if not (options.repository / "relight" / "config.pbtxt").exists():
         raise ServerError(f"{options.repository} holds no ensemble `relight`: write it with `python -m export`.")
+    check_tls(options.access)
+    clear_text_host = options.access.clear_text_host(options.host)
     installation = find_installation()
     sweep_leftovers()
-    ports = claim_ports(options.host, options.grpc_port, options.http_port, options.metrics_port)
+    wanted = (options.grpc_port, options.http_port, options.metrics_port)
+    ports = claim_ports(options.host, *wanted, clear_text_host=clear_text_host)
     config_name = write_derived(options.repository, options.machine)
     log = open_log(options.log)
     with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as scratch:
@@ -78,8 +83,9 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
         command = tritonserver_command(installation, options, ports, config_name, Path(scratch) / "backends", prefix)
         process = start(command, environment(installation), log)
         try:
-            grpc_url, http_url, metrics_url = (f"{options.host}:{port}" for port in ports)
-            wait_until_it_answers(process, grpc_url, log, options.start_timeout)
+            grpc_url = f"{options.host}:{ports[0]}"
+            http_url, metrics_url = (f"{clear_text_host}:{port}" for port in ports[1:])
+            wait_until_it_answers(process, http_url, options.access, log, options.start_timeout)
             yield RunningServer(grpc_url, http_url, metrics_url, options.repository, log, process)
         finally:
             with undisturbed():
@@ -96,6 +102,7 @@ def tritonserver_command(
     prefix: str,
 ) -> list[str]:
     """Build tritonserver's command line."""
+    clear_text_host = options.access.clear_text_host(options.host)
     return [
         str(installation.binary),
         f"--model-repository={options.repository.resolve()}",
@@ -104,11 +111,12 @@ def tritonserver_command(
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         f"--grpc-address={options.host}",
         f"--grpc-port={ports[0]}",
-        f"--http-address={options.host}",
+        f"--http-address={clear_text_host}",
         f"--http-port={ports[1]}",
-        f"--metrics-address={options.host}",
+        f"--metrics-address={clear_text_host}",
         f"--metrics-port={ports[2]}",
         "--exit-timeout-secs=10",
+        *access_flags(options.access, options.host),
         *options.extra,
     ]
 
@@ -156,7 +164,9 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         return
 
 
-def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log: Path, timeout: float) -> None:
+def wait_until_it_answers(
+    process: "subprocess.Popen[bytes]", http_url: str, access: Access, log: Path, timeout: float
+) -> None:
     """Poll until the ensemble answers an inference.
 
     Raises:
@@ -167,20 +177,23 @@ def wait_until_it_answers(process: "subprocess.Popen[bytes]", grpc_url: str, log
         if process.poll() is not None:
             raise ServerError(f"{explain(log)}\nTriton's log: {log}")
         try:
-            if answers_inference(grpc_url, left):
+            if answers_inference(http_url, left, access.probe_headers):
                 return
-        except InferenceServerException as error:
+        except NotListeningError:
+            pass  # it has ended since it was ready
+        except RefusedError as error:
             if time.monotonic() < deadline:
-                raise ServerError(f"The first inference failed: {error.message()}\nTriton's log: {log}") from error
+                raise ServerError(f"The first inference failed: {error}\nTriton's log: {log}") from error
         time.sleep(0.1)
     raise ServerError(
         f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. Triton's log: {log}"
     )
 
 
-def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:
-    """Check that each port is free; 0 is replaced by a free one.
+def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> tuple[int, int, int]:
+    """Check that each port is free, of gRPC, HTTP and metrics; 0 is replaced by a free one.
 
+    HTTP and metrics are to listen on `clear_text_host` where it is given.
     Two servers on one port would silently answer for each other, because tritonserver shares its ports.
 
     Raises:
@@ -188,16 +201,17 @@ def claim_ports(host: str, *wanted: int) -> tuple[int, int, int]:
     """
     sockets, ports = [], []
     try:
-        for port in wanted:
+        hosts = (host, *([clear_text_host or host] * 2))
+        for at, port in zip(hosts, wanted, strict=True):
             probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sockets.append(probe)
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                probe.bind((at, port))
                 probe.listen()  # SO_REUSEADDR would let one port be claimed twice as long as nobody listens
             except OSError as error:
                 raise ServerError(
-                    f"Port {port} on {host} cannot be used ({error.strerror}): "
+                    f"Port {port} on {at} cannot be used ({error.strerror}): "
                     "stop what listens there or choose another with --grpc-port, --http-port or --metrics-port."
                 ) from error
             ports.append(probe.getsockname()[1])

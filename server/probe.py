@@ -1,61 +1,68 @@
 """Asks a server for one real inference: ready alone can be true while a model's process is dead."""
 
+import json
 import struct
 import zlib
+from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-import tritonclient.grpc as triton
+from server.http_api import HEADER_LENGTH, NotListeningError, RefusedError, ask
+
+READY_TIMEOUT = 2.0  # seconds; a server that is up answers in milliseconds
 
 
-def answers_inference(grpc_url: str, timeout: float) -> bool:
-    """Return whether the ensemble answers for a small gray photo (a refusal of the photo is an answer too).
+def answers_inference(http_url: str, timeout: float, headers: Mapping[str, str] | None = None) -> bool:
+    """Return whether a server is ready; if it is, its ensemble has answered for a small gray photo.
+
+    Triton opens its HTTP port after its gRPC port, so that is open as well.
 
     Args:
-        grpc_url: host:port.
+        http_url: host:port.
         timeout: seconds to wait for the answer of a server that is ready.
+        headers: what inference asks for, such as an API key.
 
     Raises:
-        triton.InferenceServerException: a model of a ready server fails, or takes longer.
+        RefusedError: a model of a ready server fails, or takes longer.
+        NotListeningError: the server was ready and has ended since.
     """
-    with triton.InferenceServerClient(grpc_url) as client:
-        try:
-            if not client.is_server_ready(client_timeout=2.0):
-                return False
-        except triton.InferenceServerException:
-            return False  # not listening yet
-        inputs = [
-            text_input("IMAGE", gray_png(64)),
-            text_input("PROMPT", b"person"),
-            float_input("THRESHOLDS", np.zeros((1, 2), np.float32)),
-            float_input("LIGHT", overhead_light()),
-            text_input("FILES", b"mask;png"),
-        ]
-        client.infer("relight", inputs, outputs=[triton.InferRequestedOutput("INFO")], client_timeout=timeout)
-        return True
+    try:
+        ask(http_url, "/v2/health/ready", timeout=READY_TIMEOUT)
+    except (NotListeningError, RefusedError):
+        return False
+    header, tensors = inference_request()
+    lengths = {HEADER_LENGTH: str(len(header)), **(headers or {})}
+    ask(http_url, "/v2/models/relight/infer", header + tensors, headers=lengths, timeout=timeout)
+    return True
 
 
-def text_input(name: str, value: bytes) -> triton.InferInput:
-    """A STRING[1] input of batch 1."""
-    tensor = triton.InferInput(name, [1, 1], "BYTES")
-    tensor.set_data_from_numpy(np.array([[value]], dtype=object))
-    return tensor
+def inference_request() -> tuple[bytes, bytes]:
+    """The JSON of a request for INFO, and the bytes of its tensors; nothing is refused at thresholds of zero."""
+    tensors = (
+        ("IMAGE", "BYTES", [1, 1], text(gray_png(64))),
+        ("PROMPT", "BYTES", [1, 1], text(b"person")),
+        ("THRESHOLDS", "FP32", [1, 2], struct.pack("<2f", 0.0, 0.0)),
+        ("LIGHT", "FP32", [1, 1, 16], overhead_light()),
+        ("FILES", "BYTES", [1, 1], text(b"mask;png")),
+    )
+    inputs = [
+        {"name": name, "datatype": kind, "shape": shape, "parameters": {"binary_data_size": len(content)}}
+        for name, kind, shape, content in tensors
+    ]
+    header = json.dumps({"inputs": inputs, "outputs": [{"name": "INFO"}]}).encode()
+    return header, b"".join(content for *_, content in tensors)
 
 
-def float_input(name: str, value: npt.NDArray[np.float32]) -> triton.InferInput:
-    """An FP32 input."""
-    tensor = triton.InferInput(name, list(value.shape), "FP32")
-    tensor.set_data_from_numpy(value)
-    return tensor
+def text(value: bytes) -> bytes:
+    """The one element of a STRING tensor: its length in four bytes, then itself."""
+    return struct.pack("<I", len(value)) + value
 
 
-def overhead_light() -> npt.NDArray[np.float32]:
-    """One white light from the camera, float32 [1,1,16]."""
-    light = np.zeros((1, 1, 16), np.float32)
-    light[..., 2] = light[..., 3] = 1.0
-    light[..., 6] = 32.0
-    light[..., 11:14] = 1.0
-    return light
+def overhead_light() -> bytes:
+    """One white light from the camera, 16 float32."""
+    light = [0.0] * 16
+    light[2] = light[3] = 1.0
+    light[6] = 32.0
+    light[11:14] = [1.0] * 3
+    return struct.pack("<16f", *light)
 
 
 def gray_png(side: int) -> bytes:

@@ -27,19 +27,33 @@ def exported_format(model: Path) -> str:
     Raises:
         ServerError: it cannot be read or names another format.
     """
-    versions = [folder for folder in model.iterdir() if folder.name.isdecimal()]
-    if not versions:
-        return "onnx"
-    report = max(versions, key=lambda folder: int(folder.name)) / "export.json"
-    if not report.exists():
-        return "onnx"
-    try:
-        found = json.loads(report.read_text()).get("format", "onnx")
-    except (ValueError, AttributeError) as error:
-        raise ServerError(f"{report} cannot be read ({error}): export the network again.") from error
+    report = newest_report(model)
+    found = read_report(report).get("format", "onnx") if report else "onnx"
     if found not in ("onnx", "torchscript"):
         raise ServerError(f"{report} has the format {found!r}; onnx and torchscript can be served.")
     return str(found)
+
+
+def newest_report(model: Path) -> Path | None:
+    """The export.json of a model's newest version, None where there is none."""
+    versions = [folder for folder in model.iterdir() if folder.name.isdecimal()]
+    report = max(versions, key=lambda folder: int(folder.name), default=model) / "export.json"
+    return report if report.exists() else None
+
+
+def read_report(report: Path) -> dict[str, Any]:
+    """The content of an export.json.
+
+    Raises:
+        ServerError: it cannot be read.
+    """
+    try:
+        found = json.loads(report.read_text())
+    except ValueError as error:
+        raise ServerError(f"{report} cannot be read ({error}): export the network again.") from error
+    if not isinstance(found, dict):
+        raise ServerError(f"{report} cannot be read (it holds no object): export the network again.")
+    return found
 
 
 def serve_as_torchscript(configs: Configs, models: set[str]) -> None:

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from server.derive import Machine, derive, derive_all, read_config, write_derived
+from server.derive import Machine, derive, derive_all, main, read_config, write_derived
 from server.installation import ServerError
+from server.tensorrt import accelerator, engine_folder, engines_of, keep_engine, shapes, tensorrt_version
 from server.torchscript import exported_format
 from tests.configs import CONTRACT, KIND_CPU, KIND_GPU, MEMBERS, NETWORKS, REPOSITORY, production, step_of, walk
 
-MACHINES = (Machine(gpus=0), Machine(gpus=2), Machine(gpus=8, max_batch=4), Machine(gpus=0, max_batch=2, processes=3))
+MACHINES = (
+    Machine(gpus=0),
+    Machine(gpus=2),
+    Machine(gpus=8, max_batch=4),
+    Machine(gpus=0, max_batch=2, processes=3),
+    Machine(gpus=8, native=True),
+    Machine(gpus=8, native=True, engines=Path("/engines")),
+)
+ENGINES = ("segment", "albedo")  # what TensorRT is given
+SHA256 = "0123456789abcdef" * 4
 
 
 @pytest.mark.parametrize("model", CONTRACT)
@@ -73,7 +83,7 @@ def exported(folder: Path, *models: str) -> Path:
         (folder / model / "1").mkdir(parents=True)
         shutil.copy(REPOSITORY / model / "config.pbtxt", folder / model)
     for model in NETWORKS:
-        report = {"network": model, "format": "torchscript" if model in models else "onnx"}
+        report = {"network": model, "format": "torchscript" if model in models else "onnx", "sha256": SHA256}
         (folder / model / "1" / "export.json").write_text(json.dumps(report))
     return folder
 
@@ -90,6 +100,7 @@ def test_torchscript_networks_get_their_backend_and_its_names_and_nothing_else_c
         if model in models:
             assert derived[model].backend == "pytorch"
             expected.backend = "pytorch"
+            expected.ClearField("optimization")
             for tensors in (expected.input, expected.output):
                 for position, tensor in enumerate(tensors):
                     tensor.name += f"__{position}"
@@ -98,6 +109,8 @@ def test_torchscript_networks_get_their_backend_and_its_names_and_nothing_else_c
                 for name in list(warmup.inputs):
                     warmup.inputs[positions[name]].CopyFrom(warmup.inputs[name])
                     del warmup.inputs[name]
+        if machine.engines:
+            keep_engine(expected, engine_folder(machine.engines, model, SHA256))
         if model != "relight":
             assert derived[model] == expected
 
@@ -114,11 +127,10 @@ def test_the_ensemble_maps_a_torchscript_network_by_its_new_names(tmp_path: Path
 
 
 def test_accelerators_of_onnx_runtime_are_not_handed_to_the_pytorch_backend(tmp_path: Path) -> None:
-    config = exported(tmp_path, "segment") / "segment" / "config.pbtxt"
-    config.write_text(config.read_text() + "optimization { graph { level: 1 } }")
-    assert not derive_all(tmp_path, Machine(gpus=1))["segment"].HasField("optimization")
-    (tmp_path / "segment" / "1" / "export.json").unlink()
-    assert derive_all(tmp_path, Machine(gpus=1))["segment"].HasField("optimization")
+    exported(tmp_path, "segment")
+    machine = Machine(gpus=1, native=True, engines=Path("/engines"))
+    assert accelerator(derive_all(tmp_path, machine)["segment"]) is None
+    assert accelerator(derive_all(tmp_path, machine)["albedo"]) is not None
 
 
 def test_the_newest_version_decides_on_the_format_and_onnx_is_the_default(tmp_path: Path) -> None:
@@ -154,3 +166,78 @@ def test_a_config_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
     file.write_text('name: "albedo"\nbogus_field: 1\n')
     with pytest.raises(ServerError, match=r"config\.pbtxt cannot be read: 2:"):
         read_config(file)
+
+
+@pytest.mark.parametrize("model", ENGINES)
+def test_the_hand_written_engine_takes_every_batch_the_config_promises(model: str) -> None:
+    config = production()[model]
+    block = accelerator(config)
+    assert block is not None
+    assert block.parameters["trt_profile_min_shapes"] == shapes(config, 1)
+    assert block.parameters["trt_profile_opt_shapes"] == block.parameters["trt_profile_max_shapes"]
+    assert block.parameters["trt_profile_max_shapes"] == shapes(config, 16)
+    assert sorted(warmup.batch_size for warmup in config.model_warmup) == [1, 16]
+
+
+@pytest.mark.parametrize("model", ENGINES)
+def test_another_largest_batch_gets_an_engine_of_its_own_shapes(model: str) -> None:
+    derived = derive(production()[model], Machine(gpus=1, max_batch=4, native=True, engines=Path("/engines")))
+    block = accelerator(derived)
+    assert block is not None
+    assert block.parameters["trt_profile_max_shapes"] == shapes(derived, 4)
+    assert shapes(derived, 4).startswith(f"{derived.input[0].name}:4x3x")
+
+
+def test_a_network_whose_inputs_vary_in_size_is_left_to_the_cuda_provider() -> None:
+    for model in set(NETWORKS) - set(ENGINES):
+        assert accelerator(production()[model]) is None
+        with pytest.raises(ServerError, match="TensorRT is for networks of fixed sizes"):
+            shapes(production()[model], 1)
+
+
+def test_an_engine_is_kept_by_network_gpu_and_tensorrt(tmp_path: Path) -> None:
+    report = exported(tmp_path) / "segment" / "1" / "export.json"
+    kept = set()
+    for weights in ("a" * 64, "b" * 64):
+        report.write_text(json.dumps({"sha256": weights}))
+        for tensorrt, gpu in (
+            ("10.14.1", "NVIDIA H100 80GB HBM3"),
+            ("10.14.1", "NVIDIA A100"),
+            ("11.0", "NVIDIA A100"),
+        ):
+            engines = engines_of(Path("/engines"), tensorrt, gpu)
+            derived = derive_all(tmp_path, Machine(gpus=1, native=True, engines=engines))["segment"]
+            block = accelerator(derived)
+            assert block is not None
+            assert block.parameters["trt_engine_cache_path"] == block.parameters["trt_timing_cache_path"]
+            kept.add(block.parameters["trt_engine_cache_path"])
+    assert len(kept) == 6
+    assert "/engines/tensorrt-10.14.1-NVIDIA-H100-80GB-HBM3/segment-aaaaaaaaaaaa" in kept
+
+
+def test_without_engines_a_native_server_uses_the_cuda_provider_and_ragged_batches_are_ours_alone() -> None:
+    for model in NETWORKS:
+        derived = derive(production()[model], Machine(gpus=8, native=True))
+        assert accelerator(derived) is None
+        assert not any(tensor.allow_ragged_batch for tensor in derived.input)
+        assert "FORCE_CPU_ONLY_INPUT_TENSORS" not in derived.parameters
+
+
+def test_the_version_of_tensorrt_is_read_from_its_library(tmp_path: Path) -> None:
+    assert tensorrt_version(tmp_path) is None
+    for name in ("libnvinfer.so.10", "libnvinfer.so.10.14.1", "libnvinfer_plugin.so.10.14.1"):
+        (tmp_path / name).touch()
+    assert tensorrt_version(tmp_path) == "10.14.1"
+
+
+def test_the_derive_command_prints_the_name_that_tritonserver_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported(tmp_path, "segment")
+    assert main(["--repository", str(tmp_path), "--gpus", "0,2,5", "--native", "--engines", "/engines"]) == 0
+    name = capsys.readouterr().out.strip()
+    derived = read_config(tmp_path / "segment" / "configs" / f"{name}.pbtxt")
+    assert [list(group.gpus) for group in derived.instance_group] == [[0], [1], [2]]
+    assert derived.backend == "pytorch"
+    with pytest.raises(SystemExit):
+        main(["--repository", str(tmp_path), "--gpus", "two"])

@@ -120,7 +120,7 @@ def test_it_serves_on_this_machine_only_until_ctrl_c(repository: Path, tmp_path:
         assert f"Log: {tmp_path / 'triton.log'}" in server.said
         assert "Started GRPCInferenceService" in (tmp_path / "triton.log").read_text()
         grpc, http, metrics = server.ports
-        assert answers_inference(f"127.0.0.1:{grpc}", PATIENCE)
+        assert answers_inference(f"127.0.0.1:{http}", PATIENCE)
         for port in (grpc, http, metrics):
             socket.create_connection(("127.0.0.1", port)).close()
             with pytest.raises(ConnectionRefusedError):

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 NETWORKS = ("segment", "albedo", "shadow", "recombine")
+CHANGING = "being exchanged"  # instead of a checksum
 _KEYS = ("network", "weights", "precision", "sha256", "patterns")
 
 
-def read_models(repository: Path) -> dict[str, dict[str, Any]]:
+def read_models(repository: Path, changing: bool = False) -> dict[str, dict[str, Any]]:
     """What each network was exported from, as its largest version's export.json has it.
 
-    repository: the folder of all models. Networks without such a file are left out.
+    repository: the folder of all models. Networks without such a file are left out. `changing`: versions are being
+    exchanged, so that nobody can say which one an answer is from; no checksum is given then.
     """
     models = {}
     for name in NETWORKS:
@@ -21,6 +23,8 @@ def read_models(repository: Path) -> dict[str, dict[str, Any]]:
             newest = max(exports, key=lambda path: int(path.parent.name))
             export = json.loads(newest.read_text("utf-8"))
             models[name] = {key: export[key] for key in _KEYS if key in export}
+            if changing:
+                models[name]["sha256"] = CHANGING
     return models
 
 

@@ -33,11 +33,12 @@ class TritonPythonModel:
     """Answers each request on its own: one without a person fails, its batch does not."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the parameter `threads` (default 1) and what the networks were exported from."""
+        """Read the parameters `threads` (default 1) and `changing`, and what the networks were exported from."""
         parameters = json.loads(args["model_config"]).get("parameters", {})
         threads = int(parameters.get("threads", {}).get("string_value", "1"))
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self.models = read_models(Path(args["model_repository"]).parent)
+        changing = "changing" in parameters  # set by server/upgrade.py for as long as networks are exchanged
+        self.models = read_models(Path(args["model_repository"]).parent, changing)
 
     def finalize(self) -> None:
         """Called once, before the model is unloaded."""

@@ -1,0 +1,110 @@
+"""`python -m server.upgrade`: make a running server serve the newest version of each network in its repository.
+
+Triton loads a version beside the one that serves, then lets new requests go to it: no request fails. But INFO, which
+says of each answer what networks made it, is written by `encode`, and two models cannot be exchanged in one moment. So
+encode is told first: it gives no checksums until all networks are exchanged. An answer's checksums are therefore those
+of the networks that made it, or it has none; a run of the client, which keeps to one set of networks, ends there.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from server.access import ADMIN_KEY, read_key
+from server.http_api import NotListeningError, RefusedError, ask
+from server.installation import ServerError
+
+NETWORKS = ("segment", "albedo", "shadow", "recombine")
+LABELLER = "encode"
+CHANGING = "changing"  # the parameter that keeps it from naming the networks
+
+
+class Administrator:
+    """Asks one server, started with `--model-control`, for what its administrators may ask."""
+
+    def __init__(self, http_url: str, admin_key: str | None, timeout: float) -> None:
+        """`http_url` is host:port; `timeout` is in seconds, for a model to load."""
+        self._url, self._timeout = http_url, timeout
+        self._headers = {ADMIN_KEY: admin_key} if admin_key else {}
+
+    def config(self, model: str) -> dict[str, Any]:
+        """A model's config. Raises RefusedError or NotListeningError."""
+        config: dict[str, Any] = json.loads(self._ask(f"/v2/models/{model}/config"))
+        return config
+
+    def versions(self) -> dict[str, str]:
+        """The newest version that serves, by network. Raises RefusedError or NotListeningError."""
+        found = {name: json.loads(self._ask(f"/v2/models/{name}"))["versions"] for name in NETWORKS}
+        return {name: max(versions, key=int) for name, versions in found.items()}
+
+    def load(self, model: str, config: dict[str, Any] | None = None) -> None:
+        """Load what has changed of a model, with another config than its own if one is given.
+
+        Returns when it serves. Raises RefusedError, and what served goes on serving, or NotListeningError.
+        """
+        parameters = {"config": json.dumps(config)} if config else {}
+        body = json.dumps({"parameters": parameters}).encode()
+        self._ask(f"/v2/repository/models/{model}/load", body)
+
+    def _ask(self, path: str, body: bytes | None = None) -> bytes:
+        return ask(self._url, path, body, headers=self._headers, timeout=self._timeout)
+
+
+def upgrade(server: Administrator) -> dict[str, str]:
+    """Exchange the networks; return the version of each.
+
+    Raises:
+        ServerError: a network does not load; until it does, answers carry no checksums.
+        RefusedError: the server refuses to be told.
+        NotListeningError: there is no server, or it has ended.
+    """
+    config = server.config(LABELLER)
+    settled = {name: value for name, value in config.get("parameters", {}).items() if name != CHANGING}
+    server.load(LABELLER, {**config, "parameters": {**settled, CHANGING: {"string_value": "yes"}}})
+    for name in NETWORKS:
+        try:
+            server.load(name)
+        except RefusedError as error:
+            cause = str(error).split("\n\nAt:")[0]  # without a Python traceback
+            raise ServerError(
+                f"{name} cannot be exchanged ({cause}). Its former version goes on serving, and answers carry no "
+                f"checksums. Take the newest folder of {name} away, or mend it, and run this again."
+            ) from error
+    # With its config: Triton, told to load a model that was loaded with another one, keeps that.
+    server.load(LABELLER, {**config, "parameters": settled})
+    return server.versions()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Upgrade the server; return 0, or 1 when it refuses."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.upgrade", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--url", metavar="HOST:PORT", default="127.0.0.1:8000", help="HTTP port (default: %(default)s)")
+    parser.add_argument("--admin-key-file", metavar="FILE", type=Path, help="the key that the server was started with")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=1800.0,
+        help="for each network to load (default: %(default)g)",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        key = read_key("--admin-key-file", arguments.admin_key_file)
+        versions = upgrade(Administrator(arguments.url, key, arguments.timeout))
+    except RefusedError as error:
+        hint = "give --admin-key-file, and start the server with --model-control"
+        print(f"The server at {arguments.url} refuses ({error}): {hint}.", file=sys.stderr)
+        return 1
+    except (NotListeningError, ServerError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("Serves " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
