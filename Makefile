@@ -1,31 +1,38 @@
 # Everything a newcomer runs. Each target sets up what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := client,export,networks,server,cpu,test,lint
+EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 
-.PHONY: help demo test lint serve export clean
+.PHONY: help demo test lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 13
 
 demo: $(MODELS) ## the sample photos through the real server, and a contact sheet in out/demo/
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## all tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/test_batching.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/test_batching.py
 	$(BIN)/python -m pytest tests/test_batching.py  # alone: batches fill by the clock
 
 lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy client export server benchmarks tests demo.py
+	$(BIN)/mypy client docker export server benchmarks tests demo.py
 	$(BIN)/mypy model_repository/decode/1
 	$(BIN)/mypy model_repository/encode/1
 
+docker-test: .venv/installed ## both images built and the compose file run, on a Docker engine of its own (root, ten minutes)
+	$(BIN)/python -m docker.test
+
 serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 	$(BIN)/python -m server
+
+sweep: $(MODELS) ## batch sizes against throughput, latency and GPU memory: tables and plots in out/sweep/
+	$(BIN)/python -m benchmarks.perf_analyzer install
+	$(BIN)/python -m benchmarks sweep
 
 export: .venv/installed ## write the networks of preset classical into model_repository/
 	$(BIN)/python -m export

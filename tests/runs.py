@@ -26,7 +26,8 @@ RECORD = np.dtype([("index", "<u4"), ("rest", "V20")])  # of a journal
 class Server(Protocol):
     """What the `server` fixture gives: addresses of a running Triton."""
 
-    grpc_url: str
+    @property
+    def grpc_url(self) -> str: ...
 
 
 def relight(server: Server, table: Path | str, output: Path, *options: str) -> int:

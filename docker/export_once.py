@@ -1,0 +1,43 @@
+"""Fills the model repository unless it is filled already, and holds what it wrote to its networks again."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from docker.places import MODELS
+from export.__main__ import main as export
+from export.contract import NETWORKS
+from export.repository import lay_out
+from export.version_folder import REPORT
+
+DONE = "exported-with"  # what the networks in the repository were exported with
+
+
+def is_built(repository: Path, wanted: str) -> bool:
+    """Whether every network is there, exported with the options `wanted`."""
+    record = repository / DONE
+    return (
+        record.exists()
+        and record.read_text() == wanted
+        and all(any((repository / name).glob(f"*/{REPORT}")) for name in NETWORKS)
+    )
+
+
+def export_once(wanted: str, repository: Path = MODELS) -> int:
+    """Export into `repository` with the options `wanted`, unless it holds that; return an exit code."""
+    # Always: a newer image brings newer configs and Python models, whatever networks are there.
+    lay_out(repository)
+    if is_built(repository, wanted):
+        print(f"{repository} is built already (python -m export {wanted}).")
+        return 0
+    (repository / DONE).unlink(missing_ok=True)
+    target = ["--repository", str(repository)]
+    code = export([*shlex.split(wanted), *target]) or export(["verify", str(repository)])
+    if code == 0:
+        (repository / DONE).write_text(wanted)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(export_once(os.environ.get("RELIGHT_EXPORT") or "--preset classical"))

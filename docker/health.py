@@ -1,0 +1,31 @@
+"""Docker's health check: the server's ensemble answers, and what is served was verified."""
+
+import sys
+from pathlib import Path
+
+from docker.places import ENGINES, LOOPBACK_HTTP, SECRETS
+from docker.secrets import read_access
+from docker.served import serving, verified
+from server.http_api import NotListeningError, RefusedError
+from server.installation import ServerError
+from server.probe import answers_inference
+
+TIMEOUT = 50.0  # seconds for the answer of a server that is busy with full batches
+
+
+def fault(http_url: str = LOOPBACK_HTTP, engines: Path = ENGINES, secrets: Path = SECRETS) -> str | None:
+    """What is wrong with a server, in a sentence; None when it is healthy."""
+    try:
+        if not answers_inference(http_url, TIMEOUT, read_access(secrets).probe_headers):
+            return "The server is not ready: networks are being loaded, or engines built."
+        if not verified(serving(engines), engines).exists():
+            return "The server answers, but its networks are not verified yet: see `docker compose logs verify`."
+    except (NotListeningError, RefusedError, ServerError, FileNotFoundError) as error:
+        return str(error)
+    return None
+
+
+if __name__ == "__main__":
+    found = fault()
+    print(found or "Healthy.")
+    sys.exit(1 if found else 0)

@@ -1,0 +1,255 @@
+"""Builds both images over stand-in bases, runs the compose file without and with its GPU service, and takes all down.
+
+The GPU service runs without its GPUs, which are not at hand, and opened to others: with TLS and an API key. Grafana is
+left out, for there is no stand-in for it.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from docker.test.bases import make_bases
+from docker.test.engine import Engine, EngineError, check_tools, compose_command, own_engine, run
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "docker-test"
+PROJECT = "relight-docker-test"
+PATIENCE = 300.0  # seconds for what takes under 60 on an idle machine
+NAME = "relight.test"  # what the TLS certificate says
+EXTENSIONS = f"subjectAltName=DNS:{NAME},DNS:localhost"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The services of one profile.
+
+    Attributes:
+        file: the compose file.
+        triton: which of its services is Triton.
+        settings: environment variables of Compose.
+    """
+
+    engine: Engine
+    file: Path
+    profile: str
+    triton: str
+    settings: dict[str, str]
+
+    @property
+    def services(self) -> list[str]:
+        """Those that are run."""
+        return ["export", self.triton, "verify", "prometheus"]
+
+    def compose(self, *arguments: str) -> str:
+        """Run Compose; return what it prints. Raises EngineError."""
+        command = [*(compose_command() or []), f"--project-name={PROJECT}", f"--project-directory={ROOT}"]
+        command += [f"--file={self.file}", f"--profile={self.profile}", *arguments]
+        return run(command, env={**self.engine.environment, **self.settings}, cwd=ROOT)
+
+    def inspect(self, service: str, what: str) -> str:
+        """A value of a service's newest container, e.g. .State.Health.Status."""
+        (container,) = self.compose("ps", "-q", service).split()[-1:]
+        return self.engine.docker("inspect", f"--format={{{{{what}}}}}", container).strip()
+
+
+@contextmanager
+def up(stack: Stack) -> Iterator[None]:
+    """Start the services and wait until Triton is healthy; take everything down afterwards, volumes too."""
+    try:
+        stack.compose("up", "--detach", "--no-build", *stack.services)
+        wait(f"{stack.triton} is healthy", lambda: stack.inspect(stack.triton, ".State.Health.Status") == "healthy")
+        yield
+    except BaseException:
+        print(stack.compose("logs", "--no-color", "--tail=40"))
+        raise
+    finally:
+        stack.compose("down", "--volumes", "--timeout=90")
+
+
+def main() -> int:
+    """Run the whole story; return 0, or 1 when a step fails."""
+    try:
+        check_tools()
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with own_engine(BUILD / "dockerd.log") as engine:
+            step("stand-in bases", lambda: make_bases(engine, ROOT, BUILD))
+            without_gpu = Stack(engine, ROOT / "docker-compose.yml", "cpu", "triton-cpu", {})
+            step("docker compose build, profile cpu", lambda: without_gpu.compose("build", "export", "triton-cpu"))
+            try_profile_cpu(without_gpu)
+            opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **open_doors()})
+            step("docker compose build, profile gpu", lambda: opened.compose("build", "triton"))
+            try_profile_gpu(opened)
+            check_nothing_left(engine)
+    except (EngineError, AssertionError) as error:
+        print(f"FAILED: {error}", file=sys.stderr)
+        return 1
+    print("Everything was taken down: engine, images, containers, volumes, networks and firewall rules.")
+    return 0
+
+
+def try_profile_cpu(stack: Stack) -> None:
+    """The service as anyone starts it on a laptop."""
+    with timed("docker compose --profile cpu up, until healthy"), up(stack):
+        expect("verify has passed", stack.inspect("verify", ".State.ExitCode") == "0")
+        expect("Triton is not root", stack.compose("exec", "-T", stack.triton, "id", "-u").strip() == "1000")
+        expect("its root is read-only", stack.inspect(stack.triton, ".HostConfig.ReadonlyRootfs") == "true")
+        print(run_csv("samples/samples.csv", "cpu", "--url", "127.0.0.1:8001"))
+        check_metrics()
+        restart_amid_a_run(stack)
+        expect("a second export is skipped", "is built already" in stack.compose("run", "--rm", "export"))
+
+
+def try_profile_gpu(stack: Stack) -> None:
+    """The production service less its GPUs, opened to others."""
+    closed = {**stack.settings, "RELIGHT_SECRETS": "secrets"}
+    try:
+        refusal = Stack(stack.engine, stack.file, stack.profile, stack.triton, closed)
+        refusal.compose("run", "--rm", "--no-deps", stack.triton)
+        expect("it does not open without TLS and a key", False)
+    except EngineError as error:
+        expect("it does not open without TLS and a key", "needs TLS and an API key" in str(error))
+    stack.compose("down", "--volumes")
+    secrets = Path(stack.settings["RELIGHT_SECRETS"])
+    access = ["--url", "localhost:8001", "--tls", "--ca", str(secrets / "ca.pem")]
+    key = f"triton-grpc-protocol-api-key:{(secrets / 'api-key').read_text()}"
+    with timed("docker compose up less GPUs, opened with TLS and an API key, until healthy"), up(stack):
+        expect("verify has passed", stack.inspect("verify", ".State.ExitCode") == "0")
+        print(run_csv("samples/samples.csv", "gpu", *access, "--header", key))
+        check_metrics()
+        refused = subprocess.run(client("samples/samples.csv", "refused", *access), cwd=ROOT, check=False)
+        expect("the client without the key is refused", refused.returncode != 0)
+        admin = ["python3", "-m", "docker.upgrade"]
+        expect("an upgrade goes through", "Serves segment 1" in stack.compose("exec", "-T", stack.triton, *admin))
+
+
+def restart_amid_a_run(stack: Stack) -> None:
+    """Restart Triton while photos stream through it: the client waits, and every row is done."""
+    table = "samples/lights.csv"
+    output = BUILD / "out" / "restarted"
+    command = client(table, "restarted", "--url", "127.0.0.1:8001", "--files", "output", "--wait-for-server", "300")
+    with subprocess.Popen(command, cwd=ROOT) as running:
+        wait("the run has begun", lambda: any(output.rglob("*output*")) or running.poll() is not None)
+        expect("the run is restarted in its midst", running.poll() is None)
+        started = time.monotonic()
+        stack.compose("restart", "--timeout=90", stack.triton)
+        print(f"  what was in flight was answered and Triton started again within {time.monotonic() - started:.0f} s")
+    expect("the run ends well", running.returncode == 0)
+    with (output / "lights.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    expect("every row is done", bool(rows) and all(row["output_image_path"] and not row["error"] for row in rows))
+
+
+def check_metrics() -> None:
+    """Prometheus has scraped Triton, and answers every query of the dashboard."""
+    wait("Prometheus sees the photos", lambda: ask('nv_inference_request_success{model="relight"} >= 3') != [])
+    dashboard = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            ask(target["expr"])
+    expect("no alert is firing", ask('ALERTS{alertstate="firing"}') == [])
+
+
+def ask(query: str) -> list[object]:
+    """Prometheus' answer to a query."""
+    url = f"http://127.0.0.1:9090/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return list(json.load(response)["data"]["result"])
+    except OSError as error:
+        if "HTTP Error 4" in str(error):
+            raise EngineError(f"Prometheus refuses {query}: {error}") from error
+        return []  # it is starting
+
+
+def run_csv(table: str, name: str, *options: str) -> str:
+    """Run the client from outside over a table. Raises EngineError when a row fails."""
+    return run(client(table, name, *options), cwd=ROOT)
+
+
+def client(table: str, name: str, *options: str) -> list[str]:
+    """The client's command line; it starts anew."""
+    output = str(BUILD / "out" / name)
+    return [sys.executable, "client/run_csv.py", "--csv", table, "--output", output, "--restart", *options]
+
+
+def less_gpus() -> Path:
+    """docker-compose.yml without what is for GPUs: their reservation, and limits that not every machine can raise."""
+    yaml = YAML()
+    content = yaml.load((ROOT / "docker-compose.yml").read_text())
+    del content["services"]["triton"]["deploy"]
+    del content["services"]["triton"]["ulimits"]
+    file = BUILD / "docker-compose.yml"
+    with file.open("w") as stream:
+        yaml.dump(content, stream)
+    return file
+
+
+def open_doors() -> dict[str, str]:
+    """A folder with a certificate, its authority and keys, and the settings that open the service with them."""
+    folder = BUILD / "secrets"
+    folder.mkdir(exist_ok=True)
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    pair = ["-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem")]
+    run([*new, "-subj", "/CN=docker-test authority", *pair])
+    issuer = ["-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-addext", EXTENSIONS]
+    pair = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.pem")]
+    run([*new, "-subj", f"/CN={NAME}", *issuer, *pair])
+    for name in ("api-key", "admin-key"):
+        (folder / name).write_text(run(["openssl", "rand", "-hex", "32"]).strip())
+    for file in folder.iterdir():
+        os.chown(file, 1000, 1000)
+    return {"RELIGHT_SECRETS": str(folder), "RELIGHT_HOSTNAME": NAME, "RELIGHT_BIND": "0.0.0.0"}
+
+
+def check_nothing_left(engine: Engine) -> None:
+    """No container, volume or network of ours is left."""
+    for kind in (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]):
+        expect(f"docker {kind[0]} is empty", engine.docker(*kind).strip() == "")
+    expect("no network is left", PROJECT not in engine.docker("network", "ls"))
+
+
+def wait(what: str, condition: Callable[[], bool]) -> None:
+    """Poll until a condition holds. Raises EngineError."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise EngineError(f"Waited {PATIENCE:g} s in vain until {what}.")
+        time.sleep(0.5)
+    print(f"  {what}")
+
+
+def expect(what: str, holds: bool) -> None:
+    """Say that something holds. Raises AssertionError where it does not."""
+    if not holds:
+        raise AssertionError(f"not so: {what}")
+    print(f"  {what}")
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say what is done in the block, and how long it took."""
+    started = time.monotonic()
+    print(f"{what} …", flush=True)
+    yield
+    print(f"  {time.monotonic() - started:.0f} s", flush=True)
+
+
+def step(what: str, action: Callable[[], object]) -> None:
+    """Do one thing, timed."""
+    with timed(what):
+        action()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
