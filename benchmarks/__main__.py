@@ -1,11 +1,18 @@
 """`python -m benchmarks NAME …`: measurements, each with its ideal beside it."""
 
 import sys
-from collections.abc import Callable, Sequence
+from importlib import import_module
 
-from benchmarks import client, lights
-
-BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {"client": client.main, "lights": lights.main}
+# Imported only when named: each needs packages that a machine for another may lack.
+BENCHMARKS = {
+    "client": "benchmarks.client",
+    "gpu": "benchmarks.gpu.command",
+    "host": "benchmarks.host.command",
+    "lights": "benchmarks.lights",
+    "peers": "benchmarks.peers.command",
+    "simulate": "benchmarks.simulate",
+    "sweep": "benchmarks.sweep.command",
+}
 
 
 def main() -> int:
@@ -13,7 +20,8 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print(f"usage: python -m benchmarks {'|'.join(BENCHMARKS)} [--json FILE] …", file=sys.stderr)
         return 2
-    return BENCHMARKS[sys.argv[1]](sys.argv[2:])
+    code: int = import_module(BENCHMARKS[sys.argv[1]]).main(sys.argv[2:])
+    return code
 
 
 if __name__ == "__main__":

@@ -150,12 +150,13 @@ def environment(binary: Path) -> dict[str, str]:
 
 
 def run_perf_analyzer(
-    arguments: Sequence[str], *, capture: bool = False, timeout: float | None = None
+    arguments: Sequence[str], *, model: str = "relight", capture: bool = False, timeout: float | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `perf_analyzer -m relight` with further arguments and return how it ended (0, or 99 when a request failed).
+    """Run perf_analyzer with further arguments and return how it ended (0, or 99 when a request failed).
 
     Args:
         arguments: as on its command line.
+        model: whom to send requests.
         capture: keep stdout and stderr in the result instead of showing them.
         timeout: seconds, None for as long as it takes.
 
@@ -164,7 +165,7 @@ def run_perf_analyzer(
         subprocess.TimeoutExpired: it took longer; it is killed.
     """
     binary = find_perf_analyzer()
-    command = [str(binary), "-m", "relight", *arguments]
+    command = [str(binary), "-m", model, *arguments]
     return subprocess.run(
         command, env=environment(binary), capture_output=capture, text=True, timeout=timeout, check=False
     )
