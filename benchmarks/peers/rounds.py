@@ -1,0 +1,139 @@
+"""The comparison: rounds of all contestants, each family started anew in each round, warmed up, checked, timed."""
+
+import itertools
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers.check import Reference, difference, missing, read_pictures
+from benchmarks.peers.job import Job, Row
+from benchmarks.peers.photos import write_photos
+from benchmarks.peers.registry import OURS, Peer, obstacle
+from benchmarks.peers.session import Measurement, PeerError, Session, started
+
+
+@dataclass
+class Result:
+    """What was found of a contestant.
+
+    Attributes:
+        on_the_wire: whether photos and files went to a server and back.
+        wire_bytes: per photo, both ways, 0 in a process.
+        failure: why it is not compared, in words; empty where it is.
+    """
+
+    peer: Peer
+    measurements: list[Measurement] = field(default_factory=list)
+    on_the_wire: bool = False
+    wire_bytes: float = 0.0
+    failure: str = ""
+
+    def median(self, figure: Callable[[Measurement], float]) -> float:
+        """The median of a figure over the rounds."""
+        return statistics.median(map(figure, self.measurements))
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput."""
+        return self.median(lambda run: run.photos / run.seconds)
+
+    @property
+    def cpu_per_image(self) -> float:
+        """CPU time of all processes, in seconds."""
+        return self.median(lambda run: run.cpu_seconds / run.photos)
+
+    @property
+    def memory(self) -> float:
+        """Peak in bytes."""
+        return self.median(lambda run: run.memory)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All results, and the bytes per photo of the image files that go in and come out."""
+
+    results: list[Result]
+    file_bytes: float
+
+
+class Place:
+    """The photos, and new folders for what is made of them; goes with its folder."""
+
+    def __init__(self, folder: Path, photos: int) -> None:
+        self.folder, self.photos = folder, folder / "photos"
+        self.photos.mkdir()
+        self.rows = write_photos(self.photos, photos)
+        self.numbers = itertools.count()
+
+    def job(self, rows: Sequence[Row]) -> Job:
+        """A job with a new folder."""
+        return Job(self.photos, self.folder / f"job{next(self.numbers)}", tuple(rows))
+
+
+def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str], None]) -> Comparison:
+    """Measure `peers`, ours among them, whose family must come first; `say` is told of each step.
+
+    Raises:
+        PeerError: ours cannot be run.
+    """
+    results = {peer.name: Result(peer) for peer in peers}
+    modules = list(dict.fromkeys(peer.module for peer in peers))
+    with tempfile.TemporaryDirectory(prefix="peers-") as name:
+        place = Place(Path(name), photos)
+        reference: Reference = {}
+        file_bytes = 0.0
+        for number in range(rounds):
+            turn = number % len(modules)
+            for module in modules[turn:] + modules[:turn]:  # nobody always follows the same neighbour
+                family = [result for result in results.values() if result.peer.module == module and not result.failure]
+                reason = obstacle(module)
+                if reason:
+                    for result in family:
+                        result.failure = reason
+                    continue
+                try:
+                    with started(module, place.folder) as session:
+                        if not reference:
+                            job = place.job(place.rows)
+                            session.do(OURS, job)
+                            reference, file_bytes = read_pictures(job), bytes_per_photo(job)
+                        for result in family:
+                            say(f"round {number + 1} of {rounds}: {result.peer.name}")
+                            take_turn(session, result, place, reference)
+                except PeerError as error:
+                    if not reference:
+                        raise
+                    for result in family:
+                        result.failure = result.failure or str(error)
+    return Comparison(list(results.values()), file_bytes)
+
+
+def take_turn(session: Session, result: Result, place: Place, reference: Reference) -> None:
+    """Warm a contestant up, compare its pictures, take its time; in its first turn also the bytes on the wire."""
+    peer, first = result.peer, not result.measurements
+    warm_up, job = place.job(place.rows[: peer.warm]), place.job(place.rows[: peer.most])
+    try:
+        sent = session.do(peer.name, warm_up, count=first)
+        result.failure = difference(warm_up, reference) or ""
+        if result.failure:
+            return
+        measurement = session.measure(peer.name, job)
+        result.failure = (difference(job, reference) if first else missing(job)) or ""
+    except PeerError as error:
+        result.failure = str(error)
+        return
+    finally:
+        for folder in (warm_up.output, job.output):
+            shutil.rmtree(folder, ignore_errors=True)
+    if first:
+        result.on_the_wire, result.wire_bytes = session.on_the_wire[peer.name], sent / len(warm_up.rows)
+    result.measurements.append(measurement)
+
+
+def bytes_per_photo(job: Job) -> float:
+    """The mean size of a photo's file and of the files made of it, together."""
+    files = [*map(job.path, job.rows), *job.output.glob("*.png")]
+    return sum(file.stat().st_size for file in files) / len(job.rows)
