@@ -81,6 +81,10 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         return derived
     if config.backend == "python":
         derived.instance_group[0].count = machine.processes
+        if not machine.gpus:
+            # A batch that recombine hands over goes on as one: were its first photo encoded alone, it would be back at
+            # the entrance, and out of patience there, before the others come.
+            derived.dynamic_batching.max_queue_delay_microseconds = 50_000
         return derived
     if machine.gpus:
         fit_gpus(derived, machine.gpus)
