@@ -104,7 +104,9 @@ class MarigoldAlbedo(nn.Module):
         prompt = self.prompt.expand(image.shape[0], -1, -1).to(self.unet.dtype)
         for timestep, keep, change in self.schedule:
             both = torch.cat((photo, latent), dim=1).to(self.unet.dtype)
-            velocity = self.unet(both, timestep, encoder_hidden_states=prompt, return_dict=False)[0]
+            # Made on the device: the UNet would copy a number there from the host, which no CUDA graph can hold.
+            moment = both.new_full((), timestep, dtype=torch.int64)
+            velocity = self.unet(both, moment, encoder_hidden_states=prompt, return_dict=False)[0]
             latent = keep * latent + change * velocity.float()
         # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
         targets = [self.decode(target) for target in (latent / self.scaling).chunk(len(TARGETS), dim=1)]

@@ -52,7 +52,7 @@ class Sam3Segment(nn.Module):
         self.mask_side = int(grid * config.vision_config.scale_factors[0])
         self.selection = selection
         self.model = model
-        bind_grid(model.detr_decoder, grid)
+        bind_grid(model.detr_encoder, model.detr_decoder, grid)
         # On the wrapper, not only the model: an exporter restores the wrapper's own mode, and with it dropout.
         self.eval()
 
@@ -143,17 +143,23 @@ def square(size: Any) -> int:
     return int(height)
 
 
-def bind_grid(decoder: Any, side: int) -> None:
-    """Give a SAM3 decoder its grid of box distances, `side` × `side`, as known numbers.
+def bind_grid(encoder: Any, decoder: Any, side: int) -> None:
+    """Give SAM3's encoder and decoder their grid, `side` × `side`, as known numbers.
 
-    Its own method takes the size from a tensor, which torch.export cannot follow through fused attention
-    (GuardOnDataDependentSymNode), and caches the grid: one made during a trace would poison later calls.
+    Their own methods pass it on in a tensor from the host: on a GPU each photo waits for its copy, a CUDA graph cannot
+    hold one, and torch.export cannot follow it through fused attention (GuardOnDataDependentSymNode). The decoder's
+    also caches its grid: one made during a trace would poison later calls.
     """
+
+    def flattened(features: list[Tensor], positions: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        flat = features[0].flatten(2).transpose(1, 2)
+        return flat, positions[0].flatten(2).transpose(1, 2), flat.new_full((1, 2), side, dtype=torch.int64)
 
     def known_grid(_height: Any, _width: Any, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         steps = torch.arange(side, device=device, dtype=dtype) / side
         return steps, steps
 
+    encoder._prepare_multilevel_features = flattened
     decoder._get_coords = known_grid
 
 

@@ -105,8 +105,8 @@ def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[
         return ((normal_x * x + normal_y * y + z) / length).clamp(min=0.0)
 
     lambert = facing(direction) if visible is None else facing(direction) * visible
-    camera = torch.tensor([0.0, 0.0, 1.0]).to(light)
-    halfway = normalise(direction + camera)
+    # The camera is at (0, 0, 1). As a tensor it would come from the host with every batch, and a GPU would wait for it.
+    halfway = normalise(torch.cat((direction[:, :, :2], direction[:, :, 2:] + 1.0), dim=2))
     highlight = torch.pow(facing(halfway).clamp(min=1e-4), shininess.clamp(min=1.0))
     lit = (lambert * 20.0).clamp(max=1.0)  # fades in at grazing light rather than cutting
     return ambient + (1.0 - ambient) * lambert, specular * highlight * lit

@@ -24,14 +24,16 @@ Node: TypeAlias = Any
 
 
 def write(network: nn.Module, contract: Contract, folder: Path) -> None:
-    """Trace a network in evaluation mode into `folder`.
+    """Trace a network in evaluation mode into `folder`, on the device it is on.
 
     Raises:
         ExportMismatchError: the network makes a tensor on a device of its own choice.
     """
+    device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
+    inputs = tuple(value.to(device) for value in example_inputs(contract, TRACED_BATCH))
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # what the tracer cannot follow is found by comparing at other batches
-        traced = jit.trace(network, example_inputs(contract, TRACED_BATCH), check_trace=False)
+        traced = jit.trace(network, inputs, check_trace=False)
     # Freezing inlines the sub-modules and folds what depends on no input. Not torch.jit.freeze: that also joins matrix
     # products that share an input, after which answers differ in the last bit.
     frozen = compiler._freeze_module(traced._c, [], True, True)

@@ -16,7 +16,6 @@ from transformers.models.depth_anything import DepthAnythingForDepthEstimation
 
 from export.contract import example_inputs, read_contract
 from export.depth import (
-    SIDE,
     SOURCE,
     DepthShadow,
     DepthSourceError,
@@ -26,6 +25,7 @@ from export.depth import (
     tiny_depth,
 )
 from export.pattern_bank import PatternBank
+from export.shading import SIDE
 
 
 @pytest.fixture(scope="module")

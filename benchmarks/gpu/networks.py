@@ -1,0 +1,113 @@
+"""The networks that are measured, at full size or tiny, with random weights, and fresh inputs for them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.gpu.errors import CannotMeasureError
+from export.contract import Contract, example_inputs, read_contract
+from export.pattern_bank import PatternBank
+from export.presets import PRESETS, Options, build
+
+TINY_SIDE = 96  # of Marigold in a dry run
+POOL = 32  # rows that lights, masks and prompts are drawn from
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network of the preset `full`.
+
+    Attributes:
+        stage: whose contract it obeys.
+        millions: the published number of parameters, rounded, that the built network must have.
+        steps, autoencoder: Marigold's.
+    """
+
+    stage: str
+    millions: int
+    steps: int = 1
+    autoencoder: Literal["full", "tiny"] = "full"
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "sam3": Recipe("segment", 840),
+    "marigold": Recipe("albedo", 950),
+    "marigold-4-steps": Recipe("albedo", 950, steps=4),
+    "marigold-tiny-vae": Recipe("albedo", 868, autoencoder="tiny"),
+    "marigold-tiny-vae-4-steps": Recipe("albedo", 868, steps=4, autoencoder="tiny"),
+    "depth-anything": Recipe("shadow", 25),
+}
+
+
+def contract_of(name: str) -> Contract:
+    """What a network takes and gives."""
+    return read_contract(RECIPES[name].stage)
+
+
+@cache
+def built(name: str, tiny: bool) -> nn.Module:
+    """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
+
+    Raises:
+        CannotMeasureError: at full size it has not the published number of parameters.
+    """
+    recipe = RECIPES[name]
+    if recipe.steps > 1:
+        return with_steps(next(one for one in RECIPES if RECIPES[one] == replace(recipe, steps=1)), tiny, recipe.steps)
+    choice = PRESETS["tiny" if tiny else "full"][recipe.stage]
+    side = TINY_SIDE if tiny else Options.side
+    options = Options(PatternBank(), random_weights=True, side=side, autoencoder=recipe.autoencoder)
+    network = build(recipe.stage, choice, options).network.eval()
+    millions = round(parameters(network) / 1e6)
+    if not tiny and millions != recipe.millions:
+        raise CannotMeasureError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
+    return network
+
+
+def with_steps(name: str, tiny: bool, steps: int) -> nn.Module:
+    """The Marigold `name` with another number of denoising steps; the weights are shared, they are gigabytes."""
+    from export.marigold import library, unroll  # diffusers is imported only where a network needs it
+    from export.marigold_random import SCHEDULE
+
+    network = copy.copy(built(name, tiny))
+    network.schedule = unroll(library.DDIMScheduler(**SCHEDULE), steps)  # type: ignore[assignment]
+    return network
+
+
+def parameters(network: nn.Module) -> int:
+    """How many a network has."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
+class FreshInputs:
+    """Draws a network's inputs anew for every batch, on the device.
+
+    Pixels are noise. Prompts, masks and lights come from a pool of valid ones; a batch has one prompt, as a run has.
+    """
+
+    def __init__(self, contract: Contract, device: torch.device) -> None:
+        """Draw the pool."""
+        self._contract, self._device = contract, device
+        drawn = Contract(contract.name, tuple(one for one in contract.inputs if one.dtype != torch.uint8), ())
+        pool = example_inputs(drawn, POOL)
+        self._pool = {spec.name: rows.to(device) for spec, rows in zip(drawn.inputs, pool, strict=True)}
+
+    def draw(self, batch: int) -> tuple[Tensor, ...]:
+        """Inputs of `batch` rows."""
+        rows = torch.randint(POOL, (batch,), device=self._device)
+        prompt = rows[:1].expand(batch)
+        tensors = []
+        for spec in self._contract.inputs:
+            if spec.dtype == torch.uint8:
+                shape = (batch, *spec.dims)
+                tensors.append(torch.randint(256, shape, dtype=torch.uint8, device=self._device))
+            else:
+                tensors.append(self._pool[spec.name][prompt if spec.name.startswith("TOKEN") else rows])
+        return tuple(tensors)

@@ -1,0 +1,172 @@
+"""What was measured: the chip, the networks, their points and the service; and the JSON file that holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.errors import CannotMeasureError
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The accelerator and its own ceilings, each measured.
+
+    Attributes:
+        name: with its memory, and the versions of PyTorch and CUDA.
+        fp16, bf16: TFLOP/s of a large matrix product.
+        copy: GB/s of a copy from device memory to device memory, read and written bytes counted.
+    """
+
+    name: str
+    fp16: float
+    bf16: float
+    copy: float
+
+    @property
+    def peak(self) -> float:
+        """The TFLOP/s that shares are shares of."""
+        return max(self.fp16, self.bf16)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """A network's size: parameters, and floating-point operations of one photo (a multiplication and a sum are two)."""
+
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network in one variant at one batch size: its numbers, or the finding that stands in their place.
+
+    Attributes:
+        ms_per_image: median of the batch's time ÷ batch.
+        memory_mb: device memory in use after the batches, of the whole process; of the process's peak on a CPU.
+        parity: the worst value of each measure of the gate against float32, by "OUTPUT measure".
+        faithful: whether the gate would keep it; None where nothing could be compared.
+    """
+
+    network: str
+    variant: str
+    batch: int
+    ms_per_image: float | None = None
+    memory_mb: float | None = None
+    parity: Mapping[str, float] = field(default_factory=dict)
+    faithful: bool | None = None
+    finding: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The ensemble on one GPU under the client.
+
+    Attributes:
+        photos, seconds: of the run; starting up is left out.
+        mean_batch: photos per execution, by network.
+        alone_ms: ms per image of each network alone in the same format, by network.
+        memory_mb, utilisation: of the GPU while it ran, the latter in 0–1; None on a CPU.
+    """
+
+    photos: int
+    seconds: float
+    mean_batch: Mapping[str, float]
+    alone_ms: Mapping[str, float]
+    memory_mb: float | None
+    utilisation: float | None
+
+    @property
+    def images_per_second(self) -> float:
+        """Photos a second, from the first sent to the last written."""
+        return self.photos / self.seconds
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured on a machine, by one command or several."""
+
+    machine: str
+    dry_run: bool
+    commands: tuple[str, ...] = ()
+    chip: Chip | None = None
+    networks: Mapping[str, NetworkFacts] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    service: Service | None = None
+
+    def share(self, point: Point) -> float | None:
+        """The share of the chip's peak that a point reaches, 0–1."""
+        facts = self.networks.get(point.network)
+        if point.ms_per_image is None or facts is None or self.chip is None:
+            return None
+        return facts.flops / (point.ms_per_image / 1e3) / (self.chip.peak * 1e12)
+
+    def at(self, network: str, variant: str) -> dict[int, Point]:
+        """The points of a network in a variant, by batch size."""
+        return {one.batch: one for one in self.points if (one.network, one.variant) == (network, variant)}
+
+    def ms(self, network: str, variant: str, batch: int) -> float | None:
+        """Milliseconds per image at a point; None where it was not measured."""
+        point = self.at(network, variant).get(batch)
+        return point.ms_per_image if point else None
+
+    def with_points(self, points: list[Point]) -> Results:
+        """These results and further points; a finding does not take the place of a number."""
+        known = {(one.network, one.variant, one.batch): one for one in self.points}
+        for one in points:
+            key = (one.network, one.variant, one.batch)
+            if one.ms_per_image is not None or key not in known or known[key].ms_per_image is None:
+                known[key] = one
+        return replace(self, points=tuple(known.values()))
+
+    def save(self, file: Path) -> None:
+        """Write the JSON, each point with its share of the peak."""
+        content = asdict(self)
+        for point, values in zip(self.points, content["points"], strict=True):
+            values["share_of_peak"] = self.share(point)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.partial")
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        partial.replace(file)
+
+
+def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
+    """Read what `save` wrote to add to it, or begin anew where there is no file.
+
+    Raises:
+        CannotMeasureError: it was measured on another machine, or in a dry run and this is none.
+    """
+    if not file.exists():
+        return Results(machine, dry_run)
+    found = read_results(file)
+    if (found.machine, found.dry_run) != (machine, dry_run):
+        raise CannotMeasureError(
+            f"{file} holds {described(found.machine, found.dry_run)}, this is {described(machine, dry_run)}: "
+            "name another file with --json."
+        )
+    return found
+
+
+def read_results(file: Path) -> Results:
+    """Read what `save` wrote. Raises CannotMeasureError."""
+    if not file.exists():
+        raise CannotMeasureError(f"There are no results at {file}: measure first, or name them with --json.")
+    content: dict[str, Any] = json.loads(file.read_text())
+    points = [{key: value for key, value in one.items() if key != "share_of_peak"} for one in content["points"]]
+    return Results(
+        content["machine"],
+        content["dry_run"],
+        tuple(content["commands"]),
+        Chip(**content["chip"]) if content["chip"] else None,
+        {name: NetworkFacts(**facts) for name, facts in content["networks"].items()},
+        tuple(Point(**point) for point in points),
+        Service(**content["service"]) if content["service"] else None,
+    )
+
+
+def described(machine: str, dry_run: bool) -> str:
+    """A machine and kind of run in words."""
+    return f"{'a dry run' if dry_run else 'measurements'} on {machine}"

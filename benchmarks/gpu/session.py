@@ -1,0 +1,111 @@
+"""Measures everything in turn, each piece in a process of its own, until all is done or the time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from benchmarks.gpu.child import run_isolated
+from benchmarks.gpu.chip import measure_chip
+from benchmarks.gpu.errors import CannotMeasureError
+from benchmarks.gpu.measure import NO_TIME, measure_variant
+from benchmarks.gpu.networks import built
+from benchmarks.gpu.plan import Plan
+from benchmarks.gpu.reference import measure_reference
+from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
+from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.variants import Variant
+
+CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
+SAYING = 3.0  # seconds that are kept back for a process to end in
+
+
+def measure_all(
+    setting: Setting, plan: Plan, deadline: float, results: Results, keep: Callable[[Results], None]
+) -> Results:
+    """Measure the chip and the plan, network by variant.
+
+    Args:
+        setting: where and how.
+        plan: networks and variants, the most important first.
+        deadline: on the monotonic clock; what would begin later is a finding.
+        results: what is known already.
+        keep: is given the results after each piece, so that nothing is lost.
+
+    Raises:
+        CannotMeasureError: there is no GPU, or it does not even multiply two matrices.
+    """
+    torch.set_num_threads(1)  # a pool of threads would not survive the forks
+    results = replace(results, chip=ask_chip(setting))
+    keep(results)
+    for name, variant in plan:
+        if not setting.reference(name).exists() and left(deadline) > variant.least:
+            results = replace(results, networks={**results.networks, **ask_reference(setting, name, deadline)})
+        results = results.with_points(ask_variant(setting, name, variant, deadline))
+        keep(results)
+    return results
+
+
+def ask_chip(setting: Setting) -> Chip:
+    """Measure the ceilings."""
+    log = setting.log("chip")
+    outcome = run_isolated(partial(measure_chip, setting), CHIP_SECONDS, log, start=setting.start)
+    if outcome.sent and isinstance(outcome.sent[0], CannotMeasureError):
+        raise outcome.sent[0]
+    if not outcome.sent:
+        raise CannotMeasureError(f"The chip could not be measured ({outcome.fault}); {log} holds what was said.")
+    chip: Chip = outcome.sent[0]
+    print(f"{chip.name}: fp16 {chip.fp16:.3g} TFLOP/s, bf16 {chip.bf16:.3g}, copy {chip.copy:.4g} GB/s", flush=True)
+    return chip
+
+
+def ask_reference(setting: Setting, name: str, deadline: float) -> Mapping[str, NetworkFacts]:
+    """Build a network here, for all children, and ask it in float32 in one of them."""
+    started = time.monotonic()
+    if setting.start == "fork":
+        built(name, setting.tiny)
+    seconds = min(REFERENCE_SECONDS, left(deadline))
+    log = setting.log(name, "reference")
+    outcome = run_isolated(partial(measure_reference, setting, name), seconds, log, start=setting.start)
+    if not outcome.sent:
+        print(f"{name}: no reference, {outcome.fault}", flush=True)
+        return {}
+    facts: NetworkFacts = outcome.sent[0]
+    size = f"{facts.parameters / 1e6:.4g} M parameters, {facts.flops / 1e12:.3g} TFLOP an image"
+    print(f"{name}: {size}, ready after {time.monotonic() - started:.0f} s", flush=True)
+    return {name: facts}
+
+
+def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
+    """Measure a network in a variant; sizes without a number have a finding."""
+    batches = setting.batches[: variant.sizes]
+    seconds = min(variant.seconds, left(deadline) - SAYING)
+    if seconds < (0.0 if setting.tiny else variant.least):
+        return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
+    started = time.monotonic()
+    work = partial(measure_variant, setting, name, variant, seconds)
+    outcome = run_isolated(work, seconds + SAYING, setting.log(name, variant.name), start=setting.start)
+    points = {point.batch: point for point in outcome.sent if isinstance(point, Point)}
+    fault = outcome.fault or NO_TIME
+    for batch in batches:
+        points.setdefault(batch, Point(name, variant.name, batch, finding=fault))
+    print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s: {summary(points)}", flush=True)
+    return list(points.values())
+
+
+def summary(points: Mapping[int, Point]) -> str:
+    """The points of a variant in a line."""
+
+    def tell(point: Point) -> str:
+        return point.finding or f"{point.ms_per_image:.4g} ms"
+
+    return ", ".join(f"batch {batch} {tell(points[batch])}" for batch in sorted(points))
+
+
+def left(deadline: float) -> float:
+    """Seconds until then."""
+    return deadline - time.monotonic()

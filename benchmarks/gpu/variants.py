@@ -1,0 +1,106 @@
+"""The variants of a network that are measured: precision, form, and what was changed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.attention import SDPBackend
+
+from benchmarks.gpu import changes, runners
+from export.gate import Precision
+
+FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+CUDNN = (SDPBackend.CUDNN_ATTENTION, *FUSED)
+UNFUSED = (SDPBackend.MATH,)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a network.
+
+    Attributes:
+        name: what tables call it.
+        precision: what its weights are cast to, but for what must stay in float32.
+        runner: its form.
+        changes: made in place, in turn, before the form is.
+        attention: the kernels that may be taken, best first; those that cannot do the job are passed over.
+        seconds: after which its process is stopped; a compiler takes its time.
+        least: seconds that must be left for it to be worth beginning at full size.
+        sizes: how many of the batch sizes, from the first: where each is compiled for itself, not all of them fit.
+    """
+
+    name: str
+    precision: Precision
+    runner: runners.Runner = runners.eager
+    changes: tuple[Callable[[nn.Module], None], ...] = ()
+    attention: tuple[SDPBackend, ...] = FUSED
+    seconds: float = 60.0
+    least: float = 10.0
+    sizes: int = 6
+
+
+SEED, HALF, SERVED = "eager fp32", "eager fp16", "TorchScript fp16"
+GRAPH, BLOCKS, EVERYTHING = "CUDA graph fp16", "compiled blocks fp16", "everything fp16"
+
+VARIANTS = {
+    one.name: one
+    for one in (
+        Variant(SEED, "fp32"),
+        Variant(HALF, "fp16"),
+        Variant("eager bf16", "bf16"),
+        Variant(SERVED, "fp16", runners.torchscript),
+        Variant(GRAPH, "fp16", runners.cuda_graph),
+        Variant(
+            BLOCKS, "fp16", runners.with_compiled_blocks, (changes.compile_blocks,), seconds=150, least=40, sizes=3
+        ),
+        Variant(
+            EVERYTHING,
+            "fp16",
+            runners.with_compiled_blocks_in_a_graph,
+            (changes.keep_rotary_tables, changes.channels_last, changes.compile_blocks),
+            CUDNN,
+            seconds=150,
+            least=40,
+            sizes=3,
+        ),
+        Variant("cuDNN attention fp16", "fp16", attention=CUDNN),
+        Variant("unfused attention fp16", "fp16", attention=UNFUSED),
+        Variant("rotary tables kept fp16", "fp16", changes=(changes.keep_rotary_tables,)),
+        Variant("each prompt once fp16", "fp16", changes=(changes.encode_each_prompt_once,)),
+        Variant("channels last fp16", "fp16", changes=(changes.channels_last,)),
+        Variant(
+            "autotuned blocks fp16",
+            "fp16",
+            runners.with_compiled_blocks,
+            (changes.autotune_blocks,),
+            seconds=240,
+            least=60,
+            sizes=1,
+        ),
+        Variant("compiled whole fp16", "fp16", runners.compiled_whole, seconds=300, least=90, sizes=1),
+        Variant("AOTInductor fp16", "fp16", runners.aot_inductor, seconds=300, least=90),
+        Variant("ONNX Runtime fp16", "fp16", runners.onnx_runtime, seconds=400, least=120),
+    )
+}
+
+# What is measured, the most important first: SAM3, which the target is about, then what is served beside it.
+ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("sam3", (HALF, SERVED, SEED, BLOCKS, GRAPH, EVERYTHING)),
+    ("marigold", (HALF, SERVED, SEED)),
+    ("depth-anything", (HALF, SERVED, SEED)),
+    ("marigold-tiny-vae", (HALF, SERVED)),
+    ("sam3", ("cuDNN attention fp16", "rotary tables kept fp16", "each prompt once fp16", "channels last fp16")),
+    ("marigold", ("channels last fp16", GRAPH)),
+    ("marigold-4-steps", (HALF,)),
+    ("marigold-tiny-vae-4-steps", (HALF,)),
+    ("sam3", ("eager bf16", "unfused attention fp16", "AOTInductor fp16")),
+    ("depth-anything", (GRAPH, BLOCKS, "AOTInductor fp16", "ONNX Runtime fp16", "eager bf16")),
+    ("sam3", ("compiled whole fp16",)),
+    ("marigold-tiny-vae", (SEED, "channels last fp16", GRAPH, "eager bf16")),
+    ("marigold-4-steps", (SERVED, SEED)),
+    ("marigold-tiny-vae-4-steps", (SERVED, SEED)),
+    ("sam3", ("autotuned blocks fp16", "ONNX Runtime fp16")),
+    ("marigold", ("eager bf16", BLOCKS, "AOTInductor fp16", "ONNX Runtime fp16")),
+)
