@@ -105,7 +105,7 @@ def load(network: str) -> onnxruntime.InferenceSession:
 def encode(pixels: Tensors, files: str) -> list[bytes]:
     """The files of all photos."""
     asked = parse_files(files)
-    made: list[Tensors] = []
+    made = []
     for index in range(len(pixels["MASK"])):
         made += [asked.encode("output", one) for one in pixels["OUTPUT_PIXELS"][index]]
         made += [asked.encode("albedo", pixels["ALBEDO_OUT"][index]), asked.encode("mask", pixels["MASK"][index])]
