@@ -74,7 +74,7 @@ def up(stack: Stack) -> Iterator[None]:
         print(stack.compose("logs", "--no-color", "--tail=40"))
         raise
     finally:
-        stack.compose("down", "--volumes", "--timeout=90")
+        stack.compose("down", "--volumes", "--timeout=45")
 
 
 def main() -> int:
@@ -142,8 +142,8 @@ def restart_amid_a_run(stack: Stack) -> None:
         wait("the run has begun", lambda: any(output.rglob("*output*")) or running.poll() is not None)
         expect("the run is restarted in its midst", running.poll() is None)
         started = time.monotonic()
-        stack.compose("restart", "--timeout=90", stack.triton)
-        print(f"  what was in flight was answered and Triton started again within {time.monotonic() - started:.0f} s")
+        stack.compose("restart", "--timeout=45", stack.triton)
+        print(f"  Triton was stopped under load and started again within {time.monotonic() - started:.0f} s")
     expect("the run ends well", running.returncode == 0)
     with (output / "lights.csv").open() as file:
         rows = list(csv.DictReader(file))
