@@ -23,8 +23,8 @@ from server.installation import ServerError
 from server.tensorrt import engines_of, tensorrt_version
 
 ANY_ADDRESS = "0.0.0.0"  # within the container; Docker decides who else reaches it
-# Seconds for requests in flight when the server is stopped. Under load Triton 2.51 answers some of an ensemble's requests
-# never and waits them out, so more would only delay the restart; clients send what was not answered again.
+# Seconds for requests in flight when the server is stopped. Under load Triton 2.51 never answers some of an ensemble's
+# requests and waits them out, so more would only delay the restart; clients send what was not answered again.
 DRAIN = 30
 
 

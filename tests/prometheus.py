@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from server.embedded import claim_ports
 from tests.configs import REPOSITORY
 
@@ -21,20 +23,35 @@ PATIENCE = 60.0  # seconds; it starts in under one on an idle machine
 
 
 def find_prometheus() -> Path:
-    """The program, downloaded if need be."""
+    """The program, downloaded if need be. Where it cannot be had, which is no fault of ours, the test is skipped."""
     if installed := shutil.which("prometheus"):
         return Path(installed)
     program = BUILD / "usr" / "bin" / "prometheus"
     if not program.exists():
-        (BUILD / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-        (BUILD / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-        own = ["-o", f"Dir::State::lists={BUILD / 'lists'}", "-o", f"Dir::Cache={BUILD / 'cache'}"]
-        own += ["-o", "Dir::State::status=/var/lib/dpkg/status"]
-        subprocess.run(["apt-get", *own, "--quiet", "update"], check=True, cwd=BUILD)
-        subprocess.run(["apt-get", *own, "--quiet", "download", "prometheus"], check=True, cwd=BUILD)
-        (package,) = BUILD.glob("prometheus_*.deb")
-        subprocess.run(["dpkg", "--extract", package, BUILD], check=True)
+        try:
+            download()
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(
+                f"there is no prometheus on the PATH, and Debian's package cannot be had ({error}): install one"
+            )
     return program
+
+
+def download() -> None:
+    """Unpack Debian's package into BUILD.
+
+    Raises:
+        OSError: this is no Debian.
+        subprocess.CalledProcessError: its mirror cannot be reached.
+    """
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (BUILD / folder).mkdir(parents=True, exist_ok=True)
+    own = ["-o", f"Dir::State::lists={BUILD / 'lists'}", "-o", f"Dir::Cache={BUILD / 'cache'}"]
+    own += ["-o", "Dir::State::status=/var/lib/dpkg/status"]
+    subprocess.run(["apt-get", *own, "--quiet", "update"], check=True, cwd=BUILD)
+    subprocess.run(["apt-get", *own, "--quiet", "download", "prometheus"], check=True, cwd=BUILD)
+    (package,) = BUILD.glob("prometheus_*.deb")
+    subprocess.run(["dpkg", "--extract", package, BUILD], check=True)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from tests.runs import recorded, relight, running, small_table, told, wait_for
 
 KEY = "0123456789abcdef-the-key"
 PATIENCE = 60.0  # seconds; what is waited for takes under 5 on an idle machine
-ROWS = 20  # one after the other they take longer than an exchange
+ROWS = 16  # one after the other they take longer than an exchange
 CHANGING = "being exchanged"
 Answer = tuple[str, str]  # the checksum that INFO has for the albedo network, and that of the albedo's file
 
@@ -80,7 +80,7 @@ def install_darker(albedo: Path, version: int) -> str:
 
 
 class Load:
-    """Threads that ask one question again and again; every answer, and every failure."""
+    """A client that asks one question again and again; every answer, and every failure."""
 
     def __init__(self, url: str, request: Any) -> None:
         self._url, self._request, self._ended = url, request, threading.Event()
@@ -100,7 +100,7 @@ class Load:
                 picture = hashlib.sha256(bytes(reply.pictures["albedo"][0])).hexdigest()
                 self.answers.append((reply.info["models"]["albedo"]["sha256"], picture))
 
-    def next(self, count: int = 4) -> Answer:
+    def next(self, count: int = 2) -> Answer:
         """The last of the next few answers; those that were in flight are among them."""
         target = len(self.answers) + count
         wait_for(lambda: len(self.answers) >= target or bool(self.failures), PATIENCE)
@@ -108,17 +108,15 @@ class Load:
         return self.answers[-1]
 
     @contextmanager
-    def lasting(self, clients: int = 1) -> Iterator[None]:
+    def lasting(self) -> Iterator[None]:
         """For as long as the block lasts."""
-        threads = [threading.Thread(target=self.ask) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
+        thread = threading.Thread(target=self.ask)
+        thread.start()
         try:
             yield
         finally:
             self._ended.set()
-            for thread in threads:
-                thread.join()
+            thread.join()
 
 
 @pytest.fixture
@@ -133,7 +131,7 @@ def load(served: RunningServer, tmp_path: Path) -> Load:
 def test_an_upgrade_and_a_rollback_under_load(served: RunningServer, load: Load, key: Path, tmp_path: Path) -> None:
     albedo = served.repository / "albedo"
     table, output = small_table(tmp_path, *(f"{number}.jpg" for number in range(ROWS))), tmp_path / "out"
-    with load.lasting(clients=2), running(served.grpc_url, table, output, "--window", "1") as run:
+    with load.lasting(), running(served.grpc_url, table, output, "--window", "1") as run:
         old = load.next()
         wait_for(lambda: len(recorded(output)) > 0, PATIENCE)
         checksum = install_darker(albedo, 2)

@@ -108,8 +108,8 @@ def onnx_runtime(network: nn.Module, contract: Contract, folder: Path) -> Ask:
 
     def ask(inputs: Tensors) -> Tensors:
         binding = session.io_binding()
-        for spec, value in zip(contract.inputs, inputs, strict=True):
-            value = value.contiguous()
+        kept = [value.contiguous() for value in inputs]  # the binding holds addresses alone
+        for spec, value in zip(contract.inputs, kept, strict=True):
             element_type = torch.empty(0, dtype=value.dtype).numpy().dtype
             binding.bind_input(spec.name, *place, element_type, tuple(value.shape), value.data_ptr())
         for spec in contract.outputs:
