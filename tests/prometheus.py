@@ -32,7 +32,7 @@ def find_prometheus() -> Path:
             download()
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(
-                f"there is no prometheus on the PATH, and Debian's package cannot be had ({error}): install one"
+                f"there is no prometheus on the PATH, and Debian's cannot be had ({error}): install it"
             )
     return program
 
