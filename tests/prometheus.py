@@ -31,9 +31,7 @@ def find_prometheus() -> Path:
         try:
             download()
         except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(
-                f"there is no prometheus on the PATH, and Debian's cannot be had ({error}): install it"
-            )
+            pytest.skip(f"there is no prometheus on the PATH, and Debian's cannot be had ({error}): install it")
     return program
 
 
