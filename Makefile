@@ -3,19 +3,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
+# Alone: batches fill by the clock.
+BATCHES := tests/test_batching.py
+BENCHMARKS := $(patsubst %,tests/test_%.py,gpu host peers simulate sweep)
 
-.PHONY: help demo test lint docker-test serve sweep export clean
+.PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 13
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 17
 
 demo: $(MODELS) ## the sample photos through the real server, and a contact sheet in out/demo/
 	$(BIN)/python demo.py
 
-test: $(MODELS) ## all tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/test_batching.py
-	$(BIN)/python -m pytest tests/test_batching.py  # alone: batches fill by the clock
+test: $(MODELS) ## the tests, against the real server
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(addprefix --ignore ,$(BATCHES) $(BENCHMARKS))
+	$(BIN)/python -m pytest $(BATCHES)
+
+test-benchmarks: $(MODELS) ## the tests of the benchmarks, five minutes more
+	$(BIN)/python -m pytest $(BENCHMARKS)
 
 lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/ruff check .
