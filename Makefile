@@ -17,7 +17,7 @@ demo: $(MODELS) ## the sample photos through the real server, and a contact shee
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## the tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(addprefix --ignore ,$(BATCHES) $(BENCHMARKS))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(BATCHES) $(BENCHMARKS))
 	$(BIN)/python -m pytest $(BATCHES)
 
 test-benchmarks: $(MODELS) ## the tests of the benchmarks, five minutes more
