@@ -30,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.action == INSTALL:
         return ray_environment.install()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM):  # both end it, in a background job too, which a shell starts deaf
+        signal.signal(number, signal.default_int_handler)
     try:
         comparison = compare(
             options.peers, options.photos, options.rounds, say=lambda step: print(step, file=sys.stderr)
