@@ -2,8 +2,8 @@
 
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
+from benchmarks.host.repeat import cpu_seconds
 from benchmarks.report import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "model_repository" / "decode" / "1"))
@@ -62,16 +63,13 @@ def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:
 
 
 def decode_in_turn(files: Sequence[bytes], decoders: dict[str, Decoder], rounds: int) -> dict[str, list[float]]:
-    """CPU-seconds per file of each round, by decoder; the round before the first does not count."""
+    """CPU-seconds per file of each round, by decoder."""
     times: dict[str, list[float]] = {name: [] for name in decoders}
     cv2.setNumThreads(1)
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for name, decode in decoders.items():
-            started = time.thread_time()
-            for file in files:
-                decode(file)
-            times[name].append((time.thread_time() - started) / len(files))
-    return {name: seconds[1:] for name, seconds in times.items()}
+            times[name].append(statistics.mean(cpu_seconds(partial(decode, file)) for file in files))
+    return times
 
 
 def as_png(jpeg: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.host.repeat import cpu_seconds
 from benchmarks.report import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "model_repository" / "encode" / "1"))
@@ -46,7 +47,7 @@ ENCODERS: dict[str, Callable[[Pixels], bytes]] = {
 
 
 def compare_encoders(pictures: Mapping[Picture, Pixels], rounds: int) -> list[Figure]:
-    """Encode every picture with every encoder in turn; ratios are medians of `rounds`.
+    """Encode every picture with every encoder in turn; speeds are medians of the rounds' own ratios.
 
     Args:
         pictures: uint8 [H,W,3] or [H,W].
@@ -55,49 +56,51 @@ def compare_encoders(pictures: Mapping[Picture, Pixels], rounds: int) -> list[Fi
     Raises:
         ValueError: a file of ours does not hold its picture's very pixels.
     """
-    figures, faster, smaller = [], [], []
-    for (photo, shown), pixels in pictures.items():
-        times, sizes = encode_in_turn(pixels, rounds)
-        speed = {name: median_ratio(times[name], times["ours"]) for name in ENCODERS}
-        size = {name: sizes["ours"] / sizes[name] for name in ENCODERS}
-        faster.append(speed)
-        smaller.append(size)
-        label = f"PNG of {photo} {shown}"
+    cv2.setNumThreads(1)
+    for pixels in pictures.values():
+        if not np.array_equal(np.asarray(Image.open(BytesIO(write_png(pixels)))), pixels):
+            raise ValueError("A PNG of ours is not lossless: it holds other pixels than it was written from.")
+    sizes = {
+        picture: {name: len(encode(pictures[picture])) for name, encode in ENCODERS.items()} for picture in pictures
+    }
+    times = [encode_all(pictures) for _ in range(rounds)]
+
+    def faster(peer: str, some: Iterable[Picture]) -> float:
+        chosen = list(some)
+        return statistics.median(
+            sum(one[picture][peer] for picture in chosen) / sum(one[picture]["ours"] for picture in chosen)
+            for one in times
+        )
+
+    def smaller(peer: str, picture: Picture) -> float:
+        return sizes[picture]["ours"] / sizes[picture][peer]
+
+    figures = []
+    for photo, shown in pictures:
+        label, picture = f"PNG of {photo} {shown}", (photo, shown)
         figures += [
-            Figure(f"{label}, files a second ÷ Pillow's", speed["Pillow"], "ratio", FASTER),
-            Figure(f"{label}, bytes ÷ Pillow's", size["Pillow"], "ratio", SMALLER),
+            Figure(f"{label}, files a second ÷ Pillow's", faster("Pillow", [picture]), "ratio", FASTER),
+            Figure(f"{label}, bytes ÷ Pillow's", smaller("Pillow", picture), "ratio", SMALLER),
         ]
+    for photo in dict.fromkeys(photo for photo, _ in pictures):
+        together = faster("Pillow", [picture for picture in pictures if picture[0] == photo])
+        figures += [Figure(f"PNG of {photo} together, files a second ÷ Pillow's", together, "ratio", FASTER)]
     for peer, bounds in (("Pillow", (FASTER, SMALLER)), ("OpenCV", ("-", "-"))):
+        speed = statistics.median(faster(peer, [picture]) for picture in pictures)
+        size = statistics.median(smaller(peer, picture) for picture in pictures)
         figures += [
-            Figure(f"PNG, files a second ÷ {peer}'s, median", middle(faster, peer), "ratio", bounds[0]),
-            Figure(f"PNG, bytes ÷ {peer}'s, median", middle(smaller, peer), "ratio", bounds[1]),
+            Figure(f"PNG, files a second ÷ {peer}'s, median of the pictures", speed, "ratio", bounds[0]),
+            Figure(f"PNG, bytes ÷ {peer}'s, median of the pictures", size, "ratio", bounds[1]),
         ]
     return figures
 
 
-def encode_in_turn(pixels: Pixels, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """CPU-seconds of each round and the file's size, by encoder; what must be selected or cached is so before."""
-    times: dict[str, list[float]] = {name: [] for name in ENCODERS}
-    sizes = {}
-    cv2.setNumThreads(1)
-    if not np.array_equal(np.asarray(Image.open(BytesIO(write_png(pixels)))), pixels):
-        raise ValueError("A PNG of ours is not lossless: its pixels are others than those it was written from.")
-    for _ in range(rounds):
-        for name, encode in ENCODERS.items():
-            started = time.thread_time()
-            sizes[name] = len(encode(pixels))
-            times[name].append(time.thread_time() - started)
-    return times, sizes
-
-
-def median_ratio(numerators: list[float], denominators: list[float]) -> float:
-    """The median of the rounds' own ratios: what slows a whole round down slows both."""
-    return statistics.median(one / other for one, other in zip(numerators, denominators, strict=True))
-
-
-def middle(ratios: list[dict[str, float]], name: str) -> float:
-    """The median over the pictures."""
-    return statistics.median(ratio[name] for ratio in ratios)
+def encode_all(pictures: Mapping[Picture, Pixels]) -> dict[Picture, dict[str, float]]:
+    """CPU-seconds of each picture with each encoder."""
+    return {
+        picture: {name: cpu_seconds(partial(encode, pixels)) for name, encode in ENCODERS.items()}
+        for picture, pixels in pictures.items()
+    }
 
 
 def read_pictures(folder: Path, photos: int, shown: tuple[str, ...]) -> dict[Picture, npt.NDArray[Any]]:
