@@ -35,7 +35,7 @@ class Peer:
 PEERS = (
     Peer("calls", "ensemble", "our ensemble, tritonclient, one synchronous call at a time", 1, 4),
     Peer("threads", "ensemble", f"our ensemble, tritonclient, {IN_FLIGHT} threads of such calls", 8),
-    Peer(OURS, "ensemble", "our ensemble, client/run_csv.py", 2),
+    Peer(OURS, "ensemble", "our ensemble, client/run_csv.py", 8),
     Peer("pytriton", "with_pytriton", "PyTriton, the ONNX networks in its function", 8),
     Peer("litserve", "with_litserve", "LitServe, the ONNX networks in a worker per core", 16),
     Peer("sequential", "eager", "eager PyTorch, one photo at a time, Pillow", 1, 4),
