@@ -11,6 +11,10 @@ from pathlib import Path
 OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
 COMMON = OUR_BACKENDS / "common"  # modules of all of them
 
+# The tensors of a photo are megabytes that come and go. The C library would hand their pages back each time, and the
+# kernel clear them anew; kept, they halve the CPU time of `decode`. Larger blocks still go back at once.
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+
 
 class ServerError(Exception):
     """The server cannot be started or has failed; the message says why and what to do."""
@@ -86,6 +90,7 @@ def environment(installation: Installation) -> dict[str, str]:
     inherited = os.environ.get("LD_LIBRARY_PATH")
     paths = [str(installation.libraries), str(homes[0]), *([inherited] if inherited else [])]
     return {
+        **KEPT_MEMORY,
         **os.environ,
         "LD_LIBRARY_PATH": ":".join(paths),
         # The stub's interpreter finds its environment through the `python3` that comes first here.

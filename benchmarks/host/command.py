@@ -86,7 +86,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks host", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("--windows", type=several, default=4, metavar="N", help="photos of a run, in windows of the client; 3 or more")
+    add("--windows", type=several, default=8, metavar="N", help="photos of a run, in windows of the client; 3 or more")
     add("--rounds", type=positive, default=5, metavar="N", help="how often everything is measured")
     add("--parts", type=chosen, default=PARTS, metavar="NAMES", help=f"some of {','.join(PARTS)}")
     add("--json", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="write the figures there too")
