@@ -31,7 +31,7 @@ def undisturbed(server: Server, table: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def asked(server: Server) -> int:
-    """How many photos the server has read. (The ensemble counts a request after it has been answered: too late for us.)"""
+    """How many photos the server has read (the ensemble would count too late for us: after it has answered)."""
     with triton.InferenceServerClient(server.grpc_url) as client:
         return int(client.get_inference_statistics("decode").model_stats[0].inference_stats.success.count)
 
