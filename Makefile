@@ -5,7 +5,7 @@ EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 # Alone: batches fill by the clock.
 BATCHES := tests/test_batching.py
-BENCHMARKS := $(patsubst %,tests/test_%.py,gpu host peers simulate sweep)
+BENCHMARKS := $(patsubst %,tests/test_%.py,gpu gpu_service host peers simulate sweep)
 
 .PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help

@@ -18,6 +18,7 @@ from benchmarks.gpu.errors import CannotMeasureError
 from benchmarks.gpu.measure import NO_TIME
 from benchmarks.gpu.networks import built, contract_of
 from benchmarks.gpu.page import BEGIN, END, write_page
+from benchmarks.gpu.plan import not_rehearsed, plan_of
 from benchmarks.gpu.predictions import PREDICTIONS
 from benchmarks.gpu.reference import count_flops
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results, Service, continue_results, read_results
@@ -28,12 +29,12 @@ from export.contract import example_inputs
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The command with three variants more, in a process that has started no threads, as it is on the day.
+# The command with four variants more, in a process that has started no threads, as it is on the day.
 REHEARSAL = """
 import os, signal, sys, threading, torch
 from dataclasses import replace
 from benchmarks.gpu import command
-from benchmarks.gpu.runners import eager
+from benchmarks.gpu.runners import UnavailableError, eager
 from benchmarks.gpu.variants import GRAPH, HALF, SERVED, VARIANTS
 
 def crash(network):
@@ -46,10 +47,14 @@ def hungry(network, contract, folder):
     ask = eager(network, contract, folder)
     return lambda inputs: ask(inputs) if len(inputs[0]) == 2 else torch.empty(1 << 50)
 
+def lacking(network, contract, folder):
+    raise UnavailableError("needs another machine")
+
 VARIANTS["hungry"] = replace(VARIANTS[HALF], name="hungry", runner=hungry)
 VARIANTS["crashing"] = replace(VARIANTS[HALF], name="crashing", changes=(crash,))
 VARIANTS["endless"] = replace(VARIANTS[HALF], name="endless", changes=(hang,), seconds=0.5, least=0.0)
-command.ORDER = (("sam3", ("hungry", "crashing", "endless", HALF, SERVED, GRAPH)),)
+VARIANTS["lacking"] = replace(VARIANTS[HALF], name="lacking", runner=lacking)
+command.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -61,6 +66,7 @@ class Rehearsal:
     results: Results
     page: str
     said: str
+    faults: list[str]
 
     def point(self, variant: str, batch: int) -> Point:
         return self.results.at("sam3", variant)[batch]
@@ -71,11 +77,11 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     """A dry run of one network in a few variants."""
     folder = tmp_path_factory.mktemp("gpu")
     file, page = folder / "results.json", folder / "page.md"
-    arguments = ["--dry-run", "--minutes", "2", "--json", str(file), "--page", str(page)]
+    arguments = ["--dry-run", "--json", str(file), "--page", str(page)]
     command = [sys.executable, "-c", REHEARSAL, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Rehearsal(read_results(file), page.read_text(), done.stdout)
+    assert done.returncode == 1, done.stderr
+    return Rehearsal(read_results(file), page.read_text(), done.stdout, done.stderr.splitlines())
 
 
 def test_the_chip_is_measured_before_all_else(rehearsal: Rehearsal) -> None:
@@ -111,6 +117,33 @@ def test_a_variant_that_crashes_costs_nothing_else(rehearsal: Rehearsal) -> None
 
 def test_a_variant_that_does_not_end_is_stopped(rehearsal: Rehearsal) -> None:
     assert rehearsal.point("endless", 2).finding.startswith("stopped after")
+
+
+def test_a_dry_run_names_the_pairs_that_failed_and_those_alone(rehearsal: Rehearsal) -> None:
+    failed = [line for line in rehearsal.faults if line.startswith("Failed: ")]
+    assert failed[0] == "Failed: sam3, hungry: batch 1 out of memory"
+    assert [line.split(":")[1] for line in failed] == [" sam3, hungry", " sam3, crashing", " sam3, endless"]
+    assert rehearsal.said.endswith("4 of 7 pairs of a network and a variant passed or need another machine.\n")
+
+
+def test_what_the_machine_lacks_is_told_and_is_no_failure(rehearsal: Rehearsal) -> None:
+    assert rehearsal.point("lacking", 1) == Point(
+        "sam3", "lacking", 1, finding="needs another machine", unavailable=True
+    )
+    assert "Cannot be rehearsed on this machine: sam3, lacking: needs another machine" in rehearsal.said.splitlines()
+
+
+def test_answers_that_the_gate_refuses_fail_a_dry_run_and_so_does_what_was_not_compared() -> None:
+    plan = plan_of(ORDER, VARIANTS, ["sam3"], [HALF])
+    right, wrong, unknown = (Point("sam3", HALF, 2, 1.0, 1.0, faithful=faithful) for faithful in (True, False, None))
+
+    def faults(*points: Point) -> list[str]:
+        return not_rehearsed(plan, [2], Results("a machine", dry_run=True, points=points))
+
+    assert faults(right) == []
+    assert faults(wrong) == [f"sam3, {HALF}: batch 2 is refused by the gate"]
+    assert faults(unknown) == [f"sam3, {HALF}: batch 2 was not compared"]
+    assert faults() == [f"sam3, {HALF}: batch 2 was not begun"]
 
 
 def test_the_page_has_every_point_and_prediction_and_the_claims(rehearsal: Rehearsal) -> None:
@@ -168,6 +201,7 @@ def test_results_outlive_the_command_and_grow(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["points"][0]["share_of_peak"] == pytest.approx(6 / 0.02 / 710)
     lost, found = replace(first, ms_per_image=None, finding=NO_TIME), replace(first, batch=16)
     assert results.with_points([lost, found]).points == (first, found)
+    assert replace(results, dry_run=True).with_points([lost]).points == (lost,)
     with pytest.raises(CannotMeasureError, match="holds measurements on a machine, this is measurements on another"):
         continue_results(file, "another", dry_run=False)
 

@@ -47,21 +47,23 @@ def run_isolated(work: Callable[[Send], None], seconds: float, log: Path, start:
     sent: list[Any] = []
     deadline = time.monotonic() + seconds
     ended = False
-    while not ended and (left := deadline - time.monotonic()) > 0:
-        ready = wait([receiver, process.sentinel], left)
-        if receiver in ready:
-            try:
-                sent.append(receiver.recv())
-            except EOFError:
-                break
-        elif ready:
-            ended = True
-    in_time = time.monotonic() < deadline
-    process.join(BREATH if in_time else 0.0)
-    with suppress(ProcessLookupError, PermissionError):  # compilers that it started may outlive it
-        os.killpg(process.pid or 0, signal.SIGKILL)
-    process.kill()
-    process.join()
+    try:
+        while not ended and (left := deadline - time.monotonic()) > 0:
+            ready = wait([receiver, process.sentinel], left)
+            if receiver in ready:
+                try:
+                    sent.append(receiver.recv())
+                except EOFError:
+                    break
+            elif ready:
+                ended = True
+        in_time = time.monotonic() < deadline
+        process.join(BREATH if in_time else 0.0)
+    finally:  # after Ctrl-C too, which the child's session does not get
+        with suppress(ProcessLookupError, PermissionError):  # compilers that it started may outlive it
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.kill()
+        process.join()
     receiver.close()
     return Outcome(tuple(sent), describe(process.exitcode, in_time, seconds, log))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.gpu.errors import CannotMeasureError
 from benchmarks.gpu.options import parse_arguments
 from benchmarks.gpu.page import write_page
-from benchmarks.gpu.plan import plan_of, rehearsed_first
+from benchmarks.gpu.plan import Plan, not_rehearsed, plan_of, unavailable
 from benchmarks.gpu.predictions import IDEAL_MS, STRETCH_MS, TARGET_MS
 from benchmarks.gpu.results import Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
@@ -33,10 +33,11 @@ ENVIRONMENT = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure; return 0, or 1 with a sentence when nothing can be measured."""
+    """Measure; return 0, or 1 with a sentence when nothing can be measured or a dry run has found a fault."""
     options = parse_arguments(arguments)
     os.environ.update(ENVIRONMENT)
     command = shlex.join(["python", "-m", "benchmarks", "gpu", *arguments])
+    plan = plan_of(ORDER, VARIANTS, options.networks, options.variants)
     try:
         if options.minutes == 0:
             results = read_results(options.json)
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             results = continue_results(options.json, machine(), options.dry_run)
             results = replace(results, commands=tuple(dict.fromkeys((*results.commands, command))))
             with tempfile.TemporaryDirectory(prefix="relight-gpu-") as folder:
-                results = measure(options, results, Path(folder))
+                results = measure(options, plan, results, Path(folder))
         if options.page is not None:
             write_page(options.page, results)
     except CannotMeasureError as error:
@@ -54,10 +55,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Interrupted; {options.json} holds what was measured.", file=sys.stderr)
         return 130
     conclude(options, results)
-    return 0
+    if not options.dry_run or options.service or options.minutes == 0:
+        return 0
+    return conclude_rehearsal(plan, options.batches, results)
 
 
-def measure(options: argparse.Namespace, results: Results, folder: Path) -> Results:
+def measure(options: argparse.Namespace, plan: Plan, results: Results, folder: Path) -> Results:
     """Measure the networks, or the service, saving after each piece."""
     deadline = time.monotonic() + 60.0 * options.minutes
     logs = options.json.parent / "logs"
@@ -67,8 +70,7 @@ def measure(options: argparse.Namespace, results: Results, folder: Path) -> Resu
         known.save(options.json)
 
     if not options.service:
-        plan = plan_of(ORDER, VARIANTS, options.networks, options.variants)
-        return measure_all(setting, rehearsed_first(plan) if options.dry_run else plan, deadline, results, keep)
+        return measure_all(setting, plan, deadline, results, keep)
     from benchmarks.gpu.service import measure_service  # Triton is only needed here
 
     return measure_service(setting, options.photos, deadline, results, keep)
@@ -83,6 +85,17 @@ def conclude(options: argparse.Namespace, results: Results) -> None:
     print(f"\n{options.json}: {len(results.points) - missing} points, {missing} findings; logs beside it")
     if options.page is not None:
         print(f"{options.page}: the page")
+
+
+def conclude_rehearsal(plan: Plan, batches: Sequence[int], results: Results) -> int:
+    """Say which pairs of a dry run did not run, and which could not here; return 1 if any of the former, else 0."""
+    for sentence in unavailable(plan, results):
+        print(f"Cannot be rehearsed on this machine: {sentence}")
+    failed = not_rehearsed(plan, batches, results)
+    for sentence in failed:
+        print(f"Failed: {sentence}", file=sys.stderr)
+    print(f"{len(plan) - len(failed)} of {len(plan)} pairs of a network and a variant passed or need another machine.")
+    return 1 if failed else 0
 
 
 def figures_of(results: Results) -> list[Figure]:

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,6 @@ from export.exporter import Castable
 from export.gate import PRECISIONS, Measurement
 
 TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
-WARM_UP = 2  # batches: the first compiles and chooses kernels, the second may still record
 NO_TIME = "not measured: no time was left"
 
 
@@ -46,18 +46,18 @@ def measure_variant(setting: Setting, name: str, variant: Variant, seconds: floa
                 inputs = FreshInputs(contract_of(name), setting.device)
                 found = compared(setting, name, variant, ask)
                 ms_per_image = 0.0  # as far as is known
-                for batch in setting.batches[: variant.sizes]:
+                for batch in variant.batches(setting.batches, setting.tiny):
                     point = Point(name, variant.name, batch)
-                    rounds = WARM_UP + 1 + setting.rounds[0]
+                    rounds = setting.warm_up + 1 + setting.rounds[0]
                     if time.monotonic() + rounds * batch * ms_per_image / 1e3 > deadline:
-                        point = finding(point, NO_TIME)
+                        point = replace(point, finding=NO_TIME)
                     else:
                         point = measure_point(setting, point, ask, inputs, found)
                     ms_per_image = point.ms_per_image or ms_per_image
                     send(point)
         except Exception as error:  # every form raises types of its own; whatever it is concerns all batches
-            for batch in setting.batches[: variant.sizes]:
-                send(Point(name, variant.name, batch, finding=describe(error)))
+            for batch in variant.batches(setting.batches, setting.tiny):
+                send(finding(Point(name, variant.name, batch), error))
 
 
 def make(setting: Setting, name: str, variant: Variant, folder: Path) -> Ask:
@@ -92,18 +92,16 @@ def measure_point(setting: Setting, point: Point, ask: Ask, inputs: FreshInputs,
             fresh = inputs.draw(batch)
             return milliseconds(device, lambda: ask(fresh))
 
-        for _ in range(WARM_UP):
+        for _ in range(setting.warm_up):
             once()
         fewest, most = setting.rounds
         estimate = once() / 1e3
         rounds = max(fewest, min(most, int(TIMED / estimate)))
         times = [once() for _ in range(rounds)]
     except Exception as error:
-        return finding(point, describe(error))
-    return Point(
-        point.network,
-        point.variant,
-        batch,
+        return finding(point, error)
+    return replace(
+        point,
         ms_per_image=statistics.median(times) / batch,
         memory_mb=memory_mb(device),
         parity=worst(list(found)),
@@ -111,14 +109,11 @@ def measure_point(setting: Setting, point: Point, ask: Ask, inputs: FreshInputs,
     )
 
 
-def finding(point: Point, text: str) -> Point:
+def finding(point: Point, error: BaseException) -> Point:
     """A point with what stands in the place of its numbers."""
-    return Point(point.network, point.variant, point.batch, finding=text)
-
-
-def describe(error: BaseException) -> str:
-    """An error as a finding."""
     if out_of_memory(error):
-        return "out of memory"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200] if isinstance(error, UnavailableError) else f"fails: {type(error).__name__}: {lines[0][:160]}"
+        return replace(point, finding="out of memory")
+    first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, UnavailableError):
+        return replace(point, finding=first[:200], unavailable=True)
+    return replace(point, finding=f"fails: {type(error).__name__}: {first[:160]}")

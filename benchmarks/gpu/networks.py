@@ -16,7 +16,7 @@ from export.contract import Contract, example_inputs, read_contract
 from export.pattern_bank import PatternBank
 from export.presets import PRESETS, Options, build
 
-TINY_SIDE = 96  # of Marigold in a dry run
+TINY_SIDE = 48  # of Marigold in a dry run
 POOL = 32  # rows that lights, masks and prompts are drawn from
 
 
@@ -63,12 +63,18 @@ def built(name: str, tiny: bool) -> nn.Module:
         return with_steps(next(one for one in RECIPES if RECIPES[one] == replace(recipe, steps=1)), tiny, recipe.steps)
     choice = PRESETS["tiny" if tiny else "full"][recipe.stage]
     side = TINY_SIDE if tiny else Options.side
-    options = Options(PatternBank(), random_weights=True, side=side, autoencoder=recipe.autoencoder)
+    options = Options(patterns(), random_weights=True, side=side, autoencoder=recipe.autoencoder)
     network = build(recipe.stage, choice, options).network.eval()
     millions = round(parameters(network) / 1e6)
     if not tiny and millions != recipe.millions:
         raise CannotMeasureError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
     return network
+
+
+@cache
+def patterns() -> PatternBank:
+    """The built-in shadow patterns, drawn once: that takes seconds, and only one network keeps them."""
+    return PatternBank()
 
 
 def with_steps(name: str, tiny: bool, steps: int) -> nn.Module:

@@ -1,10 +1,11 @@
-"""Which networks are measured in which variants, and in what order."""
+"""Which networks are measured in which variants, in what order, and what a dry run left undone of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
+from benchmarks.gpu.results import Point, Results
 from benchmarks.gpu.variants import Variant
 
 Plan: TypeAlias = Sequence[tuple[str, Variant]]
@@ -25,15 +26,36 @@ def plan_of(
     ]
 
 
-def rehearsed_first(plan: Plan) -> Plan:
-    """The same plan, those pairs first that bring a network or a variant for the first time: a short rehearsal."""
-    networks: set[str] = set()
-    variants: set[str] = set()
-    new: list[tuple[str, Variant]] = []
-    known: list[tuple[str, Variant]] = []
+def not_rehearsed(plan: Plan, batches: Sequence[int], results: Results) -> list[str]:
+    """A sentence for each planned pair that did not run at all of its batch sizes, or not as the gate wants it.
+
+    What the machine lacks for a variant is no failure of it: such a pair is in `unavailable`.
+    """
+    sentences = []
     for network, variant in plan:
-        brings_something = network not in networks or variant.name not in variants
-        (new if brings_something else known).append((network, variant))
-        networks.add(network)
-        variants.add(variant.name)
-    return [*new, *known]
+        points = results.at(network, variant.name)
+        faults = [fault(points.get(batch), batch) for batch in variant.batches(batches, tiny=True)]
+        if any(faults):
+            sentences.append(f"{network}, {variant.name}: {', '.join(filter(None, faults))}")
+    return sentences
+
+
+def fault(point: Point | None, batch: int) -> str:
+    """What is wrong with a point of a rehearsal, "" if nothing is."""
+    if point is None:
+        return f"batch {batch} was not begun"
+    if point.unavailable:
+        return ""
+    if point.finding:
+        return f"batch {batch} {point.finding}"
+    gate = {True: "", False: f"batch {batch} is refused by the gate", None: f"batch {batch} was not compared"}
+    return gate[point.faithful]
+
+
+def unavailable(plan: Plan, results: Results) -> list[str]:
+    """A sentence for each planned pair that needs what this machine lacks."""
+    found = []
+    for network, variant in plan:
+        lacks = [one.finding for one in results.at(network, variant.name).values() if one.unavailable]
+        found += [f"{network}, {variant.name}: {lacks[0]}"] if lacks else []
+    return found

@@ -49,6 +49,7 @@ class Point:
         memory_mb: device memory in use after the batches, of the whole process; of the process's peak on a CPU.
         parity: the worst value of each measure of the gate against float32, by "OUTPUT measure".
         faithful: whether the gate would keep it; None where nothing could be compared.
+        unavailable: the finding is that the machine lacks what the variant needs.
     """
 
     network: str
@@ -59,6 +60,7 @@ class Point:
     parity: Mapping[str, float] = field(default_factory=dict)
     faithful: bool | None = None
     finding: str = ""
+    unavailable: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class Results:
         return point.ms_per_image if point else None
 
     def with_points(self, points: list[Point]) -> Results:
-        """These results and further points; a finding does not take the place of a number."""
+        """These results and further points; in a dry run alone a finding takes a number's place."""
         known = {(one.network, one.variant, one.batch): one for one in self.points}
         for one in points:
             key = (one.network, one.variant, one.batch)
-            if one.ms_per_image is not None or key not in known or known[key].ms_per_image is None:
+            if self.dry_run or one.ms_per_image is not None or key not in known or known[key].ms_per_image is None:
                 known[key] = one
         return replace(self, points=tuple(known.values()))
 

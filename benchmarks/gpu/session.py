@@ -82,7 +82,7 @@ def ask_reference(setting: Setting, name: str, deadline: float) -> Mapping[str, 
 
 def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
     """Measure a network in a variant; sizes without a number have a finding."""
-    batches = setting.batches[: variant.sizes]
+    batches = variant.batches(setting.batches, setting.tiny)
     seconds = min(variant.seconds, left(deadline) - SAYING)
     if seconds < (0.0 if setting.tiny else variant.least):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]

@@ -35,9 +35,14 @@ class Setting:
         return torch.device("cpu") if self.tiny else torch.device("cuda", 0)
 
     @property
+    def warm_up(self) -> int:
+        """Batches that do not count: the first compiles and chooses kernels, the second may still record."""
+        return 1 if self.tiny else 2
+
+    @property
     def rounds(self) -> tuple[int, int]:
         """The fewest and the most rounds whose median counts."""
-        return (2, 3) if self.tiny else (3, 20)
+        return (1, 1) if self.tiny else (3, 20)
 
     def reference(self, network: str) -> Path:
         """The file of a network's answers in float32."""
