@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 STEPS = 1 << 14  # entries of half the encoding table; at sRGB's steepest (12.92) one step is 0.2 of an 8-bit level
+SCALE = STEPS - 1.0  # the index of a working value of 1
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
@@ -35,12 +36,22 @@ def encoding_table() -> Tensor:
 
 def decode_levels(levels: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
     """Look up uint8 codes; `in_srgb` is int32, 0 for linear light and 1 for sRGB, broadcast over `levels`."""
-    index = levels.to(torch.int32) + in_srgb * 256
-    return table.index_select(0, index.reshape(-1)).reshape(index.shape)
+    return look_up(table, levels.to(torch.int32) + in_srgb * 256)
 
 
 def encode_levels(values: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
     """Encode working values (clipped to 0–1) as uint8 sRGB; `in_srgb` as for decode_levels, float32."""
-    offset = in_srgb * float(STEPS) + 0.5  # rounds
-    index = (values.clamp(0.0, 1.0) * float(STEPS - 1) + offset).to(torch.int32)
-    return table.index_select(0, index.reshape(-1)).reshape(index.shape)
+    return look_up(table, (values.clamp(0.0, 1.0) * SCALE + encoding_offset(in_srgb)).to(torch.int32))
+
+
+def encoding_offset(in_srgb: Tensor) -> Tensor:
+    """What to add to SCALE × a working value, so that its integer part is the index into the encoding table."""
+    return in_srgb * float(STEPS) + 0.5
+
+
+def look_up(table: Tensor, index: Tensor) -> Tensor:
+    """Entries of a table [N] at int32 `index` of any shape.
+
+    `gather` becomes ONNX's GatherElements, which is five times as fast in ONNX Runtime on a CPU as Gather.
+    """
+    return table.gather(0, index.reshape(-1).to(torch.int64)).reshape(index.shape)

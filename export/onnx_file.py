@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -28,20 +29,33 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     external = weight_bytes(network) > EMBEDDED_BYTES
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
-        torch.onnx.export(
+        program = torch.onnx.export(
             network,
             example_inputs(contract, TRACED_BATCH),
-            folder / MODEL,
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
-            external_data=external,
             verbose=False,
         )
+    assert program is not None  # it is None for the older exporter only
+    keep_narrow_indices(program.model.graph)
+    program.save(folder / MODEL, external_data=external)
     if external:
         name_weights_by_content(folder)
+
+
+def keep_narrow_indices(graph: onnx_ir.Graph) -> None:
+    """Let GatherElements take int32 indices as they are: the exporter widens them to int64, twice the bytes."""
+    for node in tuple(graph):
+        index = node.inputs[1] if node.op_type == "GatherElements" else None
+        cast = index.producer() if index is not None else None
+        source = cast.inputs[0] if cast is not None and cast.op_type == "Cast" else None
+        if cast is not None and source is not None and source.dtype == onnx_ir.DataType.INT32:
+            node.replace_input_with(1, source)
+            if not cast.outputs[0].uses():
+                graph.remove(cast, safe=True)
 
 
 def name_weights_by_content(folder: Path) -> None:

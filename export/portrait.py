@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.filters import GuidedFilter, channel_sum, gaussian_blur, logarithm, spatial_mean
+from export.filters import GuidedFilter, cells, channel_sum, gaussian_blur, logarithm, spatial_mean
 
 SIDE = 288  # the contract's mask resolution, also the working resolution
 COARSE = 4  # connected regions are found at 1/4 of it
@@ -99,11 +99,11 @@ class Portrait(nn.Module):
 
     def connect(self, alpha: Tensor, prior: Tensor) -> Tensor:
         """Keep what is connected to the head and shoulders and fill its holes; alpha in and out [B,1,288,288]."""
-        figure = F.avg_pool2d(alpha, COARSE)
+        figure = cells(alpha, COARSE)
         # Closing fills narrow notches: hats and hair end where light and dark alternate.
         figure = -F.max_pool2d(-F.max_pool2d(figure, 3, 1, 1), 3, 1, 1)
         eroded = -F.max_pool2d(-figure, 5, 1, 2)
-        core = F.avg_pool2d(torch.sigmoid(prior), COARSE)
+        core = cells(torch.sigmoid(prior), COARSE)
         # Figure grows from the core, ground from the border: two channels of one flood.
         region = torch.cat((eroded, 1.0 - figure), dim=1)
         seed = torch.cat((core, self.border.expand_as(core)), dim=1)
@@ -124,8 +124,8 @@ def shrink(pixels: Tensor) -> Tensor:
     first = torch.tensor([1.0, 1.0, 1.0, 0.5, 0.0, 0.0, 0.0])
     halves = (first, first.flip(0))
     kernels = torch.stack([torch.outer(row, column) for row in halves for column in halves]) / 3.5**2
-    cells = F.conv2d(pixels, kernels.unsqueeze(1).repeat(3, 1, 1, 1).to(pixels), stride=7, groups=3)
-    return F.pixel_shuffle(cells, 2)
+    averaged = F.conv2d(pixels, kernels.unsqueeze(1).repeat(3, 1, 1, 1).to(pixels), stride=7, groups=3)
+    return F.pixel_shuffle(averaged, 2)
 
 
 def separate(image: Tensor, bins: Tensor, prior: Tensor, along_edges: GuidedFilter) -> Tensor:
@@ -180,7 +180,7 @@ def local_evidence(image: Tensor, figure: Tensor, ground: Tensor) -> Tensor:
 
 def local_mean(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted mean colour [B,3,H,W] around each pixel (σ = 24 px of 288) and the share of the weight there."""
-    pooled = F.avg_pool2d(torch.cat((image * weight, weight), dim=1), 8)
+    pooled = cells(torch.cat((image * weight, weight), dim=1), 8)
     blurred = gaussian_blur(pooled, 3.0)
     mean = blurred[:, :3] / (blurred[:, 3:] + 1e-3)
     both = F.interpolate(torch.cat((mean, blurred[:, 3:]), dim=1), (SIDE, SIDE), mode="bilinear", align_corners=False)

@@ -4,13 +4,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.colour import decode_levels, decoding_table, encode_levels, encoding_table, linear_to_srgb
-from export.filters import box_mean
+from export.colour import (
+    SCALE,
+    decode_levels,
+    decoding_table,
+    encoding_offset,
+    encoding_table,
+    linear_to_srgb,
+    look_up,
+)
+from export.filters import box_mean, cells, halve
 
 ALBEDO_SIDE = 768
 SIDE = 518  # light and albedo meet at the shading's resolution
-COARSE = 192  # resolution of the smooth shading that divides the photo
 DARK = 0.002  # working value under which a ratio says nothing
+LARGEST = 1e6  # of what lights and networks give: no product of such numbers is infinite
 
 
 class Recombine(nn.Module):
@@ -54,42 +62,41 @@ class Recombine(nn.Module):
         batch, height, width = original.shape[0], original.shape[1], original.shape[2]
         lights = light.shape[1]
         size = (height, width)
-        # One impossible light must not become an index out of the tables, which fails a whole batch on some backends.
-        light, shading = torch.nan_to_num(light), torch.nan_to_num(shading.float())
+        # Nothing impossible may become an index out of the tables, which fails a whole batch on some backends.
+        light = torch.nan_to_num(light).clamp(-LARGEST, LARGEST)
+        shading = torch.nan_to_num(shading.float()).clamp(-LARGEST, LARGEST)
         in_srgb = (light[:, 0:1, 15] >= 256.0).to(torch.int32).reshape(batch, 1, 1, 1)
-        offset = in_srgb.float()
+        offset = encoding_offset(in_srgb.float())
         photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
-        reflectance = albedo.float()
-        reflectance = torch.where(in_srgb > 0, linear_to_srgb(reflectance), reflectance)
-        gain = albedo_gain(photo, reflectance)
-        albedo_out = encode_levels(photo * enlarge(gain, size), self.encoding, offset)
+        gain = albedo_gain(photo, albedo.float(), in_srgb)
+        albedo_index = (photo * enlarge(gain * SCALE, size)).clamp(max=SCALE) + offset
 
         mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
         mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
         # Blend with the very levels that are given out: where MASK is 0 there is only background.
         mask_levels = (mask * 255.0 + 0.5).to(torch.uint8)
-        mask = mask_levels.float() / 255.0
+        inside = (mask_levels.float() * (SCALE / 255.0)).unsqueeze(1)  # 0 to SCALE: blends and scales at once
 
         # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
         blend = light[:, :, 10].reshape(batch, lights, 1, 1, 1)
         colour = light[:, :, 11:14].reshape(batch, lights, 3, 1, 1)
         small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
-        factor = ((1.0 - blend) * small_gain + blend) * shading[:, :, 0:1] * colour
-        highlight = shading[:, :, 1:2] * colour
-        carried = enlarge(torch.cat((factor, highlight), dim=2).reshape(batch * lights, 6, SIDE, SIDE), size).reshape(
-            batch, lights, 6, height, width
-        )
-        relit = photo.unsqueeze(1) * carried[:, :, :3] + carried[:, :, 3:]
-        degraded = relit.clamp(0.0, 1.0) * mask.unsqueeze(1)
+        factor = (small_gain * ((1.0 - blend) * colour) + blend * colour) * shading[:, :, 0:1]
+        diffuse = enlarge(factor.reshape(batch * lights, 3, SIDE, SIDE), size).reshape(batch, lights, 3, height, width)
+        specular = enlarge(shading[:, :, 1], size).unsqueeze(2)
+        relit = (photo.unsqueeze(1) * diffuse + specular * colour).clamp(0.0, 1.0) * inside
 
-        level = (light[:, :, 15] - 256.0 * offset.reshape(batch, 1)).round().clamp(0.0, 255.0)
+        level = (light[:, :, 15] - 256.0 * in_srgb.reshape(batch, 1).float()).round().clamp(0.0, 255.0)
         gray = decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
-        output = degraded + (1.0 - mask.unsqueeze(1)) * gray
-        offset = offset.unsqueeze(1)
+        black, ground = offset.unsqueeze(1), (SCALE - inside) * gray + offset.unsqueeze(1)
+
+        def finish(index: Tensor) -> Tensor:
+            return look_up(self.encoding, index.to(torch.int32))
+
         return (
-            encode_levels(output, self.encoding, offset).permute(0, 1, 3, 4, 2),
-            encode_levels(degraded, self.encoding, offset).permute(0, 1, 3, 4, 2),
-            albedo_out.permute(0, 2, 3, 1),
+            finish(relit + ground).permute(0, 1, 3, 4, 2),
+            finish(relit + black).permute(0, 1, 3, 4, 2),
+            finish(albedo_index).permute(0, 2, 3, 1),
             mask_levels.squeeze(1),
         )
 
@@ -99,14 +106,16 @@ def enlarge(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bilinear", align_corners=False)
 
 
-def albedo_gain(photo: Tensor, albedo: Tensor) -> Tensor:
+def albedo_gain(photo: Tensor, albedo: Tensor, in_srgb: Tensor) -> Tensor:
     """Smooth ratio albedo ÷ photo per channel, float [B,3,192,192]: one over the photo's shading.
 
     The albedo network is low-resolution. Dividing the full photo by the smooth shading keeps the photo's detail.
     """
-    small = F.avg_pool2d(enlarge(photo, (ALBEDO_SIDE, ALBEDO_SIDE)), ALBEDO_SIDE // COARSE)
-    reflectance = F.avg_pool2d(albedo, ALBEDO_SIDE // COARSE)
-    return (box_mean(reflectance, 2) + DARK) / (box_mean(small, 2) + DARK)
+    small = cells(enlarge(photo, (ALBEDO_SIDE, ALBEDO_SIDE)), 4)
+    # In sRGB the mean is one of sRGB values; four pixels of a network's answer may be averaged before the costly curve.
+    half = halve(albedo)
+    reflectance = halve(torch.where(in_srgb > 0, linear_to_srgb(half), half))
+    return torch.nan_to_num((box_mean(reflectance, 2) + DARK) / (box_mean(small, 2) + DARK)).clamp(0.0, LARGEST)
 
 
 def signed_distance(alpha: Tensor, threshold: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -23,7 +24,7 @@ from export.presets import PRESETS, Choice, Options
 from export.presets import build as build_choice
 from export.reference import ask
 from export.repository import lay_out
-from export.retinex import multi_scale_retinex
+from export.retinex import Retinex
 from tests.photos import SAMPLES
 
 FACES = {"astronaut.png": (0.44, 0.27), "grace_hopper.jpg": (0.50, 0.35)}  # centres, x and y in 0–1
@@ -122,8 +123,16 @@ def test_retinex_differs_from_the_direct_formula_by_under_two_levels(name: str) 
     direct = (direct - direct.min()) / (direct.max() - direct.min()) * 255
     low, high = np.percentile(direct, (1, 99), axis=(0, 1))
     expected = np.clip((direct - low) / (high - low), 0, 1) * 255
-    found = multi_scale_retinex(planes(image))[0].permute(1, 2, 0).numpy() * 255
+    found = Retinex().multi_scale(planes(image).to(torch.uint8))[0].permute(1, 2, 0).numpy() * 255
     assert np.abs(found - expected).max() < 2
+
+
+def test_tables_are_looked_up_with_narrow_indices(repository: Path) -> None:
+    graph = onnx.load(repository / "recombine" / "1" / onnx_file.MODEL).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    indices = [types[node.input[1]] for node in graph.node if node.op_type == "GatherElements"]
+    assert indices
+    assert set(indices) == {onnx.TensorProto.INT32}
 
 
 @pytest.mark.parametrize("in_srgb", [0, 1], ids=["linear light", "sRGB"])

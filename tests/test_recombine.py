@@ -1,14 +1,18 @@
-"""What recombine does to colours: linear light or sRGB values, and the photo's own detail. Pure tensors, no server."""
+"""What recombine does to colours: linear light or sRGB values, and the photo's own detail. No server."""
 
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from export import onnx_file
+from export.contract import example_inputs, read_contract
 from export.recombine import Recombine
 from tests.lights import light, tensor
 
@@ -78,3 +82,16 @@ def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(rec
     missed_ours = float((high_frequencies(ours) - truth).square().mean().sqrt())
     missed_plain = float((high_frequencies(plain[0].permute(1, 2, 0)) - truth).square().mean().sqrt())
     assert missed_ours < 0.25 * missed_plain
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["ALBEDO", "SHADING", "LIGHT"])
+def test_an_impossible_answer_spoils_its_own_photo_alone(repository: Path, name: str, value: float) -> None:
+    """A number that became an index out of the tables would fail the whole batch."""
+    contract = read_contract("recombine")
+    session = onnxruntime.InferenceSession(repository / "recombine" / "1" / onnx_file.MODEL)
+    feed = {spec.name: one.numpy() for spec, one in zip(contract.inputs, example_inputs(contract, 2), strict=True)}
+    expected = session.run(None, feed)
+    feed[name][0] = value
+    for answer, whole in zip(session.run(None, feed), expected, strict=True):
+        assert np.array_equal(answer[1], whole[1])
