@@ -17,7 +17,10 @@ from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
 from server.torchscript import newest_report, read_report, serve_as_torchscript, torchscript_models
 
-CPU_BATCH = 8  # on a CPU larger batches only add latency
+LARGEST_CPU_BATCH = 8
+# Waits for company on a CPU, microseconds for each place in a batch. What leaves a model together comes to the next one
+# together; the entrances wait for the client, and for photos of other sizes to be decoded.
+WAIT, ENTRANCE_WAIT = 15_000, 25_000
 ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 
@@ -28,7 +31,7 @@ class Machine:
 
     Attributes:
         gpus: number of GPUs, 0 for none.
-        max_batch: largest batch of every model; None keeps the hand-written one on GPUs and CPU_BATCH on the CPU.
+        max_batch: largest batch of every model; None keeps the hand-written one on GPUs and `cpu_batch` on the CPU.
         processes: instances of each Python model (decode, encode).
         instances: of each network on each GPU; None keeps the hand-written number.
         native: whether NVIDIA's own backends serve the networks, as in its container, or those in server/backends.
@@ -41,6 +44,11 @@ class Machine:
     instances: int | None = None
     native: bool = False
     engines: Path | None = None
+
+    @property
+    def cpu_batch(self) -> int:
+        """Largest batch on a CPU: a row for each core, which there are two of for each process; more adds latency."""
+        return min(LARGEST_CPU_BATCH, 2 * self.processes)
 
     @property
     def config_name(self) -> str:
@@ -76,7 +84,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     """Return a copy of a production config that fits `machine`; the tensors never change."""
     derived = model_config_pb2.ModelConfig()
     derived.CopyFrom(config)
-    derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else CPU_BATCH)
+    derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else machine.cpu_batch)
     if config.platform == "ensemble":
         return derived
     if config.backend == "python":
@@ -84,7 +92,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         if not machine.gpus:
             # A batch that recombine hands over goes on as one: were its first photo encoded alone, it would be back at
             # the entrance, and out of patience there, before the others come.
-            derived.dynamic_batching.max_queue_delay_microseconds = 50_000
+            derived.dynamic_batching.max_queue_delay_microseconds = WAIT * derived.max_batch_size
         return derived
     if machine.gpus:
         fit_gpus(derived, machine.gpus)
@@ -103,11 +111,8 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
         derived.ClearField("optimization")
-        # Throughput first: a batch takes seconds on a CPU, so waiting for a full one pays, though it delays one photo
-        # by most of a second. Decoding a batch takes hundreds of milliseconds; the later networks are handed whole
-        # batches, whose tensors still take a while to be copied.
-        waits = 400_000 if config.name in ENTRANCES else 150_000
-        derived.dynamic_batching.max_queue_delay_microseconds = waits
+        wait = ENTRANCE_WAIT if config.name in ENTRANCES else WAIT
+        derived.dynamic_batching.max_queue_delay_microseconds = wait * derived.max_batch_size
     if config.name == RAGGED and not machine.native:
         # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.
         for tensor in derived.input:

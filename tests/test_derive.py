@@ -27,7 +27,7 @@ SHA256 = "0123456789abcdef" * 4
 @pytest.mark.parametrize("model", CONTRACT)
 def test_on_a_cpu_nothing_asks_for_a_gpu(model: str) -> None:
     derived = derive(production()[model], Machine(gpus=0, processes=3))
-    assert derived.max_batch_size == 8
+    assert derived.max_batch_size == 6  # a row for each core
     assert not derived.model_warmup
     assert {group.kind for group in derived.instance_group} <= {KIND_CPU}
     expected = {"relight": [], "decode": [3], "encode": [3]}.get(model, [1])

@@ -18,7 +18,7 @@ from benchmarks.perf_analyzer import environment, find_perf_analyzer
 from benchmarks.report import Figure
 from benchmarks.sweep.photo_tensors import Tensors, write_input_data
 from benchmarks.sweep.stages import compare, read_statistics
-from server.derive import CPU_BATCH
+from server.derive import this_machine
 from server.embedded import RunningServer
 
 FILES = f"{','.join(PICTURES)};png"  # the client's own default
@@ -49,7 +49,7 @@ def measure_rounds(
         RunFailedError: a run fails, or a photo does.
         PerfAnalyzerError: there is no perf_analyzer.
     """
-    batch = rows[:CPU_BATCH]
+    batch = rows[: this_machine(gpus=0).cpu_batch]
     lights = np.array([[row.light] for row in batch], np.float32)
     stages = prepare_stages([(photos / row.photo).read_bytes() for row in batch], lights, FILES)
     table = write_table(photos, rows)

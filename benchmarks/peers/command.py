@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m benchmarks peers", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("action", nargs="?", choices=["compare", INSTALL], default="compare", help=argparse.SUPPRESS)
-    parser.add_argument("--photos", type=positive, default=32, metavar="N", help="1024² photos per round")
+    parser.add_argument("--photos", type=positive, default=64, metavar="N", help="1024² photos per round")
     parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="each contestant runs once in each")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", type=chosen, default=",".join(names), metavar="NAMES", help="ours and some of these")

@@ -1,6 +1,7 @@
 """What every contestant is given: photos with their lights, and a folder for what it makes of them."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 PICTURES = ("output", "albedo", "mask")  # what each writes of a photo, as PNG
 PROMPT = "person"
 THRESHOLDS = (0.5, 0.5)  # score, mask
-IN_FLIGHT = 24  # requests that every client of a server keeps, as ours does here: three batches of 8
+IN_FLIGHT = 24  # requests that the other clients of a server keep: enough for any of them
+BATCH = min(8, max(2, len(os.sched_getaffinity(0))))  # a row for each core, as on our server: it suits the others too
+WAIT = 0.15  # seconds for a batch to fill
 
 
 @dataclass(frozen=True)

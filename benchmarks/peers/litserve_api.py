@@ -10,11 +10,10 @@ from litserve import LitAPI, LitServer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from benchmarks.peers.job import BATCH, WAIT
 from benchmarks.peers.networks import Networks, Pixels, read_photo, write_png
 
 CORES = len(os.sched_getaffinity(0))
-MAX_BATCH = 8
-WAIT = 0.15  # seconds for a batch to fill, as on our server
 
 Asked = tuple[Pixels, list[float]]
 
@@ -52,6 +51,6 @@ class RelightAPI(LitAPI):  # type: ignore[misc]  # LitServe has no types
 
 
 if __name__ == "__main__":
-    api = RelightAPI(max_batch_size=MAX_BATCH, batch_timeout=WAIT)
+    api = RelightAPI(max_batch_size=BATCH, batch_timeout=WAIT)
     server = LitServer(api, accelerator="cpu", workers_per_device=CORES, timeout=False)
     server.run(host=sys.argv[1], port=int(sys.argv[2]), num_api_servers=1, generate_client_file=False)

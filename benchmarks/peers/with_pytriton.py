@@ -16,14 +16,12 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from benchmarks.peers.contestant import Contestant
-from benchmarks.peers.job import IN_FLIGHT, PICTURES, Job, Row
+from benchmarks.peers.job import BATCH, IN_FLIGHT, PICTURES, WAIT, Job, Row
 from benchmarks.peers.networks import Networks, read_photo, write_png
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
 
 CORES = len(os.sched_getaffinity(0))
-MAX_BATCH = 8
-WAIT = 150_000  # microseconds for a batch to fill, as on our server
 MODEL = "relight"
 HOST = "127.0.0.1"
 
@@ -84,7 +82,9 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
             infer_func=batch(Relight().relight),
             inputs=[Tensor(name="image", dtype=bytes, shape=(1,)), Tensor(name="light", dtype=np.float32, shape=(16,))],
             outputs=[Tensor(name=name, dtype=bytes, shape=(1,)) for name in PICTURES],
-            config=ModelConfig(max_batch_size=MAX_BATCH, batcher=DynamicBatcher(max_queue_delay_microseconds=WAIT)),
+            config=ModelConfig(
+                max_batch_size=BATCH, batcher=DynamicBatcher(max_queue_delay_microseconds=round(WAIT * 1e6))
+            ),
         )
         server.run()
         yield {"pytriton": Contestant(run, f"{HOST}:{grpc_port}")}

@@ -12,12 +12,11 @@ import ray
 import ray.data
 
 from benchmarks.peers.contestant import Contestant
-from benchmarks.peers.job import Job
+from benchmarks.peers.job import BATCH, Job
 from benchmarks.peers.networks import Networks, read_photo, write_png
 
 ROOT = Path(__file__).resolve().parents[2]
 CORES = len(os.sched_getaffinity(0))
-BATCH = 8
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it
 
 
