@@ -30,7 +30,7 @@ from tests.runs import recorded, relight, running, small_table, told, wait_for
 
 KEY = "0123456789abcdef-the-key"
 PATIENCE = 60.0  # seconds; what is waited for takes under 5 on an idle machine
-ROWS = 16  # one after the other they take longer than an exchange
+ROWS = 128  # one after the other they take longer than an exchange
 CHANGING = "being exchanged"
 Answer = tuple[str, str]  # the checksum that INFO has for the albedo network, and that of the albedo's file
 
