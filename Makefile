@@ -3,9 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
-# Alone: batches fill by the clock.
-BATCHES := tests/test_batching.py
-BENCHMARKS := $(patsubst %,tests/test_%.py,gpu gpu_service host peers simulate sweep)
+# One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
+ALONE := $(patsubst %,tests/test_%.py,batching gpu gpu_service host peers simulate sweep)
 
 .PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
@@ -17,11 +16,8 @@ demo: $(MODELS) ## the sample photos through the real server, and a contact shee
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## the tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(BATCHES) $(BENCHMARKS))
-	$(BIN)/python -m pytest $(BATCHES)
-
-test-benchmarks: $(MODELS) ## the tests of the benchmarks, five minutes more
-	$(BIN)/python -m pytest $(BENCHMARKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
+	$(BIN)/python -m pytest $(ALONE)
 
 lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -156,7 +156,7 @@ def test_what_is_applied_is_a_repository_that_serves_the_batch(
 def test_what_is_applied_is_what_was_measured(model: str, gpus: int) -> None:
     served = derive(production()[model], Machine(gpus=gpus))
     applied = derive(production()[model], Machine(gpus=gpus, max_batch=4, instances=3))
-    assert resize(served, batch=4, instances=3) == applied
+    assert resize(served, batch=4, instances=3, on_gpu=gpus > 0) == applied
 
 
 def test_points_that_are_done_are_left_out() -> None:

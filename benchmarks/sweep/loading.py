@@ -18,14 +18,22 @@ class LoadsRefusedError(Exception):
     """The server does not let clients load models; the message says how to start it."""
 
 
-def resize(config: model_config_pb2.ModelConfig, batch: int, instances: int) -> model_config_pb2.ModelConfig:
-    """Return a copy of a config for batches of `batch` and `instances` instances on each of its GPUs."""
+def resize(
+    config: model_config_pb2.ModelConfig, batch: int, instances: int, *, on_gpu: bool
+) -> model_config_pb2.ModelConfig:
+    """Return a copy of a config for batches of `batch` and `instances` instances on each of its GPUs.
+
+    Where nothing is served on a GPU (not `on_gpu`), models wait in proportion to their batch: see server/derive.py.
+    """
     sized = model_config_pb2.ModelConfig()
     sized.CopyFrom(config)
     sized.max_batch_size = batch
     # Triton answers with the sizes it prefers by default; they must not outlast the max_batch_size they come from.
     if sized.HasField("dynamic_batching"):
         sized.dynamic_batching.ClearField("preferred_batch_size")
+        if not on_gpu:
+            wait = sized.dynamic_batching.max_queue_delay_microseconds
+            sized.dynamic_batching.max_queue_delay_microseconds = wait * batch // config.max_batch_size
     fit_batch(sized)
     for warmup in sized.model_warmup:
         warmup.batch_size = min(warmup.batch_size, batch)
@@ -82,7 +90,7 @@ class Loader:
             LoadsRefusedError: the server does not take a model's config from a client.
         """
         try:
-            self._load(ENSEMBLE, resize(self._served[ENSEMBLE], 1, 1))
+            self._load(ENSEMBLE, resize(self._served[ENSEMBLE], 1, 1, on_gpu=self.on_gpu))
         except InferenceServerException as error:
             raise LoadsRefusedError(
                 f"The server does not load models on request ({error.message()}): "
@@ -103,7 +111,7 @@ class Loader:
             if self._changed.get(model) == (batch, instances):
                 continue
             self._changed[model] = (0, 0)  # whatever a load that fails leaves behind
-            self._load(model, resize(self._served[model], batch, instances))
+            self._load(model, resize(self._served[model], batch, instances, on_gpu=self.on_gpu))
             self._changed[model] = (batch, instances)
         return True
 
