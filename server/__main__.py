@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -138,6 +139,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def wait_for(process: "subprocess.Popen[bytes]") -> int:
+    """Wait until a process ends; return its exit code.
+
+    In short turns: Python sees a signal between two of them even if it came just before a call that blocks, or to
+    another of our threads.
+    """
+    while True:
+        try:
+            return process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            continue
+
+
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """Turn SIGTERM into the exception that Ctrl-C raises, so that both take the same way out."""
     raise KeyboardInterrupt
@@ -152,7 +166,7 @@ def main() -> int:
             print(f"Triton serves {server.repository}: gRPC {server.grpc_url} · HTTP {server.http_url} ", end="")
             print(f"· metrics {server.metrics_url}/metrics\nLog: {server.log}")
             print(f"{describe_access(options)}Ctrl-C stops it.", flush=True)
-            code = server.process.wait()
+            code = wait_for(server.process)
             print(f"Triton ended by itself ({cause(code)}). Log: {server.log}", file=sys.stderr)
             return 1
     except ServerError as error:

@@ -55,6 +55,11 @@ class TritonPythonModel:
         self.outputs = [tensor["name"] for tensor in config["output"]]
         check_names(config, self.session)
 
+    def finalize(self) -> None:
+        """Called once, before the model is unloaded."""
+        if self.pool:
+            self.pool.shutdown()
+
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run.
 
