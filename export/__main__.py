@@ -51,6 +51,7 @@ def building_options(command: Command) -> Options:
         steps=given.steps,
         side=given.side,
         autoencoder=given.autoencoder,
+        residual=given.residual,
     )
 
 

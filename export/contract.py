@@ -30,6 +30,9 @@ RANGES = {
     "SHADING": (0.0, float("inf")),
 }
 
+# A network that does not know these gives NaN in their place.
+OPTIONAL = ("RESIDUAL",)
+
 
 @dataclass(frozen=True)
 class TensorSpec:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from export.contract import Contract, TensorSpec
+from export.contract import OPTIONAL, Contract, TensorSpec
 from export.formats import Runtime
 from export.reference import Reference
 
@@ -85,6 +85,8 @@ def compare(
     """Compare an output with the truth: (measure, value, limit) of each measure that counts for it."""
     if answer.dtype != truth.dtype or answer.shape != truth.shape:
         return [("largest", float("inf"), 0.0)]
+    if spec.name in OPTIONAL and torch.isnan(truth).all():
+        return [("differing", (~torch.isnan(answer)).double().mean().item(), 0.0)]
     scale = 255.0 if truth.dtype == torch.uint8 else max(truth.double().abs().max().item(), 1e-6)
     distance = (answer.double() - truth.double()).abs() / scale
     values: list[tuple[str, float, float]] = []

@@ -31,7 +31,7 @@ class MarigoldSourceError(ValueError):
 
 
 class MarigoldAlbedo(nn.Module):
-    """The lighting pipeline as one graph: encode, 1–4 denoising steps, decode three targets.
+    """The lighting pipeline as one graph: encode, 1–4 denoising steps, decode three targets, or the albedo alone.
 
     What the pipeline draws or computes anew for every call is a constant here: the initial latent, the same for every
     photo, so that a photo's albedo depends on nothing but the photo; and the embedding of the empty prompt.
@@ -40,7 +40,9 @@ class MarigoldAlbedo(nn.Module):
     latent: Tensor
     prompt: Tensor
 
-    def __init__(self, pipeline: Pipeline, steps: int = 1, side: int = SIDE, seed: int = 0) -> None:
+    def __init__(
+        self, pipeline: Pipeline, steps: int = 1, side: int = SIDE, seed: int = 0, scored: bool = True
+    ) -> None:
         """Take a pipeline apart.
 
         Args:
@@ -48,6 +50,7 @@ class MarigoldAlbedo(nn.Module):
             steps: denoising steps, 1–4.
             side: resolution in pixels at which the network runs; divides 768.
             seed: of the initial latent.
+            scored: decode shading and residual too, for the score. They are half of the network's work.
 
         Raises:
             MarigoldSourceError: the pipeline is of another kind, or its scheduler is not plain DDIM.
@@ -60,7 +63,7 @@ class MarigoldAlbedo(nn.Module):
         factor = pipeline.vae_scale_factor
         if side < factor or SIDE % side or side % factor:
             raise ValueError(f"Marigold's side must divide {SIDE} and be a multiple of {factor}; {side} is not.")
-        self.unet, self.vae, self.side = pipeline.unet, pipeline.vae, side
+        self.unet, self.vae, self.side, self.scored = pipeline.unet, pipeline.vae, side, scored
         self.scaling = float(pipeline.vae.config.scaling_factor)
         self.schedule = unroll(pipeline.scheduler, steps)
         generator = torch.Generator().manual_seed(seed)
@@ -78,13 +81,20 @@ class MarigoldAlbedo(nn.Module):
 
         Returns:
             albedo float16 [B,3,768,768], linear light, 0–1 · residual float32 [B,1], mean |I − k·(A·S + R)| in linear
-            light, with the k of each photo that fits best: S and R are predicted up to one common scale.
+            light, with the k of each photo that fits best: S and R are predicted up to one common scale. NaN unless
+            `scored`.
         """
         image = albedo_pixels.float() / 255.0
         if self.side != SIDE:
             image = F.avg_pool2d(image, SIDE // self.side)
-        albedo, shading, rest = self.decompose(image).chunk(3, dim=1)
-        missed = reconstruction_error(srgb_to_linear(image), albedo * shading + rest)
+        latents = self.denoise(image).chunk(len(TARGETS), dim=1)
+        albedo = self.decode(latents[0])
+        if self.scored:
+            missed = reconstruction_error(
+                srgb_to_linear(image), albedo * self.decode(latents[1]) + self.decode(latents[2])
+            )
+        else:
+            missed = image.new_full((image.shape[0], 1), float("nan"))
         if self.side != SIDE:
             albedo = F.interpolate(albedo, (SIDE, SIDE), mode="bilinear", align_corners=False)
         return albedo.half(), missed
@@ -99,6 +109,11 @@ class MarigoldAlbedo(nn.Module):
 
         The same numbers as the pipeline's `prediction`, [B·3,3,side,side], for the same latent.
         """
+        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
+        return torch.cat([self.decode(latent) for latent in self.denoise(image).chunk(len(TARGETS), dim=1)], dim=1)
+
+    def denoise(self, image: Tensor) -> Tensor:
+        """The latents of all targets for sRGB float32 [B,3,side,side] in 0–1; float32 [B,12,side/8,side/8]."""
         photo = self.encode(image * 2.0 - 1.0)
         latent = self.latent.float().expand(image.shape[0], -1, -1, -1)
         prompt = self.prompt.expand(image.shape[0], -1, -1).to(self.unet.dtype)
@@ -108,13 +123,12 @@ class MarigoldAlbedo(nn.Module):
             moment = both.new_full((), timestep, dtype=torch.int64)
             velocity = self.unet(both, moment, encoder_hidden_states=prompt, return_dict=False)[0]
             latent = keep * latent + change * velocity.float()
-        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
-        targets = [self.decode(target) for target in (latent / self.scaling).chunk(len(TARGETS), dim=1)]
-        return torch.cat(targets, dim=1)
+        return latent
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode one target's float32 latent [B,4,side/8,side/8] to float32 [B,3,side,side] in 0–1."""
-        decoded: Tensor = self.vae.decode(latent.to(self.vae.dtype), return_dict=False)[0].float()
+        scaled = (latent / self.scaling).to(self.vae.dtype)
+        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0].float()
         return (decoded.clamp(-1.0, 1.0) + 1.0) / 2.0
 
     def encode(self, image: Tensor) -> Tensor:

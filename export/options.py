@@ -54,6 +54,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--autoencoder", choices=("full", "tiny"), default="full", help="marigold: its own or the tiny one"
     )
+    made.add_argument(
+        "--residual",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="marigold: score how badly its parts miss the photo, for half of the network's time",
+    )
     made.add_argument("--materials", type=Path, metavar="DIR", help="gray images (dark = shadow) as further patterns")
     made.add_argument("--materials-only", action="store_true", help="leave the ten built-in patterns out")
     made.add_argument("--cast-shadows", type=float, default=0.0, metavar="S", help="strength of cast shadows, 0–1")

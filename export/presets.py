@@ -28,6 +28,7 @@ class Options:
         steps: Marigold's denoising steps, 1–4.
         side: resolution in pixels at which Marigold runs.
         autoencoder: Marigold's own or the tiny one.
+        residual: whether Marigold scores how badly its parts miss the photo.
     """
 
     patterns: PatternBank
@@ -37,6 +38,7 @@ class Options:
     steps: int = 1
     side: int = 768
     autoencoder: Literal["full", "tiny"] = "full"
+    residual: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def build_marigold(choice: Choice, options: Options) -> Built:
     else:
         weights = choice.source or marigold.SOURCE
         pipeline = marigold.load_marigold(weights, options.autoencoder)
-    return Built(marigold.MarigoldAlbedo(pipeline, options.steps, options.side), weights)
+    network = marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual)
+    return Built(network, weights)
 
 
 def build_inflate(choice: Choice, options: Options) -> Built:

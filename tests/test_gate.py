@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from export import torchscript_file
 from export.contract import read_contract
 from export.exporter import Candidate, export
-from export.gate import ExportMismatchError, Precision
+from export.gate import PRECISIONS, ExportMismatchError, Measurement, Precision, compare
 from export.pattern_bank import PatternBank
 from export.presets import PRESETS, Options, build
 from export.version_folder import REPORT
@@ -115,3 +115,15 @@ def test_a_sabotaged_export_is_refused_and_leaves_the_former_in_place(
     with pytest.raises(ExportMismatchError, match=f"{stage}: the file does not"):
         export_tiny(stage, tmp_path, precision)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"model.pt": b"the model before"}
+
+
+@pytest.mark.parametrize(("truth", "answer"), [(float("nan"), 0.1), (0.1, float("nan"))])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_score_that_only_the_file_or_only_the_network_knows_is_a_difference(
+    truth: float, answer: float, precision: Precision
+) -> None:
+    spec = read_contract("albedo").outputs[1]
+    values = compare(spec, torch.full((2, 1), answer), torch.full((2, 1), truth), precision, False)
+    assert not all(Measurement("RESIDUAL", 2, *value).passed for value in values)
+    values = compare(spec, torch.full((2, 1), truth), torch.full((2, 1), truth), precision, False)
+    assert all(Measurement("RESIDUAL", 2, *value).passed for value in values)

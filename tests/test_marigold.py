@@ -80,6 +80,23 @@ def test_its_albedo_is_the_pipelines_first_target_in_linear_light() -> None:
 
 
 @torch.no_grad()
+def test_without_its_score_the_albedo_is_the_same_and_two_thirds_of_the_decoding_are_saved() -> None:
+    scored, unscored = MarigoldAlbedo(pipeline(), 1, SMALL), MarigoldAlbedo(pipeline(), 1, SMALL, scored=False)
+    decoded: list[Tensor] = []
+
+    def decode(latent: Tensor) -> Tensor:
+        decoded.append(latent)
+        return scored.decode(latent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unscored, "decode", decode)
+        albedo, missed = unscored(photos())
+    assert torch.equal(albedo, scored(photos())[0])
+    assert torch.isnan(missed).all()
+    assert (missed.shape, len(decoded)) == ((3, 1), 1)
+
+
+@torch.no_grad()
 def test_a_photos_answer_does_not_depend_on_its_neighbours_nor_on_chance() -> None:
     together, missed = MarigoldAlbedo(pipeline(), 1, SMALL)(photos())
     alone, missed_alone = MarigoldAlbedo(pipeline(), 1, SMALL)(photos()[1:2])

@@ -1,19 +1,27 @@
 """A user's own network takes a stage's place, held to the stage's contract."""
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from client import relight
 from export.__main__ import main
 from export.contract import read_contract
+from export.exporter import Candidate, export
 from export.own import OwnNetworkError, build_own
 from export.pattern_bank import PatternBank
 from export.presets import Choice, Options, SourceError, build
 from export.reference import ContractError, ask
+from server.derive import this_machine
+from server.embedded import Options as ServerOptions
+from server.embedded import embedded_server
+from tests.photos import SAMPLES
 
 FACTORY = """
 import torch
@@ -42,6 +50,11 @@ class Bright(Gray):
     def forward(self, pixels):
         albedo, residual = super().forward(pixels)
         return albedo * 8, residual
+
+class Unscored(Gray):
+    def forward(self, pixels):
+        albedo, residual = super().forward(pixels)
+        return albedo, torch.full_like(residual, float("nan"))
 
 class Alone(Gray):
     def forward(self, pixels):
@@ -82,6 +95,18 @@ def test_a_network_of_ones_own_is_exported_with_its_checkpoint(tmp_path: Path) -
     white = torch.full((1, 3, 768, 768), 255, dtype=torch.uint8)
     assert answer(white)[0].unique().item() == 0.25
     assert main(["verify", "models"]) == 0
+
+
+def test_a_network_that_knows_no_residual_is_kept_and_served(repository: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(repository, tmp_path / "models")
+    network = build_own("my_pkg.nets:Unscored", None)
+    export(Candidate("albedo", "unscored", "none", network), models / "albedo" / "1")
+    machine = replace(this_machine(gpus=0), max_batch=1)
+    options = ServerOptions(models, machine, grpc_port=0, http_port=0, metrics_port=0, log=tmp_path / "triton.log")
+    with embedded_server(options) as running:
+        relit = relight(SAMPLES / "grace_hopper.jpg", url=running.grpc_url)
+    assert relit.info["residual"] is None
+    assert relit.info["models"]["albedo"]["network"] == "unscored"
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])

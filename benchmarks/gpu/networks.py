@@ -27,20 +27,23 @@ class Recipe:
     Attributes:
         stage: whose contract it obeys.
         millions: the published number of parameters, rounded, that the built network must have.
-        steps, autoencoder: Marigold's.
+        steps, autoencoder, residual: Marigold's.
     """
 
     stage: str
     millions: int
     steps: int = 1
     autoencoder: Literal["full", "tiny"] = "full"
+    residual: bool = True
 
 
 RECIPES: Mapping[str, Recipe] = {
     "sam3": Recipe("segment", 840),
     "marigold": Recipe("albedo", 950),
+    "marigold-no-residual": Recipe("albedo", 950, residual=False),
     "marigold-4-steps": Recipe("albedo", 950, steps=4),
     "marigold-tiny-vae": Recipe("albedo", 868, autoencoder="tiny"),
+    "marigold-tiny-vae-no-residual": Recipe("albedo", 868, autoencoder="tiny", residual=False),
     "marigold-tiny-vae-4-steps": Recipe("albedo", 868, steps=4, autoencoder="tiny"),
     "depth-anything": Recipe("shadow", 25),
 }
@@ -59,8 +62,9 @@ def built(name: str, tiny: bool) -> nn.Module:
         CannotMeasureError: at full size it has not the published number of parameters.
     """
     recipe = RECIPES[name]
-    if recipe.steps > 1:
-        return with_steps(next(one for one in RECIPES if RECIPES[one] == replace(recipe, steps=1)), tiny, recipe.steps)
+    first = replace(recipe, steps=1, residual=True)
+    if recipe != first:
+        return variation(next(one for one in RECIPES if RECIPES[one] == first), tiny, recipe)
     choice = PRESETS["tiny" if tiny else "full"][recipe.stage]
     side = TINY_SIDE if tiny else Options.side
     options = Options(patterns(), random_weights=True, side=side, autoencoder=recipe.autoencoder)
@@ -77,13 +81,14 @@ def patterns() -> PatternBank:
     return PatternBank()
 
 
-def with_steps(name: str, tiny: bool, steps: int) -> nn.Module:
-    """The Marigold `name` with another number of denoising steps; the weights are shared, they are gigabytes."""
+def variation(name: str, tiny: bool, recipe: Recipe) -> nn.Module:
+    """The Marigold `name` with a recipe's steps, scored or not; the weights are shared, they are gigabytes."""
     from export.marigold import library, unroll  # diffusers is imported only where a network needs it
     from export.marigold_random import SCHEDULE
 
     network = copy.copy(built(name, tiny))
-    network.schedule = unroll(library.DDIMScheduler(**SCHEDULE), steps)  # type: ignore[assignment]
+    network.schedule = unroll(library.DDIMScheduler(**SCHEDULE), recipe.steps)  # type: ignore[assignment]
+    network.scored = recipe.residual  # type: ignore[assignment]
     return network
 
 

@@ -51,8 +51,10 @@ PREDICTIONS = (
     Prediction("sam3", "channels last fp16", 8, 24, "convolutions are 4 % of the work"),
     Prediction("sam3", "compiled whole fp16", 8, 14, "as compiled blocks, and the decoder's small kernels in a graph"),
     Prediction("sam3", "AOTInductor fp16", 8, 15, "the same kernels as torch.compile"),
-    Prediction("marigold", HALF, 8, 30, "some 10 TFLOP, convolutions at 45 % of the peak"),
-    Prediction("marigold", "channels last fp16", 8, 24, "no transposition before each convolution"),
-    Prediction("marigold-tiny-vae", HALF, 8, 9, "some 2.5 TFLOP at 35 % of the peak"),
+    Prediction("marigold", HALF, 8, 61, "22 TFLOP, convolutions at 45 % of the peak"),
+    Prediction("marigold", "channels last fp16", 8, 50, "no transposition before each convolution"),
+    Prediction("marigold-no-residual", HALF, 8, 31, "two of three decodings less: 11 TFLOP"),
+    Prediction("marigold-tiny-vae", HALF, 8, 12, "3.4 TFLOP at 35 % of the peak"),
+    Prediction("marigold-tiny-vae-no-residual", HALF, 8, 9.8, "2.7 TFLOP at the same share"),
     Prediction("depth-anything", HALF, 8, 1.5, "0.1 TFLOP: its small kernels bound it, not the arithmetic"),
 )

@@ -106,6 +106,8 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("marigold-tiny-vae", (HALF, SERVED)),
     ("sam3", ("cuDNN attention fp16", "rotary tables kept fp16", "each prompt once fp16", "channels last fp16")),
     ("marigold", ("channels last fp16", GRAPH)),
+    ("marigold-no-residual", (HALF, SERVED)),
+    ("marigold-tiny-vae-no-residual", (HALF, SERVED)),
     ("marigold-4-steps", (HALF,)),
     ("marigold-tiny-vae-4-steps", (HALF,)),
     ("sam3", ("eager bf16", "unfused attention fp16", "AOTInductor fp16")),
