@@ -23,7 +23,7 @@ from benchmarks.peers.command import chosen
 from benchmarks.peers.job import Job, Row, job_from_json
 from benchmarks.peers.photos import write_photos
 from benchmarks.peers.registry import OURS, PEERS, obstacle
-from benchmarks.peers.rounds import Comparison, Result, compare
+from benchmarks.peers.rounds import Comparison, Result, compare, spread
 from benchmarks.peers.session import Measurement
 from benchmarks.peers.table import figures, table, verdicts
 from benchmarks.peers.wire import counted
@@ -133,6 +133,14 @@ def test_one_that_fails_is_named_with_its_reason_and_not_compared() -> None:
     assert text.count("\n| ") == 2  # the rule below the headings, and ours
 
 
+def test_those_timed_on_a_few_photos_get_them_from_all_over_the_table_and_of_both_portraits() -> None:
+    rows = [Row(f"{index:05d}", f"{index:05d}.jpg", ()) for index in range(64)]
+    places = [rows.index(row) for row in spread(rows, 8)]
+    assert (places[0], places[-1], len(set(places))) == (0, 63, 8)
+    assert {place % 2 for place in places} == {0, 1}
+    assert spread(rows, None) == spread(rows, 64) == spread(rows, 100) == rows
+
+
 def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
     job, reference = ours
     output = job.output.with_name("altered")
@@ -140,7 +148,7 @@ def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
     altered, row = replace(job, output=output), job.rows[0]
     assert difference(altered, reference) is None
     picture = cv2.imread(str(altered.picture(row, "albedo")))
-    picture[:16, :16] = 255 - picture[:16, :16]
+    picture[:64, :64] = 255 - picture[:64, :64]
     cv2.imwrite(str(altered.picture(row, "albedo")), picture)
     assert "albedo of" in (difference(altered, reference) or "")
     altered.picture(row, "mask").unlink()

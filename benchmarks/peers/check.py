@@ -9,7 +9,7 @@ from benchmarks.peers.job import PICTURES, Job, Row
 from benchmarks.peers.networks import Pixels
 
 TOLERANCE = 2  # levels of 255: runtimes round differently
-STRAYS = 1e-4  # share of a picture's values that may be further off: the mask's edge is steep, and rounding shifts it
+STRAYS = 1e-3  # share of a picture's values that may be further off, as in `export/gate.py`: at the mask's steep edge
 
 Reference = Mapping[tuple[str, str], Pixels]  # by the name of the row and of the picture
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.peers.check import Reference, difference, missing, read_pictures
-from benchmarks.peers.job import Job, Row
+from benchmarks.peers.job import PICTURES, Job, Row
 from benchmarks.peers.photos import write_photos
-from benchmarks.peers.registry import OURS, Peer, obstacle
+from benchmarks.peers.registry import OURS, WARM, Peer, obstacle
 from benchmarks.peers.session import Measurement, PeerError, Session, started
 
 
@@ -99,7 +101,7 @@ def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str]
                         if not reference:
                             job = place.job(place.rows)
                             session.do(OURS, job)
-                            reference, file_bytes = read_pictures(job), bytes_per_photo(job)
+                            reference, file_bytes = read_pictures(job), bytes_per_photo(job, job.rows[:WARM])
                         for result in family:
                             say(f"round {number + 1} of {rounds}: {result.peer.name}")
                             take_turn(session, result, place, reference)
@@ -114,7 +116,7 @@ def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str]
 def take_turn(session: Session, result: Result, place: Place, reference: Reference) -> None:
     """Warm a contestant up, compare its pictures, take its time; in its first turn also the bytes on the wire."""
     peer, first = result.peer, not result.measurements
-    warm_up, job = place.job(place.rows[: peer.warm]), place.job(place.rows[: peer.most])
+    warm_up, job = place.job(place.rows[: peer.warm]), place.job(spread(place.rows, peer.most))
     try:
         sent = session.do(peer.name, warm_up, count=first)
         result.failure = difference(warm_up, reference) or ""
@@ -133,7 +135,14 @@ def take_turn(session: Session, result: Result, place: Place, reference: Referen
     result.measurements.append(measurement)
 
 
-def bytes_per_photo(job: Job) -> float:
-    """The mean size of a photo's file and of the files made of it, together."""
-    files = [*map(job.path, job.rows), *job.output.glob("*.png")]
-    return sum(file.stat().st_size for file in files) / len(job.rows)
+def spread(rows: Sequence[Row], most: int | None) -> Sequence[Row]:
+    """At most so many rows from all over the table, so that they cost what all do; None for all."""
+    if most is None or most >= len(rows):
+        return rows
+    return [rows[round(place)] for place in np.linspace(0, len(rows) - 1, most)]
+
+
+def bytes_per_photo(job: Job, rows: Sequence[Row]) -> float:
+    """The mean size of a row's photo and of the files made of it, together."""
+    files = [*map(job.path, rows), *(job.picture(row, name) for row in rows for name in PICTURES)]
+    return sum(file.stat().st_size for file in files) / len(rows)
