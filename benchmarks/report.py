@@ -35,4 +35,5 @@ def show(title: str, figures: list[Figure], file: Path | None) -> None:
         print(f"{figure.name:<{width}}  {figure.value:>9.2f} {figure.unit:<10} ideal {figure.ideal}")
     if file is not None:
         content = {"title": title, "machine": machine(), "figures": [asdict(figure) for figure in figures]}
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content, indent=2) + "\n")

@@ -91,6 +91,8 @@ def read_command(description: str | None, argv: list[str]) -> Command:
             choices["segment"] = replace(choices["segment"], tokenizer=arguments.tokenizer)
     except ValueError as error:
         line.error(str(error))
+    if not arguments.residual and choices["albedo"].label != "marigold":
+        line.error(f"--no-residual is for marigold, and albedo is {choices['albedo'].label}: add --albedo marigold")
     choices["recombine"] = Choice("recombine")
     return Command(arguments.repository, choices, arguments.format, arguments.precision, arguments)
 

@@ -180,6 +180,7 @@ def test_a_broken_contract_is_refused_with_what_was_expected(name: str, message:
         ("--tokenizer x", "--tokenizer is for your own segment network"),
         ("--precision bf16", "ONNX Runtime has no bf16 convolutions"),
         ("--side 100", "--side must divide 768"),
+        ("--no-residual", "--no-residual is for marigold"),
     ],
 )
 def test_impossible_options_are_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

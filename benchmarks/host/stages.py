@@ -74,6 +74,7 @@ def prepare_stages(photos: Sequence[bytes], lights: npt.NDArray[np.float32], fil
         run = partial(infer, session, feed, pool)
         known.update(run())
         stages.append(Stage(network, len(photos), run))
+    encode(known, files)  # as the networks above, it is slower the first time
     return [*stages, Stage("encode", len(photos), partial(encode, known, files))]
 
 

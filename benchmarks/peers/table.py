@@ -123,4 +123,5 @@ def to_json(comparison: Comparison) -> str:
 
 def write_json(comparison: Comparison, file: Path) -> None:
     """Write it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(to_json(comparison))

@@ -102,7 +102,7 @@ def conclude(options: Options, measurements: Sequence[Measurement], command: str
     verdict = (
         recommendation.sentence
         if recommendation
-        else f"Nothing to recommend: no point of {ENSEMBLE} within the memory share."
+        else f"Nothing to recommend: no point of {ENSEMBLE} within the memory share; table.md has the findings."
     )
     write_csv(options.output / "points.csv", measurements)
     photos = ", ".join(photo.name for photo in options.photos)
@@ -113,7 +113,8 @@ def conclude(options: Options, measurements: Sequence[Measurement], command: str
     figures = to_figures(options.models, measurements)
     if figures:
         show("Sweep", figures, options.json)
-    print(f"\nIn {options.output}: points.csv, table.md, {', '.join(plot.name for plot in plots)}\n{verdict}")
+    written = ["points.csv", "table.md", *(plot.name for plot in plots)]
+    print(f"\nIn {options.output}: {', '.join(written)}\n{verdict}")
     if options.apply:
         if recommendation is None:
             raise SweepError("There is nothing to apply: see the findings in table.md, or raise --memory-share.")

@@ -106,7 +106,9 @@ def drive(point: Point, requests: int, input_data: Path, report: Path, load: Loa
     try:
         done = run_perf_analyzer(arguments, model=point.model, capture=True, timeout=load.timeout)
     except subprocess.TimeoutExpired as error:
-        raise MeasurementFailedError(f"not done within {load.timeout:g} s: --timeout gives it longer") from error
+        raise MeasurementFailedError(
+            f"not done within {load.timeout:g} s: --restart with a longer --timeout"
+        ) from error
     if done.returncode != 0 or not report.exists():
         reasons = dict.fromkeys(THREAD.sub("", line) for line in (done.stderr or done.stdout).splitlines())
         last = [reason for reason in reasons if reason.strip()][-2:]
