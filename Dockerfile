@@ -6,9 +6,9 @@ FROM ${BASE}
 WORKDIR /opt/relight
 COPY pyproject.toml docker/extras.py ./
 # The base's Python belongs to its distribution, which otherwise refuses pip. Its own Triton takes the wheel's place.
-RUN python3 extras.py server --without nvidia-pytriton > /tmp/requirements.txt \
- && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir --requirement /tmp/requirements.txt \
- && rm /tmp/requirements.txt
+RUN python3 extras.py server --without nvidia-pytriton > requirements.txt \
+ && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir --requirement requirements.txt \
+ && rm requirements.txt
 COPY server server
 COPY docker docker
 # Fresh named volumes take over the owner of what they cover.

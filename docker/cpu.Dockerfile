@@ -7,10 +7,10 @@ WORKDIR /opt/relight
 # PyTorch without CUDA: it exports and compares, it never serves.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml docker/extras.py ./
-RUN python3 extras.py server cpu export networks > /tmp/requirements.txt \
+RUN python3 extras.py server cpu export networks > requirements.txt \
  && PIP_BREAK_SYSTEM_PACKAGES=1 PIP_EXTRA_INDEX_URL=${TORCH_INDEX} \
-    python3 -m pip install --no-cache-dir --requirement /tmp/requirements.txt \
- && rm /tmp/requirements.txt
+    python3 -m pip install --no-cache-dir --requirement requirements.txt \
+ && rm requirements.txt
 COPY model_repository model_repository
 COPY export export
 COPY server server

@@ -1,5 +1,7 @@
 """Light on a height field: normals, ambient + Lambert, Blinn-Phong specular; what every shadow network ends in."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,7 +15,7 @@ SIDE = 518
 SLOPE = 0.24
 
 
-class Shadow(nn.Module):
+class Shadow(nn.Module, ABC):
     """The stage `shadow`: a height field, which each network finds in its own way, and the light on it."""
 
     def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
@@ -26,6 +28,7 @@ class Shadow(nn.Module):
         super().__init__()
         self.patterns, self.cast = patterns, cast
 
+    @abstractmethod
     def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Find the height field; a network defines this.
 
@@ -38,7 +41,6 @@ class Shadow(nn.Module):
             the heights that give the normals, and those that cast shadows: float [B,1,518,518], near = high, mean 0 and
             standard deviation 1 within the mask.
         """
-        raise NotImplementedError
 
     def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
         """Light a batch of photos.
