@@ -7,17 +7,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def gaussian_kernel(sigma: float) -> Tensor:
-    """Return a normalised 1-D Gaussian, float32 [2·ceil(3σ)+1]."""
+def gaussian_kernel(sigma: float, device: torch.device) -> Tensor:
+    """Return a normalised 1-D Gaussian, float32 [2·ceil(3σ)+1], made on the device: a CUDA graph takes no copies."""
     radius = math.ceil(3.0 * sigma)
-    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64, device=device)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
     return (kernel / kernel.sum()).float()
 
 
 def gaussian_blur(image: Tensor, sigma: float, border: str = "reflect") -> Tensor:
     """Blur float [B,C,H,W] with a Gaussian of `sigma` pixels; edges are mirrored (OpenCV's default) or replicated."""
-    kernel = gaussian_kernel(sigma).to(image)
+    kernel = gaussian_kernel(sigma, image.device).to(image.dtype)
     radius = kernel.shape[0] // 2
     channels = image.shape[1]
     padded = F.pad(image, (radius, radius, radius, radius), mode=border)
