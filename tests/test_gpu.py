@@ -204,6 +204,9 @@ def test_results_outlive_the_command_and_grow(tmp_path: Path) -> None:
     assert replace(results, dry_run=True).with_points([lost]).points == (lost,)
     with pytest.raises(CannotMeasureError, match="holds measurements on a machine, this is measurements on another"):
         continue_results(file, "another", dry_run=False)
+    assert results.with_chip(Chip("a GPU", 701.0, 711.0, 3001.0)).chip == Chip("a GPU", 701.0, 711.0, 3001.0)
+    with pytest.raises(CannotMeasureError, match="results so far are of a GPU, this is its successor: name another"):
+        results.with_chip(Chip("its successor", 701.0, 711.0, 3001.0))
 
 
 def test_every_planned_variant_is_known_and_planned_once() -> None:

@@ -99,6 +99,18 @@ class Results:
     points: tuple[Point, ...] = ()
     service: Service | None = None
 
+    def with_chip(self, chip: Chip) -> Results:
+        """These results and the chip's ceilings.
+
+        Raises:
+            CannotMeasureError: they are of another one.
+        """
+        if self.chip is not None and self.chip.name != chip.name:
+            raise CannotMeasureError(
+                f"The results so far are of {self.chip.name}, this is {chip.name}: name another file with --json."
+            )
+        return replace(self, chip=chip)
+
     def share(self, point: Point) -> float | None:
         """The share of the chip's peak that a point reaches, 0–1."""
         facts = self.networks.get(point.network)

@@ -70,6 +70,8 @@ def aot_inductor(network: nn.Module, contract: Contract, folder: Path) -> Ask:
     """torch.export, then a package of compiled code with a dynamic batch, as Triton could serve it."""
     need_compiler()
     device = device_of(network)
+    if device.type == "cuda":
+        need_cuda_toolkit()
     inputs = tuple(value.to(device) for value in example_inputs(contract, TRACED_BATCH))
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple(
@@ -196,3 +198,11 @@ def need_compiler() -> None:
     """Raise UnavailableError unless there is a C++ compiler, which torch.compile needs even for a GPU."""
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         raise UnavailableError("needs a compiler: there is neither g++ nor clang++")
+
+
+def need_cuda_toolkit() -> None:
+    """Raise UnavailableError unless there are CUDA's headers, with which AOTInductor builds a package for a GPU."""
+    from torch.utils import cpp_extension  # where Inductor looks for it; takes a second
+
+    if cpp_extension.CUDA_HOME is None:
+        raise UnavailableError("needs the CUDA toolkit: there is neither nvcc nor CUDA_HOME")

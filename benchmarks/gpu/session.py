@@ -37,13 +37,15 @@ def measure_all(
         keep: is given the results after each piece, so that nothing is lost.
 
     Raises:
-        CannotMeasureError: there is no GPU, or it does not even multiply two matrices.
+        CannotMeasureError: there is no GPU, it does not even multiply two matrices, or the results are of another.
     """
     torch.set_num_threads(1)  # a pool of threads would not survive the forks
-    results = replace(results, chip=ask_chip(setting))
+    results = results.with_chip(ask_chip(setting))
     keep(results)
+    asked: set[str] = set()  # a reference that failed would fail again, and take its time for each variant
     for name, variant in plan:
-        if not setting.reference(name).exists() and left(deadline) > variant.least:
+        if name not in asked and left(deadline) > variant.least:
+            asked.add(name)
             results = replace(results, networks={**results.networks, **ask_reference(setting, name, deadline)})
         results = results.with_points(ask_variant(setting, name, variant, deadline))
         keep(results)
