@@ -20,7 +20,11 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print(f"usage: python -m benchmarks {'|'.join(BENCHMARKS)} [--json FILE] …", file=sys.stderr)
         return 2
-    code: int = import_module(BENCHMARKS[sys.argv[1]]).main(sys.argv[2:])
+    try:
+        code: int = import_module(BENCHMARKS[sys.argv[1]]).main(sys.argv[2:])
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
     return code
 
 

@@ -133,7 +133,9 @@ def closing_words(progress: Progress, run: Run, totals: Totals) -> str:
     ]
     more = totals.failed - len(progress.failures)
     if more > 0:
-        lines.append(f"  and {more} more, see {run.failures}")
+        lines.append(f"  {f'and {more} more' if progress.failures else f'{more} of them earlier'}, see {run.failures}")
+    if totals.failed:
+        lines.append("  --retry-failed tries them again")
     if totals.missing:
         lines.append(f"  {totals.missing} rows are not done yet: the same command goes on with them")
     return "\n".join([*lines, f"files: {run.folder}", f"table: {run.table}"])

@@ -19,7 +19,7 @@ from docker.served import announce, fingerprint
 from server.access import Access, access_flags
 from server.derive import Machine, this_machine, write_derived
 from server.gpus import Gpu, Selection, find_gpus, host_policies, parse_selection
-from server.installation import KEPT_MEMORY, ServerError
+from server.installation import DEFAULTS, ServerError
 from server.tensorrt import engines_of, tensorrt_version
 
 ANY_ADDRESS = "0.0.0.0"  # within the container; Docker decides who else reaches it
@@ -130,7 +130,7 @@ def main() -> None:
     except ServerError as error:
         sys.exit(str(error))
     sweep_shared_memory()
-    os.execve(command[0], command, {**KEPT_MEMORY, **os.environ, **visible})
+    os.execve(command[0], command, {**DEFAULTS, **os.environ, **visible})
 
 
 def sweep_shared_memory(folder: Path = Path("/dev/shm")) -> None:

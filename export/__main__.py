@@ -18,7 +18,7 @@ from export.verify import verify
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Export or verify; return 0, or 1 when a network cannot be had or its file does not compute what it computes."""
+    """Export or verify; return 0, 1 when a network cannot be had or its file is not faithful, 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["verify"]:
         return verify(argv[1:])
@@ -35,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     except ImportError as error:
         print(f"\n{error}: `pip install 'relight-triton[export,networks]'`", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted: the network at hand is as it was before.", file=sys.stderr)
+        return 130
     print(f"Wrote preset {command.arguments.preset} to {command.repository}")
     return 0
 

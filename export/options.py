@@ -24,6 +24,13 @@ class Command:
     arguments: argparse.Namespace  # what networks are built with
 
 
+# Options that only one network heeds: its stage and name.
+OF_ONE_NETWORK = {
+    "selection": ("segment", "sam3"),
+    **dict.fromkeys(("steps", "side", "autoencoder", "residual"), ("albedo", "marigold")),
+}
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The parser of the command line."""
     made = argparse.ArgumentParser(
@@ -91,8 +98,10 @@ def read_command(description: str | None, argv: list[str]) -> Command:
             choices["segment"] = replace(choices["segment"], tokenizer=arguments.tokenizer)
     except ValueError as error:
         line.error(str(error))
-    if not arguments.residual and choices["albedo"].label != "marigold":
-        line.error(f"--no-residual is for marigold, and albedo is {choices['albedo'].label}: add --albedo marigold")
+    for name, (stage, label) in OF_ONE_NETWORK.items():
+        if getattr(arguments, name) != line.get_default(name) and choices[stage].label != label:
+            option = "--no-residual" if name == "residual" else f"--{name}"
+            line.error(f"{option} is for {label}, and {stage} is {choices[stage].label}: add --{stage} {label}")
     choices["recombine"] = Choice("recombine")
     return Command(arguments.repository, choices, arguments.format, arguments.precision, arguments)
 

@@ -14,6 +14,9 @@ COMMON = OUR_BACKENDS / "common"  # modules of all of them
 # The tensors of a photo are megabytes that come and go. The C library would hand their pages back each time, and the
 # kernel clear them anew; kept, they halve the CPU time of `decode`. Larger blocks still go back at once.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+# What tritonserver and its Python processes find in their environment unless it is set already. ONNX Runtime reports to
+# its maker, from a thread of its own in each process, unless it is told not to.
+DEFAULTS = {**KEPT_MEMORY, "ORT_DISABLE_TELEMETRY": "1"}
 
 
 class ServerError(Exception):
@@ -90,7 +93,7 @@ def environment(installation: Installation) -> dict[str, str]:
     inherited = os.environ.get("LD_LIBRARY_PATH")
     paths = [str(installation.libraries), str(homes[0]), *([inherited] if inherited else [])]
     return {
-        **KEPT_MEMORY,
+        **DEFAULTS,
         **os.environ,
         "LD_LIBRARY_PATH": ":".join(paths),
         # The stub's interpreter finds its environment through the `python3` that comes first here.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,13 @@ def test_a_killed_export_leaves_the_model_before(tmp_path: Path) -> None:
     with scratch(folder):
         assert len(list(folder.glob(".*.partial"))) == 1, "the one that was left is gone"
     assert [file.name for file in folder.iterdir()] == ["model.onnx"]
+
+
+def test_an_interrupted_export_says_so_in_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "export", "--repository", str(tmp_path)]
+    with subprocess.Popen(command, cwd=HOUSE.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        run.stdout.read(1)  # the first network is being built
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert (run.returncode, said.strip()) == (130, b"Interrupted: the network at hand is as it was before.")

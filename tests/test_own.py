@@ -180,7 +180,9 @@ def test_a_broken_contract_is_refused_with_what_was_expected(name: str, message:
         ("--tokenizer x", "--tokenizer is for your own segment network"),
         ("--precision bf16", "ONNX Runtime has no bf16 convolutions"),
         ("--side 100", "--side must divide 768"),
-        ("--no-residual", "--no-residual is for marigold"),
+        ("--no-residual", "--no-residual is for marigold, and albedo is retinex: add --albedo marigold"),
+        ("--steps 2 --albedo a:b", "--steps is for marigold, and albedo is a:b"),
+        ("--selection union", "--selection is for sam3, and segment is portrait"),
     ],
 )
 def test_impossible_options_are_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,13 @@ def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> No
     told = closing_words(progress, run_into(Path("out"), Plan()), Totals(done=5, failed=12, missing=2))
     assert "5 rows done (4 of them earlier), 12 failed" in told
     assert "row 10 (a.jpg): it is damaged\n  and 2 more, see out/in/failed.csv" in told
+    assert "  --retry-failed tries them again" in told
     assert "2 rows are not done yet: the same command goes on with them" in told
+
+
+def test_rows_that_failed_in_an_earlier_run_are_told_of_with_the_remedy() -> None:
+    told = closing_words(Progress(io.StringIO()), run_into(Path("out"), Plan()), Totals(done=3, failed=2, missing=0))
+    assert "  2 of them earlier, see out/in/failed.csv\n  --retry-failed tries them again" in told
 
 
 def test_the_end_is_asked_for_once_when_too_many_rows_have_failed() -> None:

@@ -15,10 +15,11 @@ import pytest
 import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from benchmarks.peers.tree import tree_of
 from server.__main__ import describe_access
 from server.access import Access, access_flags, check_tls, read_key
 from server.derive import this_machine
-from server.embedded import Options
+from server.embedded import Options, RunningServer
 from server.http_api import RefusedError, ask
 from server.installation import ServerError
 from server.probe import answers_inference
@@ -232,3 +233,14 @@ def test_what_is_wrong_with_a_key_is_said_without_it(pki: Path, tmp_path: Path) 
             1,
             f"--api-key-file {tmp_path / 'none'} cannot be read (No such file or directory).",
         )
+
+
+def test_onnx_runtime_reports_to_nobody(server: RunningServer) -> None:
+    """It keeps its reports in a database until they are sent; the networks' processes, and ours, have none open."""
+    triton = tree_of(server.process.pid)
+    assert len(triton) > 6
+    opened = [str(file.readlink()) for process in triton for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+    assert "onnxruntime" in sys.modules
+    opened += [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.exists()]
+    assert opened
+    assert not [name for name in opened if "onnxruntime.db" in name]

@@ -9,7 +9,8 @@ from benchmarks.peers.job import PICTURES, Job, Row
 from benchmarks.peers.networks import Pixels
 
 TOLERANCE = 2  # levels of 255: runtimes round differently
-STRAYS = 1e-3  # share of a picture's values that may be further off, as in `export/gate.py`: at the mask's steep edge
+# The mask's edge is steep, and rounding shifts it: so many levels, at so large a share of a picture's values.
+EDGE, STRAYS = 16, 1e-3
 
 Reference = Mapping[tuple[str, str], Pixels]  # by the name of the row and of the picture
 
@@ -36,7 +37,7 @@ def difference(job: Job, reference: Reference) -> str | None:
             if picture.shape != ours.shape:
                 return f"its {name} of {row.photo} is {list(picture.shape)}, ours {list(ours.shape)}"
             levels = cv2.absdiff(picture, ours)
-            if np.count_nonzero(levels > TOLERANCE) > STRAYS * picture.size:
+            if levels.max() > EDGE or np.count_nonzero(levels > TOLERANCE) > STRAYS * picture.size:
                 return f"its {name} of {row.photo} differs from ours by up to {levels.max()} levels"
     return None
 

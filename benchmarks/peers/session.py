@@ -75,6 +75,7 @@ class Session:
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         watchdog = threading.Timer(TIME_LIMIT, self.process.kill)
+        watchdog.daemon = True  # a Ctrl-C between its start and the next line must not wait for it
         watchdog.start()
         try:
             line = self.process.stdout.readline()

@@ -24,7 +24,7 @@ from server.installation import ServerError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sweep, or go on with a sweep; return 0, 1 with a sentence when it cannot be done, 130 when interrupted."""
+    """Sweep, or go on with a sweep; return 0, 1 when nothing can be measured, 130 when interrupted."""
     options = parse_arguments(arguments)
     try:
         check_tools()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print(f"Interrupted; the same command goes on with what is in {options.output}.", file=sys.stderr)
         return 130
-    return 0
+    return 1 if all(one.finding for one in measurements) else 0
 
 
 def check_tools() -> None:
