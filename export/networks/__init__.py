@@ -1,0 +1,1 @@
+"""Networks whose weights ship with the project: the segmenter and the faces."""
