@@ -42,6 +42,15 @@ class Shadow(nn.Module, ABC):
             standard deviation 1 within the mask.
         """
 
+    def surface(self, pixels: Tensor, alpha: Tensor, mask: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the slopes that give the normals, and the heights that cast shadows; `heights` gives both.
+
+        Takes what `heights` takes, and aspect, float32 [B,1]. Returns float [B,2,518,518], as from `slopes`, and float
+        [B,1,518,518].
+        """
+        height, caster = self.heights(pixels, alpha, mask)
+        return slopes(height, aspect), caster
+
     def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
         """Light a batch of photos.
 
@@ -55,9 +64,9 @@ class Shadow(nn.Module, ABC):
             shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
         """
         mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
-        height, caster = self.heights(shadow_pixels, alpha, mask)
+        slope, caster = self.surface(shadow_pixels, alpha, mask, aspect)
         visible = 1.0 - self.cast * cast_shadows(caster, light, aspect) if self.cast else None
-        diffuse, specular = shade(slopes(height, aspect), light, visible)
+        diffuse, specular = shade(slope, light, visible)
         pattern = self.patterns(light, aspect)
         return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
