@@ -17,7 +17,7 @@ class FaceMesh(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 16, 3, 2), nn.PReLU(16))
+        self.stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 16, 3, 2), Leak(16))
         blocks = [Block(16, 16) for _ in range(4)]
         for inputs, outputs in zip(WIDTHS, WIDTHS[1:], strict=False):
             blocks += [Block(inputs, outputs, halved=True), *(Block(outputs, outputs) for _ in range(4))]
@@ -38,6 +38,19 @@ class FaceMesh(nn.Module):
         return self.points(features).reshape(-1, POINTS, 3), self.presence(features).reshape(-1, 1)
 
 
+class Leak(nn.Module):
+    """PReLU in plain arithmetic: ONNX Runtime's own operator takes a CPU half of the network's time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scale what is negative of float [B,C,H,W] by its channel's weight."""
+        weight = self.weight.reshape(-1, 1, 1)
+        return weight * image + (1.0 - weight) * F.relu(image)
+
+
 class Block(nn.Module):
     """Narrow, convolve channel by channel, widen, add; `halved` also halves the image."""
 
@@ -47,11 +60,11 @@ class Block(nn.Module):
         size = 2 if halved else 1
         self.convolutions = nn.Sequential(
             nn.Conv2d(inputs, inner, size, size),
-            nn.PReLU(inner),
+            Leak(inner),
             nn.Conv2d(inner, inner, 3, 1, 1, groups=inner),
             nn.Conv2d(inner, outputs, 1),
         )
-        self.activation = nn.PReLU(outputs)
+        self.activation = Leak(outputs)
         self.halved, self.more = halved, outputs - inputs
 
     def forward(self, image: Tensor) -> Tensor:

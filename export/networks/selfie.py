@@ -38,7 +38,7 @@ class Selfie(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.classes = load_shipped(SelfieClasses(), "selfie")
+        self.classes = load_shipped(SelfieClasses(), "selfie").fuse()
         self.detector = load_shipped(FaceDetector(), "face_detector")
         rows = [[float(name in names) for name in CLASSES] for names in PROMPTS.values()]
         self.register_buffer("chosen", torch.tensor(rows), persistent=False)
