@@ -1,5 +1,7 @@
 """MediaPipe's face mesh: a crop around a face → 478 points in three dimensions."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +13,7 @@ WIDTHS = (16, 32, 64, 128, 128, 128, 128)
 
 
 class FaceMesh(nn.Module):
-    """A residual network of depthwise convolutions with PReLU (Kartynnik et al., 2019; the attention-free version 2)."""
+    """A residual network of depthwise convolutions and PReLU (Kartynnik et al., 2019; version 2 of the weights)."""
 
     triangles: Tensor
 
@@ -19,7 +21,7 @@ class FaceMesh(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 16, 3, 2), Leak(16))
         blocks = [Block(16, 16) for _ in range(4)]
-        for inputs, outputs in zip(WIDTHS, WIDTHS[1:], strict=False):
+        for inputs, outputs in pairwise(WIDTHS):
             blocks += [Block(inputs, outputs, halved=True), *(Block(outputs, outputs) for _ in range(4))]
         self.blocks = nn.Sequential(*blocks)
         self.presence, self.points = nn.Conv2d(128, 1, 2), nn.Conv2d(128, 3 * POINTS, 2)

@@ -21,8 +21,7 @@ class Faces(nn.Module):
     """
 
     centres: Tensor
-    triangles: Tensor
-    crop: Tensor
+    across: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,13 +56,13 @@ class Faces(nn.Module):
 
     def detect(self, photo: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logit [B,2,1], centre [B,2,2], side [B,2,1] of the crop, and from the right eye to the left [B,2,2]."""
-        # The photo in the middle of a square as wide as its longer side, in photo heights.
-        longer = aspect.clamp(min=1.0)
-        place = (torch.arange(face_detector.SIDE, device=photo.device) + 0.5) / face_detector.SIDE - 0.5
-        x = (place * (longer / aspect)).unsqueeze(1) * 2.0 + torch.zeros_like(place).unsqueeze(1)
-        y = (place * longer).unsqueeze(2) * 2.0 + torch.zeros_like(place)
+        # The photo in the middle of a square as wide as its longer side.
+        longer, pixels = aspect.clamp(min=1.0), face_detector.SIDE
+        place = (torch.arange(pixels, device=photo.device) + 0.5) / pixels * 2.0 - 1.0
+        x, y = place * (longer / aspect), place * longer
+        grid = torch.stack((x.unsqueeze(1).expand(-1, pixels, -1), y.unsqueeze(2).expand(-1, -1, pixels)), dim=3)
         half = F.interpolate(photo, scale_factor=0.5, mode="bilinear", align_corners=False)
-        square = F.grid_sample(half, torch.stack((x + 0.0 * y, y + 0.0 * x), 3), padding_mode="zeros", align_corners=False)
+        square = F.grid_sample(half, grid, padding_mode="zeros", align_corners=False)
         logits, boxes = self.detector(square * 2.0 - 1.0)
         boxes = boxes / face_detector.SIDE
         size = boxes[:, :, 2]
@@ -89,11 +88,13 @@ class Faces(nn.Module):
         u = self.across.reshape(1, 1, 1, pixels)
         v = self.across.reshape(1, 1, pixels, 1)
         x, y = rotate(u, v, turn[:, :, :1].unsqueeze(3), turn[:, :, 1:].unsqueeze(3))
-        x = (centre[:, :, :1] + side * 0.0).unsqueeze(3) + side.unsqueeze(3) * x
+        x = centre[:, :, :1].unsqueeze(3) + side.unsqueeze(3) * x
         y = centre[:, :, 1:].unsqueeze(3) + side.unsqueeze(3) * y
         grid = torch.stack((x / aspect.reshape(-1, 1, 1, 1) * 2.0 - 1.0, y * 2.0 - 1.0), dim=4)
         # Both crops of a photo as one tall picture.
-        tall = F.grid_sample(photo, grid.reshape(-1, FACES * pixels, pixels, 2), padding_mode="zeros", align_corners=False)
+        tall = F.grid_sample(
+            photo, grid.reshape(-1, FACES * pixels, pixels, 2), padding_mode="zeros", align_corners=False
+        )
         crops = tall.reshape(-1, 3, FACES, pixels, pixels).transpose(1, 2)
         return crops.reshape(-1, 3, pixels, pixels)
 

@@ -50,7 +50,7 @@ class Relief(nn.Module):
         reach_y = reach.clamp(min=LEAST_REACH / SIDE)
         window_x = window((self.places * aspect.unsqueeze(2)).unsqueeze(2) - x.unsqueeze(3), reach_x.unsqueeze(3))
         window_y = window(self.places.reshape(1, 1, 1, -1) - y.unsqueeze(3), reach_y.unsqueeze(3))
-        # A normal's z is twice the area: in the middle of a face the windows' weights add up to 1. The back is left out.
+        # A normal's z is twice the area: in the middle of a face the weights add up to 1. The back is left out.
         scale = (nz > 0.0).float() * strength / (2.0 * WINDOW_AREA * reach_x * reach_y)
         columns = [(part * scale).unsqueeze(3) * window_x for part in (nx, ny, nz)]  # each [B,F,T,148]
         spread = torch.cat(columns, dim=3).reshape(batch, -1, 3 * SIDE)

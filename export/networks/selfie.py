@@ -16,7 +16,7 @@ from export.networks.shipped import load_shipped
 from export.portrait import bounding_box
 
 SIDE = 288  # the contract's mask
-CELL = 8  # pixels of the mask, on which its pieces are told apart
+CELL = 4  # pixels of the mask, on which its pieces are told apart
 # The classes of each prompt. A prompt's place is its token id; any other id is a person.
 PROMPTS = {
     "person": ("hair", "body skin", "face skin", "clothes", "others"),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -12,12 +12,20 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_shipped(network: Network, name: str) -> Network:
-    """Fill a network from weights/<name>.safetensors (float16) as float32, for inference.
+    """Fill a network from weights/<name>.safetensors, in float32 and for inference.
+
+    The files hold float16, or int16 with the step of each row beside it as <key>.step, which is finer.
 
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: the file holds another network's tensors.
     """
-    state = load_file(FOLDER / f"{name}.safetensors")
-    network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    stored = load_file(FOLDER / f"{name}.safetensors")
+    network.load_state_dict({key: widen(key, stored) for key in stored if not key.endswith(".step")})
     return network.eval().requires_grad_(False)
+
+
+def widen(key: str, stored: dict[str, Tensor]) -> Tensor:
+    """One of a file's tensors in float32."""
+    value, step = stored[key].float(), stored.get(f"{key}.step")
+    return value if step is None else value * step
