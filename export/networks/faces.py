@@ -1,4 +1,4 @@
-"""Finds the two most prominent faces of a photo and the 468 surface points of each."""
+"""Finds the most prominent faces of a photo and the 468 surface points of each."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ NOTHING = -100.0  # a logit
 
 
 class Faces(nn.Module):
-    """The detector, a crop around each of its two best places, and the mesh in each crop; nothing depends on a count.
+    """The detector, a crop around each of its best places, and the mesh in each crop; nothing depends on a count.
 
     Lengths are in photo heights: x from 0 to `aspect`, y from 0 to 1, z towards the camera.
     """
@@ -23,8 +23,10 @@ class Faces(nn.Module):
     centres: Tensor
     across: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = FACES) -> None:
+        """Load both networks; `count` is the number F of faces that is looked for in every photo."""
         super().__init__()
+        self.count = count
         self.detector = load_shipped(FaceDetector(), "face_detector")
         self.mesh = load_shipped(FaceMesh(), "face_mesh")
         place = (torch.arange(GRID) + 0.5) / GRID
@@ -41,7 +43,7 @@ class Faces(nn.Module):
             aspect: float [B,1], width ÷ height before that.
 
         Returns:
-            points [B,2,468,3] · side [B,2,1] of each crop · probability [B,2,1] that the face is there, in 0–1.
+            points [B,F,468,3] · side [B,F,1] of each crop · probability [B,F,1] that the face is there, in 0–1.
         """
         aspect = aspect.clamp(min=0.01)
         logit, centre, side, eyes = self.detect(photo, aspect)
@@ -49,13 +51,13 @@ class Faces(nn.Module):
         turn = eyes / torch.sqrt(eyes[:, :, :1] ** 2 + eyes[:, :, 1:] ** 2).clamp(min=1e-6)
         points, presence = self.mesh(self.cut(photo, aspect, centre, side, turn))
         seen = probability(logit.reshape(-1, 1)) * probability(presence)
-        u, v, depth = (points[:, :SURFACE] / face_mesh.SIDE).reshape(-1, FACES, SURFACE, 3).unbind(3)
+        u, v, depth = (points[:, :SURFACE] / face_mesh.SIDE).reshape(-1, self.count, SURFACE, 3).unbind(3)
         x, y = rotate(u - 0.5, v - 0.5, turn[:, :, :1], turn[:, :, 1:])
         x, y = centre[:, :, :1] + side * x, centre[:, :, 1:] + side * y
-        return torch.stack((x, y, -side * depth), dim=3), side, seen.reshape(-1, FACES, 1)
+        return torch.stack((x, y, -side * depth), dim=3), side, seen.reshape(-1, self.count, 1)
 
     def detect(self, photo: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logit [B,2,1], centre [B,2,2], side [B,2,1] of the crop, and from the right eye to the left [B,2,2]."""
+        """Logit [B,F,1], centre [B,F,2], side [B,F,1] of the crop, and from the right eye to the left [B,F,2]."""
         # The photo in the middle of a square as wide as its longer side.
         longer, pixels = aspect.clamp(min=1.0), face_detector.SIDE
         place = (torch.arange(pixels, device=photo.device) + 0.5) / pixels * 2.0 - 1.0
@@ -68,7 +70,7 @@ class Faces(nn.Module):
         size = boxes[:, :, 2]
         places = boxes[:, :, :2] + self.centres
         found = []
-        for _ in range(FACES):
+        for _ in range(self.count):
             # A large face before a small one that is as likely.
             rank = ((logits + 2.0) / 4.0).clamp(0.0, 1.0) * size.clamp(min=1e-3)
             best = rank.argmax(dim=1, keepdim=True)
@@ -83,7 +85,7 @@ class Faces(nn.Module):
         return logit, (centre - 0.5) * longer + middle, CROP * side * longer, eyes
 
     def cut(self, photo: Tensor, aspect: Tensor, centre: Tensor, side: Tensor, turn: Tensor) -> Tensor:
-        """Crops, float [2·B,3,256,256], upright, from float [B,3,S,S]."""
+        """Crops, float [F·B,3,256,256], upright, from float [B,3,S,S]."""
         pixels = face_mesh.SIDE
         u = self.across.reshape(1, 1, 1, pixels)
         v = self.across.reshape(1, 1, pixels, 1)
@@ -91,11 +93,11 @@ class Faces(nn.Module):
         x = centre[:, :, :1].unsqueeze(3) + side.unsqueeze(3) * x
         y = centre[:, :, 1:].unsqueeze(3) + side.unsqueeze(3) * y
         grid = torch.stack((x / aspect.reshape(-1, 1, 1, 1) * 2.0 - 1.0, y * 2.0 - 1.0), dim=4)
-        # Both crops of a photo as one tall picture.
+        # The crops of a photo as one tall picture.
         tall = F.grid_sample(
-            photo, grid.reshape(-1, FACES * pixels, pixels, 2), padding_mode="zeros", align_corners=False
+            photo, grid.reshape(-1, self.count * pixels, pixels, 2), padding_mode="zeros", align_corners=False
         )
-        crops = tall.reshape(-1, 3, FACES, pixels, pixels).transpose(1, 2)
+        crops = tall.reshape(-1, 3, self.count, pixels, pixels).transpose(1, 2)
         return crops.reshape(-1, 3, pixels, pixels)
 
 
