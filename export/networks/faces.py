@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from export.networks import face_detector, face_mesh
 from export.networks.face_detector import GRID, FaceDetector
 from export.networks.face_mesh import SURFACE, FaceMesh
+from export.networks.letterbox import letterbox
 from export.networks.shipped import load_shipped
 
 FACES = 2
@@ -58,13 +59,9 @@ class Faces(nn.Module):
 
     def detect(self, photo: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logit [B,F,1], centre [B,F,2], side [B,F,1] of the crop, and from the right eye to the left [B,F,2]."""
-        # The photo in the middle of a square as wide as its longer side.
-        longer, pixels = aspect.clamp(min=1.0), face_detector.SIDE
-        place = (torch.arange(pixels, device=photo.device) + 0.5) / pixels * 2.0 - 1.0
-        x, y = place * (longer / aspect), place * longer
-        grid = torch.stack((x.unsqueeze(1).expand(-1, pixels, -1), y.unsqueeze(2).expand(-1, -1, pixels)), dim=3)
+        longer = aspect.clamp(min=1.0)
         half = F.interpolate(photo, scale_factor=0.5, mode="bilinear", align_corners=False)
-        square = F.grid_sample(half, grid, padding_mode="zeros", align_corners=False)
+        square = letterbox(half, aspect, face_detector.SIDE)
         logits, boxes = self.detector(square * 2.0 - 1.0)
         boxes = boxes / face_detector.SIDE
         size = boxes[:, :, 2]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from export.filters import GuidedFilter, cells, halve, spatial_mean
 from export.networks import face_detector, selfie_classes
 from export.networks.face_detector import FaceDetector
+from export.networks.letterbox import letterbox, unbox
 from export.networks.pieces import substantial_pieces
 from export.networks.selfie_classes import CLASSES, SelfieClasses
 from export.networks.shipped import load_shipped
@@ -44,7 +45,12 @@ class Selfie(nn.Module):
         self.register_buffer("chosen", torch.tensor(rows), persistent=False)
 
     def forward(
-        self, segment_pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor
+        self,
+        segment_pixels: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
+        thresholds: Tensor,
+        aspect: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Segment a batch of photos.
 
@@ -53,16 +59,22 @@ class Selfie(nn.Module):
             tokens: int64 [B,32]; the first is the prompt's place in PROMPTS.
             token_mask: int64 [B,32]; not used.
             thresholds: float32 [B,2], score and mask threshold, 0–1.
+            aspect: float32 [B,1], width ÷ height of the photo; where it is not given, people are seen squashed.
 
         Returns:
             alpha float32 [B,1,288,288] in 0–1 · score float32 [B,1] in 0–1, of a person being there · box float32
             [B,4], x0 y0 x1 y1 in 0–1 · count int32 [B,1], 1 where the score is above its threshold, else 0.
         """
         image = halve(segment_pixels.float())
-        probability = torch.softmax(self.classes(resize(image, selfie_classes.SIDE) / 127.5 - 1.0), dim=1)
+        small = (halve(image) if aspect is not None else image) / 127.5 - 1.0
+        side = selfie_classes.SIDE
+        seen = resize(small, side) if aspect is None else letterbox(small, aspect, side)
+        probability = torch.softmax(self.classes(seen), dim=1)
+        score = self.somebody(seen, probability)
+        if aspect is not None:
+            probability = unbox(probability, aspect, side)
         alpha = self.cut_out(probability, tokens[:, 0], resize(image, SIDE) / 255.0)
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
-        score = self.somebody(image, probability)
         count = (score > thresholds[:, :1]).to(torch.int32)
         return alpha, score, bounding_box(figure), count
 
@@ -92,11 +104,11 @@ class Selfie(nn.Module):
         the detector gives up to 0.6 to a texture. A face counts only where the classes see a head too.
 
         Args:
-            image: float sRGB [B,3,504,504] in 0–255.
+            image: float sRGB [B,3,256,256] in −1 to 1.
             probability: float [B,6,256,256] of each class.
         """
         hair, body, face, clothes, others = (probability[:, index : index + 1] for index in range(1, len(CLASSES)))
-        logits, _ = self.detector(resize(image, face_detector.SIDE) / 127.5 - 1.0)
+        logits, _ = self.detector(resize(image, face_detector.SIDE))
         head_there = resize(cells(hair + face + others, 4), face_detector.GRID).flatten(1) > 0.3
         logit = torch.where(head_there, logits, torch.full_like(logits, -100.0)).amax(1, keepdim=True)
         # The softmax of two is σ; ONNX Runtime's own σ depends on the batch in the last bit.
