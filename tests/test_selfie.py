@@ -51,7 +51,7 @@ def test_a_person_is_cut_out_as_by_hand(selfie: Selfie, name: str) -> None:
     alpha, score, _, count = segment(selfie, open_photo(name))
     mask = enlarge(signed_distance(alpha, torch.tensor([0.5])), (drawn.shape[0], drawn.shape[1]))[0, 0].numpy() > 0.0
     assert (mask & drawn).sum() / (mask | drawn).sum() >= 0.97
-    assert score.item() > 0.9
+    assert score.item() > 0.8
     assert count.item() == 1
 
 

@@ -98,10 +98,10 @@ class Selfie(nn.Module):
         return sharpened * resize(pieces, SIDE)
 
     def somebody(self, image: Tensor, probability: Tensor) -> Tensor:
-        """Score in 0–1, float [B,1], that a person is there: 1 − (1 − face²) · (1 − 0.7 · head with a body).
+        """Score in 0–1, float [B,1], that a person is there: 1 − (1 − face²) · (1 − 0.42 · head with a body).
 
-        Either sign is enough, such as for a face alone or a person from behind, and each alone is mistaken at times:
-        the detector gives up to 0.6 to a texture. A face counts only where the classes see a head too.
+        A face alone is enough; a head with a body, as a person from behind has, makes a doubtful face certain. For
+        the detector gives up to 0.6 to a texture, a face counts only where the classes see a head too.
 
         Args:
             image: float sRGB [B,3,256,256] in −1 to 1.
@@ -115,7 +115,7 @@ class Selfie(nn.Module):
         seen = torch.softmax(torch.cat((logit, torch.zeros_like(logit)), dim=1), dim=1)[:, :1]
         head = (area(hair + face) / HEAD_AREA).clamp(max=1.0)
         torso = (area(body + clothes) / BODY_AREA).clamp(max=1.0)
-        return 1.0 - (1.0 - seen * seen) * (1.0 - 0.7 * (head * torso).reshape(-1, 1))
+        return 1.0 - (1.0 - seen * seen) * (1.0 - 0.42 * (head * torso).reshape(-1, 1))
 
 
 def resize(image: Tensor, side: int) -> Tensor:
