@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
-ALONE := $(patsubst %,tests/test_%.py,batching gpu gpu_service host peers simulate sweep)
+ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,gpu gpu_service host peers simulate sweep)
 
 .PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
@@ -49,6 +49,6 @@ clean: ## remove what was built: environment, networks, output
 	touch $@
 
 # Networks are exported again when their source or contract has changed.
-$(MODELS): .venv/installed $(wildcard export/*.py) $(wildcard model_repository/*/config.pbtxt)
+$(MODELS): .venv/installed $(wildcard export/*.py export/*/*.py) $(wildcard model_repository/*/config.pbtxt)
 	$(BIN)/python -m export
 	touch $@

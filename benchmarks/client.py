@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.report import Figure, show
-from client.journal import DONE, Journal, read_journals
-from client.sources import open_source
+from client.input.source import open_source
+from client.output.journal import DONE, Journal, read_journals
 
 ROOT = Path(__file__).resolve().parent.parent
 MILLION = 1_000_000

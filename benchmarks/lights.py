@@ -14,7 +14,7 @@ import torch
 import tritonclient.grpc as triton
 
 from benchmarks.report import Figure, show
-from export.pattern_bank import PatternBank
+from export.networks.pattern_bank import PatternBank
 from server.derive import this_machine
 from server.embedded import Options, embedded_server
 

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2_grpc
 
 from client.errors import RowError
-from client.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
-from client.lighting import draw_light, light_seed
-from client.overrides import LIGHT_NAMES, Overrides, nearest, parse_overrides
-from client.pixels import Pixels, bitmap, decode
-from client.plan import PER_LIGHT, Plan, parse_pictures
-from client.request import (
+from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
+from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
+from client.light.draw import draw_light, light_seed
+from client.light.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
+from client.output.plan import PER_LIGHT, Plan, parse_pictures
+from client.triton.pixels import Pixels, bitmap, decode
+from client.triton.request import (
     MASK_THRESHOLD,
     MESSAGE_SIZES,
     PROMPT,
@@ -41,7 +42,6 @@ from client.request import (
     request_template,
     unpack,
 )
-from client.settings import LIGHTING_FILE, SettingsError, read_lighting
 
 Photo = str | os.PathLike[str] | bytes | Pixels
 OneLight = Light | Mapping[str, Any] | NDArray[Any]

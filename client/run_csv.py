@@ -12,20 +12,20 @@ from pathlib import Path
 if not __package__:  # run as a script: the project's root takes the place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from client.allocator import keep_freed_memory
-from client.credentials import read_tls
-from client.dry_run import check_input
 from client.errors import TableError, UnreachableError
-from client.interruptions import Interruptions
-from client.options import command_parser
-from client.plan import Plan
-from client.progress import Progress, closing_words, report
-from client.request import URL
-from client.run import Connection, Run
-from client.run_folder import SettingsChangedError
-from client.session import ask_servers, rebuild_tables, relight_input
-from client.settings import Uniform
-from client.sources import WHOLE, stem_of
+from client.input.source import WHOLE, stem_of
+from client.light.distributions import Uniform
+from client.output.folder import SettingsChangedError
+from client.output.plan import Plan
+from client.run.dry_run import check_input
+from client.run.interruptions import Interruptions
+from client.run.options import command_parser
+from client.run.progress import Progress, closing_words, report
+from client.run.resume import ask_servers, rebuild_tables, relight_input
+from client.run.run import Connection, Run
+from client.triton.allocator import keep_freed_memory
+from client.triton.credentials import read_tls
+from client.triton.request import URL
 
 DONE, SOME_FAILED, BAD_USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from docker.places import MODELS
 from export.__main__ import main as export
-from export.contract import NETWORKS
-from export.repository import lay_out
-from export.version_folder import REPORT
+from export.files.repository import lay_out
+from export.files.version_folder import REPORT
+from export.tensors import NETWORKS
 
 DONE = "exported-with"  # what the networks in the repository were exported with
 

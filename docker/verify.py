@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from docker.places import GRPC_PORT, MODELS, SECRETS
 from docker.secrets import read_access
 from docker.served import serving, verified
-from export.verify import Server, verify_repository
+from export.check.verify import Server, verify_repository
 from server.access import API_KEY, GRPC_PREFIX, Access
 from server.installation import ServerError
 

@@ -5,16 +5,16 @@ import os
 import sys
 import time
 
+from export.check.gate import ExportMismatchError, Measurement
+from export.check.reference import ContractError
+from export.check.verify import verify
 from export.exporter import Candidate, export
-from export.formats import Format
-from export.gate import ExportMismatchError, Measurement
+from export.files.formats import Format
+from export.files.repository import lay_out, lay_tokenizer
+from export.networks.own import OwnNetworkError
+from export.networks.pattern_bank import MaterialsError, PatternBank
+from export.networks.presets import Choice, Options, SourceError, build
 from export.options import Command, read_command
-from export.own import OwnNetworkError
-from export.pattern_bank import MaterialsError, PatternBank
-from export.presets import Choice, Options, SourceError, build
-from export.reference import ContractError
-from export.repository import lay_out, lay_tokenizer
-from export.verify import verify
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,11 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from export.contract import read_contract
-from export.formats import Format, file_format
-from export.gate import PRECISIONS, Measurement, Precision, measure, refuse, report
-from export.reference import ask
-from export.version_folder import REPORT, digest, install, scratch
+from export.check.gate import PRECISIONS, Measurement, Precision, measure, refuse, report
+from export.check.reference import ask
+from export.files.formats import Format, file_format
+from export.files.version_folder import REPORT, digest, install, scratch
+from export.tensors import read_contract
 
 LARGE = 100_000_000  # parameters; a row of a larger network takes a CPU half a minute
 CHECKED_BATCHES, CHECKED_BATCHES_LARGE = (1, 3), (1, 2)

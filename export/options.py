@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.contract import HOUSE
-from export.formats import FORMATS, Format
-from export.gate import PRECISIONS, Precision
-from export.presets import BUILDERS, PRESETS, Choice
+from export.check.gate import PRECISIONS, Precision
+from export.files.formats import FORMATS, Format
+from export.networks.presets import BUILDERS, PRESETS, Choice
+from export.tensors import HOUSE
 
 STAGES = ("segment", "albedo", "shadow")
 

@@ -20,8 +20,8 @@ from benchmarks.gpu.results import Point
 from benchmarks.gpu.runners import Ask, UnavailableError
 from benchmarks.gpu.setting import Setting, prepare_child
 from benchmarks.gpu.variants import Variant
+from export.check.gate import PRECISIONS, Measurement
 from export.exporter import Castable
-from export.gate import PRECISIONS, Measurement
 
 TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
 NO_TIME = "not measured: no time was left"

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.errors import CannotMeasureError
-from export.contract import Contract, example_inputs, read_contract
-from export.pattern_bank import PatternBank
-from export.presets import PRESETS, Options, build
+from export.networks.pattern_bank import PatternBank
+from export.networks.presets import PRESETS, Options, build
+from export.tensors import Contract, example_inputs, read_contract
 
 TINY_SIDE = 48  # of Marigold in a dry run
 POOL = 32  # rows that lights, masks and prompts are drawn from
@@ -83,8 +83,8 @@ def patterns() -> PatternBank:
 
 def variation(name: str, tiny: bool, recipe: Recipe) -> nn.Module:
     """The Marigold `name` with a recipe's steps, scored or not; the weights are shared, they are gigabytes."""
-    from export.marigold import library, unroll  # diffusers is imported only where a network needs it
-    from export.marigold_random import SCHEDULE
+    from export.networks.marigold import library, unroll  # diffusers is imported only where a network needs it
+    from export.networks.marigold_random import SCHEDULE
 
     network = copy.copy(built(name, tiny))
     network.schedule = unroll(library.DDIMScheduler(**SCHEDULE), recipe.steps)  # type: ignore[assignment]

@@ -14,8 +14,8 @@ from benchmarks.gpu.networks import built, contract_of, parameters
 from benchmarks.gpu.results import NetworkFacts
 from benchmarks.gpu.runners import Ask, Tensors, as_tuple
 from benchmarks.gpu.setting import Setting, prepare_child
-from export.contract import Contract, example_inputs
-from export.gate import Measurement, Precision, compare
+from export.check.gate import Measurement, Precision, compare
+from export.tensors import Contract, example_inputs
 
 ROWS = 2  # that the network is asked for at a time: float32 takes memory
 

@@ -10,13 +10,13 @@ import torch
 from benchmarks.gpu.child import Send
 from benchmarks.gpu.networks import built
 from benchmarks.gpu.setting import Setting, prepare_child
-from export import torchscript_file
-from export.contract import read_contract
 from export.exporter import Castable
-from export.recombine import Recombine
-from export.repository import lay_out
-from export.sam3 import write_tokenizer
-from export.version_folder import REPORT
+from export.files import torchscript_file
+from export.files.repository import lay_out
+from export.files.version_folder import REPORT
+from export.networks.recombine import Recombine
+from export.networks.sam3 import write_tokenizer
+from export.tensors import read_contract
 
 STAGES = {"segment": "sam3", "albedo": "marigold", "shadow": "depth-anything"}
 

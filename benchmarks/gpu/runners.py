@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from export import torchscript_file
-from export.contract import Contract, example_inputs
+from export.files import torchscript_file
+from export.tensors import Contract, example_inputs
 
 Tensors: TypeAlias = tuple[Tensor, ...]
 Ask: TypeAlias = Callable[[Tensors], Tensors]
@@ -90,7 +90,7 @@ def onnx_runtime(network: nn.Module, contract: Contract, folder: Path) -> Ask:
     try:
         import onnxruntime
 
-        from export import onnx_file
+        from export.files import onnx_file
     except ImportError as error:
         raise UnavailableError(f"needs onnxruntime and onnx ({error})") from error
     from torch.utils.dlpack import from_dlpack

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend
 
 from benchmarks.gpu import changes, runners
-from export.gate import Precision
+from export.check.gate import Precision
 
 FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 CUDNN = (SDPBackend.CUDNN_ATTENTION, *FUSED)

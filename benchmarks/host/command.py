@@ -17,7 +17,7 @@ from benchmarks.peers.job import PICTURES
 from benchmarks.peers.photos import write_photos
 from benchmarks.perf_analyzer import PerfAnalyzerError, find_perf_analyzer
 from benchmarks.report import Figure, show
-from client.connection import window_of
+from client.triton.connection import window_of
 from server.derive import derive_all, this_machine
 from server.embedded import Options, embedded_server
 from server.installation import ServerError

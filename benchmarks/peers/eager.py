@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.peers.contestant import Contestant
 from benchmarks.peers.job import PICTURES, THRESHOLDS, Job, Row
 from benchmarks.peers.networks import TOKENS, Pixels, squash
-from export.pattern_bank import PatternBank
-from export.presets import PRESETS, Choice, Options, build
+from export.networks.pattern_bank import PatternBank
+from export.networks.presets import PRESETS, Choice, Options, build
 
 CORES = len(os.sched_getaffinity(0))
 LOADED_BATCH = 8

@@ -5,8 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.peers.job import Row
-from client.lighting import draw_lights
-from client.settings import read_lighting
+from client.light.distributions import read_lighting
+from client.light.draw import draw_lights
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 PORTRAITS = ("astronaut.png", "grace_hopper.jpg")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tritonclient.grpc import model_config_pb2
 
 from benchmarks.simulation.timings import Timing, ideal_rate
-from client.connection import window_of
+from client.triton.connection import window_of
 
 _HOST_SECONDS = 0.1  # of a core for a 1024² photo, the copies into the stand-ins included; what `simulate` prints
 _HOST_LOAD = 0.5  # of this machine's cores: what is left over keeps the path's latency as short as a large host's

@@ -1,0 +1,186 @@
+"""The folder of a run: who may write into it, the settings that shaped what is there, and its journals.
+
+Settings are what a row's files depend on. A folder keeps to those of its first run, so that no two rows of a data set
+were made in two ways without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from client.errors import TableError
+from client.input.source import Shard
+from client.output.files import write_whole
+from client.output.journal import Journal, Past, read_journals
+from client.output.tars import PIECES
+
+_SETTINGS, _NETWORKS = "settings.json", "networks.json"
+_SHOWN = 60  # characters of a setting's value
+
+
+class SettingsChangedError(Exception):
+    """What is in the folder was made with other settings; the message shows each, old and new, and the remedies."""
+
+
+class RunFolder:
+    """`<output>/<stem>`: the files of a run, and in `journal/` what is known of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journals = path / "journal"
+        self._networks: Any = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def claimed(self, shard: Shard) -> Iterator[None]:
+        """Keep every other run out that has a row in common with `shard`, until the block or the process ends.
+
+        Raises TableError where there is such a run, or where nothing can be written here.
+        """
+        with ExitStack() as stack:
+            try:
+                self.journals.mkdir(parents=True, exist_ok=True)
+                own = self.journals / f"{shard.number}of{shard.count}.lock"
+                stack.enter_context(_locked(own, fcntl.LOCK_EX))
+                for path in self.journals.glob("*.lock"):
+                    if path != own and _overlap(shard, path.stem):
+                        with _locked(path, fcntl.LOCK_SH):
+                            pass
+            except BlockingIOError:
+                raise TableError(
+                    f"another run is writing into {self.path}; wait for it, or choose another folder with --output"
+                ) from None
+            except OSError as error:
+                problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
+                raise TableError(f"{problem}; choose another folder with --output") from error
+            yield
+
+    def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
+        """Hold the run's `settings` against those of what is already there, and keep them.
+
+        Raises SettingsChangedError where they differ, unless `anyway`.
+        """
+        path = self.journals / _SETTINGS
+        started = any(self.journals.glob("*.rows"))
+        kept = _read(path)
+        if started and kept != settings and not anyway:
+            raise SettingsChangedError(self._difference(kept or {}, settings))
+        if kept != settings:
+            write_whole(path, _json(settings))
+        if anyway:
+            (self.journals / _NETWORKS).unlink(missing_ok=True)
+
+    def agree_on_networks(self, networks: Any) -> None:
+        """Hold what an answer says of the networks behind it against what made the other rows. Safe in any thread.
+
+        The first answer of all decides. Raises SettingsChangedError.
+        """
+        if networks == self._networks:
+            return
+        with self._lock:
+            self._networks = kept = self._first_networks(networks)
+        if networks != kept:
+            raise SettingsChangedError(self._difference({"networks": kept}, {"networks": networks}))
+
+    def _first_networks(self, networks: Any) -> Any:
+        """What the first of all answers said; where this is the first, it is kept. Processes may race for that."""
+        path = self.journals / _NETWORKS
+        if (kept := _read(path)) is not None:
+            return kept
+        candidate = path.with_name(f".{path.name}.{os.getpid()}")
+        candidate.write_bytes(_json(networks))
+        try:
+            path.hardlink_to(candidate)
+        except FileExistsError:
+            return _read(path)
+        except OSError:  # a disk without hard links
+            candidate.replace(path)
+        finally:
+            candidate.unlink(missing_ok=True)
+        return networks
+
+    def forget(self) -> None:
+        """Start over: the files stay until they are replaced, but no row counts as done."""
+        for path in self.journals.iterdir():
+            if path.suffix != ".lock":
+                path.unlink()
+        shutil.rmtree(self.path / PIECES, ignore_errors=True)
+        for tar in self.path.glob("[0-9]*.tar"):
+            tar.unlink()
+
+    def past(self) -> Past:
+        """What the runs so far have done. Raises OSError."""
+        return read_journals(self.journals)
+
+    def next_session(self) -> int:
+        """A number above those of all journals so far."""
+        return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
+
+    def journal(self, session: int, shard: Shard) -> Journal:
+        """A new journal for one process. Raises OSError."""
+        return Journal(self.journals / f"{session:06d}.{shard.number}of{shard.count}.rows")
+
+    def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+        before, now = _flat(old), _flat(new)
+        lines = [
+            f"  {name}: {_shown(before.get(name))} → {_shown(now.get(name))}"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        return "\n".join(
+            [
+                f"what is in {self.path} was made with other settings:",
+                *lines,
+                "give the old ones again, choose another --output, make everything anew with --restart, or mix both "
+                "with --continue-anyway",
+            ]
+        )
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    """Hold a lock, which the kernel takes back however the process ends. Raises BlockingIOError where it is taken."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
+
+
+def _overlap(shard: Shard, name: str) -> bool:
+    """Whether a shard has a row in common with the one that is called, say, `2of4`."""
+    number, count = map(int, name.split("of"))
+    return (shard.number - number) % math.gcd(shard.count, count) == 0
+
+
+def _read(path: Path) -> Any:
+    """A JSON file's content; None where there is none, or a power cut has emptied it."""
+    with suppress(FileNotFoundError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
+
+
+def _json(content: Any) -> bytes:
+    return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    if not isinstance(settings, Mapping):
+        return {name: settings}
+    return {k: v for key, value in settings.items() for k, v in _flat(value, f"{name}.{key}" if name else key).items()}
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,47 @@
+"""The dry run: is the table as it should be, and every photo there? Nothing is sent or written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from client.errors import RowError
+from client.input.photos import check_image
+from client.light.columns import find_columns
+from client.output.folder import RunFolder
+from client.run.progress import Progress
+from client.run.run import Run
+
+
+def check_input(run: Run, progress: Progress) -> str:
+    """Look at every row; what is wrong with one is told to `progress`. Returns what would be done, in a sentence.
+
+    Photos behind a URL are taken for granted. Raises TableError, or OSError where the output cannot be written.
+    """
+    source = run.open()
+    columns = find_columns(source.columns)
+    for warning in columns.warnings:
+        progress.say(f"warning: {warning}")
+    state_of = RunFolder(run.folder).past().finder()
+    to_do = 0
+    for row in source.rows():
+        to_do += state_of(row.index, row.values) not in run.kept
+        try:
+            if row.error is not None:
+                raise RowError(row.error)
+            columns.read(row.values)
+            check_image(row.image_path, source.folder)
+            progress.row_done()
+        except RowError as error:
+            progress.row_failed(f"{row}: {error}")
+    _check_writable(run.folder)
+    return f"{progress.done + progress.failed} rows, {progress.failed} of them would fail; {to_do} are not done yet"
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError where `folder` could not be made."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(20, "Not a directory", str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(13, "Permission denied", str(nearest))

@@ -1,0 +1,216 @@
+"""The comparison with others: they make the same pictures, and what is said of them is what was measured."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.peers import eager, ensemble, ray_environment, tree
+from benchmarks.peers.check import Reference, difference, missing, read_pictures
+from benchmarks.peers.command import chosen
+from benchmarks.peers.job import Job, Row, job_from_json
+from benchmarks.peers.photos import write_photos
+from benchmarks.peers.registry import OURS, PEERS, obstacle
+from benchmarks.peers.rounds import Comparison, Result, compare, spread
+from benchmarks.peers.session import Measurement
+from benchmarks.peers.table import figures, table, verdicts
+from benchmarks.peers.wire import counted
+from export.networks.pattern_bank import PatternBank
+from server.embedded import RunningServer
+from tests.rig.places import ROOT
+
+PATTERN = 7  # its place in LIGHT
+
+
+@pytest.fixture(scope="module")
+def ours(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Reference]:
+    """A job that ours has done, and its pictures. No light has a pattern, so that none need be drawn for others."""
+    folder = tmp_path_factory.mktemp("peers")
+    photos = folder / "photos"
+    photos.mkdir()
+    rows = [row for row in write_photos(photos, 12) if row.light[PATTERN] == 0]
+    job = Job(photos, folder / "ours", tuple(rows[:2]))
+    ensemble.run_ours(job, server.grpc_url)
+    # Ours names files by the row's place in its table.
+    numbered = tuple(replace(row, name=f"{index:05d}") for index, row in enumerate(job.rows))
+    return replace(job, rows=numbered), read_pictures(replace(job, rows=numbered))
+
+
+def done_by(run: Callable[[Job, str], None], job: Job, address: str = "") -> Job:
+    """The job as a contestant does it, in a folder of its own."""
+    output = job.output.with_name(f"done-{time.monotonic_ns()}")
+    output.mkdir()
+    mine = replace(job, output=output)
+    run(mine, address)
+    return mine
+
+
+@pytest.mark.parametrize("run", [ensemble.run_synchronously, ensemble.run_in_threads])
+def test_other_clients_of_the_ensemble_get_the_same_pictures(
+    run: Callable[[Job, str], None], ours: tuple[Job, Reference], server: RunningServer
+) -> None:
+    job, reference = ours
+    assert difference(done_by(run, job, server.grpc_url), reference) is None
+
+
+def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference], tmp_path: Path) -> None:
+    job, reference = ours
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((8, 8), 255, np.uint8))
+    networks = eager.build_networks(PatternBank(tmp_path, built_in=False))
+    first = replace(job, rows=job.rows[:1])
+    assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) is None
+    assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) is None
+
+
+@pytest.fixture(scope="module")
+def comparison(repository: Path) -> Comparison:
+    """Ours, PyTriton and LitServe, really measured."""
+    before = {process.pid for process in tree.tree_of(os.getpid())}
+    found = compare(chosen("pytriton,litserve"), photos=2, rounds=1, say=lambda step: None)
+    left = [process for process in tree.tree_of(os.getpid()) if process.pid not in before]
+    assert not any(map(tree.is_running, left)), "nothing stays behind"
+    return found
+
+
+def test_servers_of_others_make_the_same_pictures_and_every_cost_is_measured(comparison: Comparison) -> None:
+    assert not any(result.failure for result in comparison.results), table(comparison)
+    assert {result.peer.name for result in comparison.results} == {OURS, "pytriton", "litserve"}
+    for result in comparison.results:
+        assert result.on_the_wire
+        assert result.wire_bytes == pytest.approx(comparison.file_bytes, rel=0.25)
+        assert result.images_per_second > 0
+        assert result.cpu_per_image > 0.05
+        assert result.memory > 200e6
+
+
+def test_the_table_has_each_with_its_ratio_to_ours(comparison: Comparison) -> None:
+    _, _, *lines = table(comparison).splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:]] for line in lines}
+    assert cells.keys() == {OURS, "pytriton", "litserve"}
+    assert cells[OURS][2] == cells[OURS][4] == "1.00"
+    rates = {result.peer.name: result.images_per_second for result in comparison.results}
+    assert cells["litserve"][2] == f"{rates['litserve'] / rates[OURS]:.2f}"
+
+
+def result(name: str, seconds: float, cpu: float, wire: float = 0.0, failure: str = "") -> Result:
+    """A contestant that relit ten photos."""
+    (peer,) = (peer for peer in PEERS if peer.name == name)
+    return Result(peer, [Measurement(10, seconds, cpu, 10**9)], wire > 0, wire, failure)
+
+
+def test_the_verdict_says_by_how_much_another_wins_and_why() -> None:
+    both = [result(OURS, seconds=10, cpu=12, wire=2e6), result("ray", seconds=8, cpu=10)]
+    (sentence,) = verdicts(Comparison(both, 2e6))
+    assert "ray (in process) makes 1.25 times" in sentence
+    assert "200 CPU-ms an image less and sends nothing" in sentence
+    assert not verdicts(Comparison([both[0], result("ray", seconds=11, cpu=10)], 2e6))
+
+
+def test_ratios_are_to_the_best_of_the_others() -> None:
+    others = [result("calls", 20, 11, wire=2e6), result("threads", 12.5, 15, wire=2e6), result("ray", 8, 24)]
+    found = {figure.name: figure.value for figure in figures(Comparison([result(OURS, 10, 12, 2.2e6), *others], 2e6))}
+    assert found["images/s, ours ÷ the fastest over the wire (threads)"] == pytest.approx(1.25)
+    assert found["CPU-ms, ours ÷ the least over the wire (calls)"] == pytest.approx(12 / 11)
+    assert found["images/s, ours ÷ the fastest in process (ray)"] == pytest.approx(0.8)
+    assert found["bytes on the wire, ours ÷ the files in and out"] == pytest.approx(1.1)
+
+
+def test_one_that_fails_is_named_with_its_reason_and_not_compared() -> None:
+    text = table(Comparison([result(OURS, 10, 12, 2e6), result("ray", 1, 1, failure="it broke")], 2e6))
+    assert "ray is not compared: it broke." in text
+    assert text.count("\n| ") == 2  # the rule below the headings, and ours
+
+
+def test_those_timed_on_a_few_photos_get_them_from_all_over_the_table_and_of_both_portraits() -> None:
+    rows = [Row(f"{index:05d}", f"{index:05d}.jpg", ()) for index in range(64)]
+    places = [rows.index(row) for row in spread(rows, 8)]
+    assert (places[0], places[-1], len(set(places))) == (0, 63, 8)
+    assert {place % 2 for place in places} == {0, 1}
+    assert spread(rows, None) == spread(rows, 64) == spread(rows, 100) == rows
+
+
+def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
+    job, reference = ours
+    output = job.output.with_name("altered")
+    shutil.copytree(job.output, output)
+    altered, row = replace(job, output=output), job.rows[0]
+    assert difference(altered, reference) is None
+    picture = cv2.imread(str(altered.picture(row, "albedo")))
+    picture[:16, :16] = 255 - picture[:16, :16]
+    cv2.imwrite(str(altered.picture(row, "albedo")), picture)
+    assert "albedo of" in (difference(altered, reference) or "")
+    altered.picture(row, "mask").unlink()
+    assert "no mask of" in (missing(altered) or "")
+
+
+def test_without_ray_the_table_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ray_environment, "READY", tmp_path / "ready")
+    assert "python -m benchmarks peers install-ray" in (obstacle("with_ray") or "")
+
+
+def test_photos_differ_and_come_back_as_they_were(tmp_path: Path) -> None:
+    rows = write_photos(tmp_path, 6)
+    assert len({(tmp_path / row.photo).read_bytes() for row in rows}) == 6
+    job = Job(tmp_path, tmp_path / "out", (Row("00000", "00000.jpg", (0.5,) * 16),))
+    assert job_from_json(job.to_json()) == job
+
+
+def test_cpu_time_of_children_that_have_ended_counts() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    shell = f"{sys.executable} -c '{burn}'; echo done; read line"
+    with subprocess.Popen(["sh", "-c", shell], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert tree.cpu_seconds(process.pid) >= 0.25
+        process.communicate(b"\n")
+
+
+def test_the_wire_counts_both_directions() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked = b""
+                while len(asked) < 1000:
+                    asked += connection.recv(1000)
+                connection.sendall(b"x" * 5000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with counted(f"127.0.0.1:{listener.getsockname()[1]}") as wire:
+            host, _, port = wire.address.rpartition(":")
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"y" * 1000)
+                received = 0
+                while piece := client.recv(4096):
+                    received += len(piece)
+        thread.join()
+    assert received == 5000
+    assert wire.bytes == 6000
+
+
+def test_ctrl_c_leaves_nothing(repository: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "peers", "--peers", "calls", "--photos", "2"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "round 1" in process.stderr.readline()
+        family = tree.tree_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert len(family) > 2
+    assert not any(map(tree.is_running, family))
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(("peers-", "relight-triton-"))]

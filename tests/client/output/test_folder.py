@@ -1,0 +1,52 @@
+"""Promises of a run's folder: runs with rows in common keep each other out, every changed setting is told."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from client.errors import TableError
+from client.input.source import WHOLE, Shard
+from client.output.folder import RunFolder, SettingsChangedError
+
+
+@pytest.mark.parametrize("other", [WHOLE, Shard(1, 2), Shard(3, 4), Shard(2, 3)])
+def test_runs_with_rows_in_common_keep_each_other_out(tmp_path: Path, other: Shard) -> None:
+    with (
+        RunFolder(tmp_path).claimed(Shard(1, 2)),
+        pytest.raises(TableError, match="another run is writing"),
+        RunFolder(tmp_path).claimed(other),
+    ):
+        pass
+    with RunFolder(tmp_path).claimed(other):
+        pass
+
+
+def test_runs_without_rows_in_common_share_the_folder(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for shard in (Shard(1, 2), Shard(2, 4), Shard(4, 4)):
+            stack.enter_context(RunFolder(tmp_path).claimed(shard))
+
+
+def test_every_difference_of_the_settings_is_told_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    old = {"prompt": "person", "files": {"format": "png", "variants": 1}, "id_column": None}
+    with folder.claimed(WHOLE):
+        folder.agree(old, anyway=False)
+        folder.agree({**old, "prompt": "dog"}, anyway=False)  # no row is done yet
+        folder.journal(folder.next_session(), WHOLE).close()
+        with pytest.raises(SettingsChangedError) as refused:
+            folder.agree({**old, "prompt": "cat", "files": {"format": "webp", "variants": 1}}, anyway=False)
+        lines = str(refused.value).splitlines()
+        assert lines[1:-1] == ["  files.format: png → webp", "  prompt: dog → cat"]
+        folder.agree(old, anyway=True)
+        folder.agree(old, anyway=False)
+
+
+def test_the_first_answer_decides_about_the_networks(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    one, other = RunFolder(tmp_path), RunFolder(tmp_path)
+    one.agree_on_networks({"segment": {"sha256": "a"}})
+    other.agree_on_networks({"segment": {"sha256": "a"}})
+    with pytest.raises(SettingsChangedError, match=r"networks.segment.sha256: a → b"):
+        other.agree_on_networks({"segment": {"sha256": "b"}})
