@@ -22,7 +22,7 @@ test: $(MODELS) ## the tests, against the real server
 lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy client docker export server benchmarks tests demo.py
+	$(BIN)/mypy contract client docker export server benchmarks tests demo.py
 	$(BIN)/mypy model_repository/decode/1
 	$(BIN)/mypy model_repository/encode/1
 
