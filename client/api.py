@@ -26,8 +26,8 @@ from client.errors import RowError
 from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
 from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
 from client.light.draw import draw_light, light_seed
-from client.light.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
-from client.output.plan import PER_LIGHT, Plan, parse_pictures
+from client.light.light import COLUMNS, Light, check_patterns, light_of_row, light_tensors, named_light, server_patterns
+from client.output.plan import Plan, parse_pictures
 from client.triton.pixels import Pixels, bitmap, decode
 from client.triton.request import (
     MASK_THRESHOLD,
@@ -38,10 +38,11 @@ from client.triton.request import (
     URL,
     Reply,
     photo_request,
-    plain,
     request_template,
     unpack,
 )
+from contract.errors import plain
+from contract.names import PER_LIGHT
 
 Photo = str | os.PathLike[str] | bytes | Pixels
 OneLight = Light | Mapping[str, Any] | NDArray[Any]
@@ -144,7 +145,7 @@ class Relighter:
             chosen = self._lights(lights, seed, path)
             plan = Plan(pictures=plan_files, variants=len(chosen))
             template = request_template((score_threshold, mask_threshold), plan.request(), plan.pictures)
-            reply = self._ask(photo_request(template, image, prompt, light_tensor(chosen)), plan)
+            reply = self._ask(photo_request(template, image, prompt, light_tensors(chosen)), plan)
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
@@ -184,7 +185,7 @@ class Relighter:
         if isinstance(asked, Light):
             return asked
         if not isinstance(asked, Mapping):
-            return light_of(asked)
+            return light_of_row(asked)
         if asked.keys() >= set(COLUMNS):
             return named_light(asked)
         return draw_light(self._lighting, seed, _overrides(asked))
@@ -210,7 +211,8 @@ def relight(
         prompt: whom to cut out.
         lights: None for one drawn light, a number for as many; or lights, each a dict of what shall be fixed, by the
             names of the CSV's columns (`light_azimuth`, `pattern`, `light_color`, …; the rest is drawn), an entry of
-            `lights` in metadata.json or of an earlier result, a `Light`, or a row of LIGHT; or LIGHT, float [K,16].
+            `lights` in metadata.json or of an earlier result, a `Light`, or a row of LIGHT; or LIGHT, float [K,16],
+            with SCENE beside it, [K,48], or without.
         seed: of what is drawn, together with the photo's path as given: a row of a CSV gets the same light. Bytes
             and pixels have no path, so give each its own seed.
         url: the server's gRPC address, host:port.

@@ -107,7 +107,8 @@ def _plan_run(options: argparse.Namespace) -> Run:
     )
     lighting = options.lighting
     if options.gray is not None:
-        lighting = replace(lighting, gray=Uniform(options.gray, options.gray))
+        gray = Uniform(options.gray, options.gray)
+        lighting = replace(lighting, drawn={**lighting.drawn, "gray": gray})
     shard = options.shard or WHOLE
     if plan.writer == "webdataset":
         shard = replace(shard, block=plan.rows_per_tar)

@@ -8,6 +8,8 @@ from google.protobuf import text_format
 from torch import Tensor
 from tritonclient.grpc import model_config_pb2
 
+from contract.light import LIGHT, NUMBERS, SCENE, SENT, WIDTHS
+
 HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
 NETWORKS = ("segment", "albedo", "shadow", "recombine")
 
@@ -28,6 +30,12 @@ RANGES = {
     "ALBEDO": (0.0, 1.0),
     "RESIDUAL": (0.0, float("inf")),
     "SHADING": (0.0, float("inf")),
+}
+
+# Where the whole range of a number would leave nothing to compare: white pictures, highlights of a single point.
+EXAMPLE_LIMITS = {
+    **dict.fromkeys(("intensity", "color_red", "color_green", "color_blue", "relief"), 1.0),
+    **{"shininess": 64.0, "pattern_id": 11.0},
 }
 
 # A network that does not know these gives NaN in their place.
@@ -67,13 +75,13 @@ def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tenso
     Every row differs, so that a graph which mixes up the rows of a batch gives a different answer.
     """
     generator = torch.Generator().manual_seed(seed)
-    varying = {"ORIGINAL": (72, 90), "LIGHT": (3,), "SHADING": (3,)}
+    varying = {"ORIGINAL": (72, 90), LIGHT: (3,), SCENE: (3,), "SHADING": (3,)}
 
     def draw(spec: TensorSpec) -> Tensor:
         free = iter(varying.get(spec.name, ()))
         shape = (batch, *(next(free) if size == -1 else size for size in spec.dims))
-        if spec.name == "LIGHT":
-            return example_lights(batch, shape[1], generator)
+        if spec.name in WIDTHS:
+            return example_rows(spec.name, batch, shape[1], generator)
         if spec.name == "TOKEN_MASK":
             lengths = torch.randint(2, shape[1], (batch, 1), generator=generator)
             return (torch.arange(shape[1]) < lengths).to(spec.dtype)
@@ -92,16 +100,18 @@ def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tenso
     return tuple(draw(spec) for spec in contract.inputs)
 
 
-def example_lights(batch: int, lights: int, generator: torch.Generator) -> Tensor:
-    """Draw LIGHT, float32 [batch,lights,16], over the whole range of every number."""
-    light = torch.rand((batch, lights, 16), generator=generator)
-    direction = torch.randn((batch, lights, 3), generator=generator)
-    direction[..., 2] = direction[..., 2].abs() + 0.1
-    light[..., 0:3] = direction / direction.norm(dim=-1, keepdim=True)
-    light[..., 6] = 4 + 60 * light[..., 6]
-    light[..., 7] = (light[..., 7] * 11).floor()
-    light[..., 9] = 60 * light[..., 9]
-    light[..., 14] = (light[..., 14] * 2**24).floor()
-    light[..., 15] = (light[..., 15] * 255).round()
-    light[1::2, :, 15] += 256.0  # every other row on sRGB values
-    return light
+def example_rows(tensor: str, batch: int, pictures: int, generator: torch.Generator) -> Tensor:
+    """Draw LIGHT or SCENE, float32 [batch,pictures,·], over the range of every number; every other photo in sRGB."""
+    rows = torch.zeros((batch, pictures, WIDTHS[tensor]))
+    for number in SENT:
+        if number.tensor == tensor:
+            low, high = number.interval.low, EXAMPLE_LIMITS.get(number.name, number.interval.high)
+            drawn = low + (high - low) * torch.rand((batch, pictures), generator=generator)
+            rows[..., number.position] = drawn.round() if number.interval.whole else drawn
+    if tensor == LIGHT:
+        direction = torch.randn((batch, pictures, 3), generator=generator)
+        direction[..., 2] = direction[..., 2].abs() + 0.1
+        rows[..., 0:3] = direction / direction.norm(dim=-1, keepdim=True)
+    else:
+        rows[..., NUMBERS["arithmetic"].position] = (torch.arange(batch) % 2).reshape(batch, 1)
+    return rows

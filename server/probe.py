@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 
+from contract.light import LIGHT, SCENE, row_of
 from server.http_api import HEADER_LENGTH, NotListeningError, RefusedError, ask
 
 READY_TIMEOUT = 2.0  # seconds; a server that is up answers in milliseconds
@@ -40,7 +41,8 @@ def inference_request() -> tuple[bytes, bytes]:
         ("IMAGE", "BYTES", [1, 1], text(gray_png(64))),
         ("PROMPT", "BYTES", [1, 1], text(b"person")),
         ("THRESHOLDS", "FP32", [1, 2], struct.pack("<2f", 0.0, 0.0)),
-        ("LIGHT", "FP32", [1, 1, 16], overhead_light()),
+        ("LIGHT", "FP32", [1, 1, 16], struct.pack("<16f", *row_of(LIGHT, {}))),
+        ("SCENE", "FP32", [1, 1, 32], struct.pack("<32f", *row_of(SCENE, {}))),
         ("FILES", "BYTES", [1, 1], text(b"mask;png")),
     )
     inputs = [
@@ -54,15 +56,6 @@ def inference_request() -> tuple[bytes, bytes]:
 def text(value: bytes) -> bytes:
     """The one element of a STRING tensor: its length in four bytes, then itself."""
     return struct.pack("<I", len(value)) + value
-
-
-def overhead_light() -> bytes:
-    """One white light from the camera, 16 float32."""
-    light = [0.0] * 16
-    light[2] = light[3] = 1.0
-    light[6] = 32.0
-    light[11:14] = [1.0] * 3
-    return struct.pack("<16f", *light)
 
 
 def gray_png(side: int) -> bytes:

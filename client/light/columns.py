@@ -4,49 +4,37 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from client.errors import RowError
-from client.light.light import LIMITS, Color, Limits, Pattern, parse_color, parse_number, parse_pattern
+from client.light.values import parse_color, parse_number, parse_pattern
+from contract.light import NUMBERS, TABLE, Interval
 
+# The values that a row gives, by column; what is not in it is drawn, or the run's.
+Overrides = Mapping[str, Any]
+NO_OVERRIDES: Overrides = MappingProxyType({})
 
-@dataclass(frozen=True)
-class Overrides:
-    """The values a row gives, by column; None is drawn, or the run's. Units and ranges: client.light.light.LIMITS."""
-
-    prompt: str | None = None
-    seed: int | None = None
-    light_azimuth: float | None = None
-    light_elevation: float | None = None
-    ambient: float | None = None
-    relief: float | None = None
-    specular: float | None = None
-    shininess: float | None = None
-    pattern: Pattern | None = None
-    pattern_opacity: float | None = None
-    pattern_blur: float | None = None
-    pattern_seed: int | None = None
-    albedo_blend: float | None = None
-    light_color: Color | None = None
-    gray: float | None = None
-
-
-NO_OVERRIDES = Overrides()
-COLUMN_NAMES = tuple(field.name for field in fields(Overrides))
-LIGHT_NAMES = tuple(name for name in COLUMN_NAMES if name not in ("prompt", "seed"))
-_SEED = Limits(-(2**63), 2**63 - 1, whole=True)
+_SEED = Interval(-(2**63), 2**63 - 1, whole=True)
 _ALIKE = 0.75  # the least that tells `grey` from `gray`
 
+
+def _whole(interval: Interval) -> Callable[[str], int]:
+    return lambda text: int(parse_number(text, interval))
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    **{name: partial(parse_number, limits=limits) for name, limits in LIMITS.items()},
     "prompt": str,
-    "seed": lambda text: int(parse_number(text, _SEED)),
-    "pattern_seed": lambda text: int(parse_number(text, LIMITS["pattern_seed"])),
+    "seed": _whole(_SEED),
+    **{number.name: partial(parse_number, interval=number.interval) for number in TABLE if number.key},
     "pattern": parse_pattern,
+    "pattern_seed": _whole(NUMBERS["pattern_seed"].interval),
     "light_color": parse_color,
 }
+COLUMN_NAMES = tuple(_PARSERS)
+LIGHT_NAMES = tuple(name for name in COLUMN_NAMES if name not in ("prompt", "seed"))
 
 
 @dataclass(frozen=True)
@@ -82,13 +70,13 @@ def find_columns(columns: Sequence[str]) -> OverrideColumns:
 
 def parse_overrides(texts: Mapping[str, str]) -> Overrides:
     """Overrides from their texts, by the columns' names. Raises ValueError, a sentence that starts with the name."""
-    given = {}
+    given: dict[str, Any] = {}
     for name, text in texts.items():
         try:
             given[name] = _PARSERS[name](text)
         except ValueError as error:
             raise ValueError(f"{name} {error}") from error
-    return Overrides(**given)
+    return given
 
 
 def nearest(column: str, names: Sequence[str] = COLUMN_NAMES) -> str | None:

@@ -6,12 +6,13 @@ import difflib
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from client.light.light import LIMITS, SPACES, Color, Limits, Pattern, parse_color, parse_pattern
+from client.light.values import Color, Pattern, parse_color, parse_pattern
+from contract.light import SPACES, TABLE, UNIT, Interval
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -74,27 +75,20 @@ Colors = UniformColor | Choice[Color]
 
 @dataclass(frozen=True)
 class Lighting:
-    """The distributions of a lighting file, by the names that CSV columns have. Units: client.light.light.LIMITS."""
+    """What a lighting file says; a distribution has `at`."""
 
     space: str  # of SPACES
-    gray: Numbers
-    albedo_blend: Numbers
-    light_azimuth: Numbers
-    light_elevation: Numbers
-    ambient: Numbers
-    relief: Numbers
-    specular: Numbers
-    shininess: Numbers
-    light_color: Colors
     pattern_probability: float  # 0-1
-    pattern_opacity: Numbers
-    pattern_blur: Numbers
-    pattern: Choice[Pattern]
+    drawn: Mapping[str, Any]  # the distribution of each value that is drawn, by the name of its CSV column
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        rest = {"space": self.space, "pattern_probability": self.pattern_probability}
+        return rest | {name: asdict(distribution) for name, distribution in self.drawn.items()}
 
 
 _SECTIONS = ("light", "pattern")
-_PROBABILITY = Limits(0, 1)
-_WEIGHT = Limits(0, 10**9)
+_WEIGHT = Interval(0, 10**9)
 
 
 def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
@@ -114,15 +108,15 @@ def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
     for key in found:
         if key not in _KEYS:
             raise SettingsError(f"{path}: there is no key {key}{_meant(key)}")
-    settings = {}
-    for key, (field, read) in _KEYS.items():
+    values = {}
+    for key, (name, read) in _KEYS.items():
         if key not in found:
             raise SettingsError(f"{path}: the key {key} is missing; copy its line from {LIGHTING_FILE}")
         try:
-            settings[field] = read(found[key])
+            values[name] = read(found[key])
         except ValueError as error:
             raise SettingsError(f"{path}: {key} {error}") from error
-    return Lighting(**settings)
+    return Lighting(values.pop("space"), values.pop("pattern_probability"), values)
 
 
 def _meant(key: str) -> str:
@@ -132,15 +126,15 @@ def _meant(key: str) -> str:
     return f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(_KEYS)}"
 
 
-def _numbers(limits: Limits) -> Callable[[object], Numbers]:
-    """A reader of a distribution of numbers within `limits`."""
+def _numbers(interval: Interval) -> Callable[[object], Numbers]:
+    """A reader of a distribution of numbers within `interval`."""
 
     def between(low: float, high: float) -> Uniform:
         if low > high:
             raise ValueError(f"has a range that starts at {low:g}, above its end {high:g}")
-        return Uniform(low, high, limits.whole)
+        return Uniform(low, high, interval.whole)
 
-    return lambda value: _distribution(value, lambda one: _number(one, limits), between)
+    return lambda value: _distribution(value, lambda one: _number(one, interval), between)
 
 
 def _colors(value: object) -> Colors:
@@ -201,10 +195,10 @@ def _pattern(name: str) -> Pattern:
     return pattern
 
 
-def _number(value: object, limits: Limits) -> float:
+def _number(value: object, interval: Interval) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"must be {limits}, not {value!r}")
-    return limits.check(value)
+        raise ValueError(f"must be {interval}, not {value!r}")
+    return interval.check(value)
 
 
 def _color(value: object) -> Color:
@@ -217,17 +211,11 @@ def _space(value: object) -> str:
     return value
 
 
-# Every key of the file: the field it fills and how it is read.
+# Every key of the file: the column that has its place in a CSV, and how it is read.
 _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "space": ("space", _space),
-    "gray": ("gray", _numbers(LIMITS["gray"])),
-    "albedo_blend": ("albedo_blend", _numbers(LIMITS["albedo_blend"])),
-    "light.azimuth": ("light_azimuth", _numbers(LIMITS["light_azimuth"])),
-    "light.elevation": ("light_elevation", _numbers(LIMITS["light_elevation"])),
-    **{f"light.{name}": (name, _numbers(LIMITS[name])) for name in ("ambient", "relief", "specular", "shininess")},
+    **{number.key: (number.name, _numbers(number.interval)) for number in TABLE if number.key},
     "light.color": ("light_color", _colors),
-    "pattern.probability": ("pattern_probability", lambda value: _number(value, _PROBABILITY)),
-    "pattern.opacity": ("pattern_opacity", _numbers(LIMITS["pattern_opacity"])),
-    "pattern.blur": ("pattern_blur", _numbers(LIMITS["pattern_blur"])),
+    "pattern.probability": ("pattern_probability", lambda value: _number(value, UNIT)),
     "pattern.weights": ("pattern", _patterns),
 }

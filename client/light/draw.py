@@ -7,6 +7,7 @@ however many variants are asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from typing import Any
@@ -15,26 +16,9 @@ import numpy as np
 
 from client.light.columns import NO_OVERRIDES, Overrides
 from client.light.distributions import Lighting
-from client.light.light import LIMITS, NO_PATTERN, Light, color_in, exact, gray_and_space
-
-# Each draw owns one uniform number of the stream, whether it is used or not: changing the
-# distribution of one, or adding one at the end, leaves the others as they were.
-_DRAWS = (
-    "light_elevation",
-    "light_azimuth",
-    "ambient",
-    "relief",
-    "specular",
-    "shininess",
-    "pattern",  # which one
-    "pattern_opacity",
-    "pattern_blur",
-    "pattern_seed",
-    "albedo_blend",
-    "pattern_probability",  # whether there is one
-    "light_color",
-    "gray",
-)
+from client.light.light import Light, light_of
+from client.light.values import NO_PATTERN, color_in
+from contract.light import DRAWS, NUMBERS, SPACES
 
 
 def draw_lights(
@@ -44,42 +28,39 @@ def draw_lights(
 
     What `overrides` gives is taken as it is, its seed in the place of the run's; the rest is drawn as without it.
     """
-    seed = seed if overrides.seed is None else overrides.seed
+    seed = overrides.get("seed", seed)
     return [draw_light(lighting, light_seed(seed, image_path, k), overrides) for k in range(variants)]
 
 
 def draw_light(lighting: Lighting, seed: str, overrides: Overrides = NO_OVERRIDES) -> Light:
-    """The one light that belongs to `seed` (hexadecimal digits)."""
-    stream = np.random.Generator(np.random.PCG64(int(seed, 16))).random(len(_DRAWS))
-    shares: dict[str, float] = dict(zip(_DRAWS, stream.tolist(), strict=True))
+    """The one light that belongs to `seed` (hexadecimal digits).
+
+    Each drawn value has a random number of its own, used or not: another distribution of one, or a new one at the end,
+    leaves the others as they were.
+    """
+    stream = np.random.Generator(np.random.PCG64(int(seed, 16))).random(len(DRAWS)).tolist()
+    shares = {name: stream[place] for name, place in DRAWS.items()}
 
     def value(name: str) -> Any:
-        given = getattr(overrides, name)
-        return getattr(lighting, name).at(shares[name]) if given is None else given
+        return overrides[name] if name in overrides else lighting.drawn[name].at(shares[name])
 
-    pattern = overrides.pattern
-    if pattern is None:
-        present = shares["pattern_probability"] < lighting.pattern_probability
-        pattern = lighting.pattern.at(shares["pattern"]) if present else NO_PATTERN
-    pattern_seed = overrides.pattern_seed
-    if pattern_seed is None:
-        pattern_seed = int(shares["pattern_seed"] * (LIMITS["pattern_seed"].high + 1))
+    present = shares["pattern_probability"] < lighting.pattern_probability
+    pattern = value("pattern") if present or "pattern" in overrides else NO_PATTERN
     elevation, azimuth = value("light_elevation"), value("light_azimuth") % 360
-    values = (
-        *_direction(elevation, azimuth),
-        value("ambient"),
-        value("relief"),
-        value("specular"),
-        value("shininess"),
-        pattern.id,
-        value("pattern_opacity"),
-        value("pattern_blur"),
-        value("albedo_blend"),
-        *color_in(lighting.space, value("light_color")),
-        pattern_seed,
-        gray_and_space(value("gray"), lighting.space),
-    )
-    return Light(seed, elevation, azimuth, exact(values), pattern.name)
+    red, green, blue = color_in(lighting.space, value("light_color"))
+    ambient = value("ambient")
+    x, y, z = _direction(elevation, azimuth)
+    numbers = {
+        **{name: value(name) for name in NUMBERS if name in lighting.drawn},
+        **{"direction_x": x, "direction_y": y, "direction_z": z},
+        "intensity": np.float32(1.0) - np.float32(ambient),
+        **{"color_red": red, "color_green": green, "color_blue": blue},
+        "pattern_id": pattern.id,
+        "pattern_seed": overrides.get("pattern_seed", int(shares["pattern_seed"] * 2**24)),
+        "arithmetic": SPACES.index(lighting.space),
+    }
+    # The angles as they were drawn, not as float32 gives them back.
+    return dataclasses.replace(light_of(numbers, seed, pattern.name), elevation=elevation, azimuth=azimuth)
 
 
 def light_seed(seed: int, image_path: str, variant: int) -> str:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from client.input.source import Row
+from contract.names import PER_LIGHT, PICTURES
 
-PER_LIGHT = ("output", "degraded")  # one picture per light
-PER_PHOTO = ("albedo", "mask", "foreground", "background")  # one picture per photo
-PICTURES = PER_LIGHT + PER_PHOTO  # what the server makes
 INPUT = "input"  # the photo's own file, copied
 WRITERS = ("files", "webdataset", "null")
 LAYOUTS = ("flat", "sharded")

@@ -10,9 +10,10 @@ from typing import Any
 
 from client.input.source import parse_shard
 from client.light.distributions import LIGHTING_FILE, read_lighting
-from client.output.plan import LAYOUTS, PICTURES, WRITERS, Plan, parse_files, parse_format
+from client.output.plan import LAYOUTS, WRITERS, Plan, parse_files, parse_format
 from client.triton.credentials import parse_header
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
+from contract.names import PICTURES
 
 Option = tuple[str, str, Callable[[str], Any], object, str]
 

@@ -17,7 +17,7 @@ from client.input.remote import is_remote
 from client.input.source import Row, Source
 from client.light.columns import OverrideColumns, Overrides, find_columns
 from client.light.draw import draw_lights
-from client.light.light import Light, check_patterns, light_tensor, server_patterns
+from client.light.light import Light, check_patterns, light_tensors, server_patterns
 from client.output.files import Writer, row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
@@ -153,14 +153,15 @@ async def _relight(work: _Work, row: Row) -> str:
 
 
 def _prompt(run: Run, asked: Overrides) -> str:
-    return run.prompt if asked.prompt is None else asked.prompt
+    prompt: str = asked.get("prompt", run.prompt)
+    return prompt
 
 
 def _prepare(work: _Work, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
     run = work.run
     image = read_image(row.image_path, work.photos)
     lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-    return lights, image, photo_request(work.template, image, _prompt(run, asked), light_tensor(lights))
+    return lights, image, photo_request(work.template, image, _prompt(run, asked), light_tensors(lights))
 
 
 def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], image: bytes, answer: Any) -> None:
@@ -178,7 +179,7 @@ def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], image: 
         "prompt": _prompt(run, asked),
         "score_threshold": run.thresholds[0],
         "mask_threshold": run.thresholds[1],
-        "seed": run.seed if asked.seed is None else asked.seed,
+        "seed": asked.get("seed", run.seed),
         "files_requested": run.plan.request(),
         "lights": [light.named(patterns) for light in lights],
         "model_versions": work.model_versions,

@@ -92,7 +92,7 @@ class Run:
             "score_threshold": self.thresholds[0],
             "mask_threshold": self.thresholds[1],
             "seed": self.seed,
-            "lighting": _plain(asdict(self.lighting)),
+            "lighting": _plain(self.lighting.settings()),
             "files": _plain(asdict(self.plan)),
             "models": dict(model_versions),
         }

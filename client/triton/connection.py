@@ -15,7 +15,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from client.errors import UnreachableError
 from client.triton.credentials import Header
-from client.triton.request import MESSAGE_SIZES, MODEL
+from client.triton.request import MESSAGE_SIZES
+from contract.names import ENSEMBLE
 
 _PROBE_SECONDS = 5.0  # a server that is up answers these questions in milliseconds
 _CALLS_PER_CHANNEL = 48  # one HTTP/2 connection is busy with so many
@@ -97,9 +98,9 @@ class Connection:
         """
         stub = next(self._turns)
         try:
-            ready = await self._question(stub.ModelReady, service_pb2.ModelReadyRequest(name=MODEL))
+            ready = await self._question(stub.ModelReady, service_pb2.ModelReadyRequest(name=ENSEMBLE))
             if not ready.ready:
-                raise NotReadyError(f"the server at {self.label} does not have the model {MODEL} ready")
+                raise NotReadyError(f"the server at {self.label} does not have the model {ENSEMBLE} ready")
             facts = await self._facts(stub)
         except grpc.aio.AioRpcError as error:
             self.check(error)
@@ -148,11 +149,11 @@ class Connection:
         async def config(name: str) -> Any:
             return (await self._question(stub.ModelConfig, service_pb2.ModelConfigRequest(name=name))).config
 
-        ensemble = await config(MODEL)
+        ensemble = await config(ENSEMBLE)
         members = sorted({step.model_name for step in ensemble.ensemble_scheduling.step})
         configs = [await config(name) for name in members]
         served = {}
-        for name in (MODEL, *members):
+        for name in (ENSEMBLE, *members):
             # Not the repository's index: that is an administrator's question on a server that others can reach.
             model = await self._question(stub.ModelMetadata, service_pb2.ModelMetadataRequest(name=name))
             served[name] = max(model.versions, key=int)

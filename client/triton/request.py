@@ -1,4 +1,4 @@
-"""One request to the `relight` ensemble and its reply: the tensors, the files, the sentence inside an error.
+"""One request to the `relight` ensemble and its reply: the tensors and the files.
 
 Requests are the protocol's own messages, filled by hand: tritonclient's classes cost a quarter more CPU per call.
 """
@@ -6,7 +6,6 @@ Requests are the protocol's own messages, filled by hand: tritonclient's classes
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from client.errors import RowError
-
-MODEL = "relight"
+from contract.names import ENSEMBLE
 
 # What is asked where nobody says otherwise, on the command line and in Python.
 URL = "localhost:8001"
@@ -29,15 +27,6 @@ TIMEOUT = 300.0  # seconds: a photo of 100 megapixels on a machine without a GPU
 
 # An answer of several large pictures exceeds gRPC's own limit of 4 MB.
 MESSAGE_SIZES = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-
-# What Triton and its Python backend put around the sentence that a model raised.
-_NOISE = re.compile(
-    r"^(\[StatusCode\.\w+\]|in ensemble '[^']*',"
-    r"|Failed to process the request\(s\) for model (instance )?'[^']*',( message:)?"
-    r"|\w*(Error|Exception):)\s*"
-)
-_TRACE = re.compile(r"\s*\n\s*At:\s*\n.*", re.DOTALL)
-_DEAD_STUB = re.compile(r"Stub process .*is not healthy")
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ def request_template(thresholds: Sequence[float], files: str, pictures: Sequence
 
     `thresholds` are score and mask, each 0-1; `files` what to encode and how; `pictures` what to send back.
     """
-    request = service_pb2.ModelInferRequest(model_name=MODEL)
+    request = service_pb2.ModelInferRequest(model_name=ENSEMBLE)
     for name in (*pictures, "info"):
         request.outputs.add(name=name.upper())
     request.inputs.add(name="THRESHOLDS", datatype="FP32", shape=(1, 2))
@@ -64,13 +53,15 @@ def request_template(thresholds: Sequence[float], files: str, pictures: Sequence
     return request
 
 
-def photo_request(template: Any, image: bytes, prompt: str, light: NDArray[np.float32]) -> Any:
-    """The request of one photo: its file's bytes, whom to find, and LIGHT float32 [1,K,16]. Safe in any thread."""
+def photo_request(template: Any, image: bytes, prompt: str, lights: Mapping[str, NDArray[np.float32]]) -> Any:
+    """The request of one photo: its file's bytes, whom to find, and LIGHT and SCENE. Safe in any thread."""
     request = service_pb2.ModelInferRequest()
     request.CopyFrom(template)
-    request.inputs.add(name="LIGHT", datatype="FP32", shape=light.shape)
     text = prompt.encode("utf-8", "replace")
-    request.raw_input_contents.extend((_packed(image), _packed(text), light.tobytes()))
+    request.raw_input_contents.extend((_packed(image), _packed(text)))
+    for name, rows in lights.items():
+        request.inputs.add(name=name, datatype="FP32", shape=rows.shape)
+        request.raw_input_contents.append(rows.tobytes())
     return request
 
 
@@ -93,21 +84,6 @@ def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:
             )
         pictures[name] = files
     return Reply(pictures, json.loads(bytes(contents["INFO"][0])))
-
-
-def plain(message: str | None) -> str:
-    """The sentence inside a server's message, without what Triton wraps around it."""
-    text = _TRACE.sub("", message or "").strip()
-    if is_dead_stub(text):
-        return f"a Python process of the server has died ({text}); restart the server"
-    while match := _NOISE.match(text):
-        text = text[match.end() :]
-    return text or "the server gave no reason"
-
-
-def is_dead_stub(message: str | None) -> bool:
-    """Whether a message says that a model's Python process is gone, though the server itself is ready."""
-    return _DEAD_STUB.search(message or "") is not None
 
 
 def _packed(content: bytes) -> bytes:

@@ -19,7 +19,7 @@ from client.errors import PassingError, RowError, StoppedError, UnreachableError
 from client.triton.connection import Connection, Facts, NotReadyError, find_addresses, reason
 from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
-from client.triton.request import is_dead_stub, plain
+from contract.errors import is_dead_stub, plain
 
 GRACE_SECONDS = 10.0  # a restarted proxy or a short loss of the network ends no run
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from contract.light import position
 from export.networks.patterns import PATTERNS, SIDE, blurred, draw
 
 VARIANTS = 3  # drawings of each built-in pattern; the pattern seed chooses one
@@ -62,7 +63,7 @@ class PatternBank(nn.Module):
         """Return how much light each pattern takes.
 
         Args:
-            light: float32 [B,K,16]; 7 pattern id, 8 opacity, 9 blur (σ in px at 1024), 14 pattern seed.
+            light: float32 [B,K,16].
             aspect: float32 [B,1], width ÷ height of the photo.
 
         Returns:
@@ -70,18 +71,18 @@ class PatternBank(nn.Module):
         """
         batch, lights = light.shape[0], light.shape[1]
         flat = light.reshape(batch * lights, 16)
-        wanted = flat[:, 7].round().to(torch.int64)
+        wanted = flat[:, position("pattern_id")].round().to(torch.int64)
         present = (wanted >= 1) & (wanted <= len(self.names))
-        seed = flat[:, 14].to(torch.int64).clamp(min=0)
+        seed = flat[:, position("pattern_seed")].to(torch.int64).clamp(min=0)
         texture = (wanted.clamp(1, len(self.names)) - 1) * VARIANTS + seed % VARIANTS
         pattern = F.grid_sample(
-            self.blend(texture, flat[:, 9] * BLUR_SCALE),
+            self.blend(texture, flat[:, position("pattern_blur")] * BLUR_SCALE),
             self.place(seed, aspect.expand(batch, lights).reshape(batch * lights)),
             mode="bilinear",
             padding_mode="reflection",
             align_corners=False,
         )
-        opacity = (flat[:, 8] * present.to(flat.dtype)).reshape(batch, lights, 1, 1)
+        opacity = (flat[:, position("pattern_opacity")] * present.to(flat.dtype)).reshape(batch, lights, 1, 1)
         return 1.0 - opacity * pattern.reshape(batch, lights, 518, 518)
 
     def blend(self, texture: Tensor, sigma: Tensor) -> Tensor:

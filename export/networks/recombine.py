@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from contract.light import position
 from export.networks.colour import (
     SCALE,
     decode_levels,
@@ -24,8 +25,8 @@ LARGEST = 1e6  # of what lights and networks give: no product of such numbers is
 class Recombine(nn.Module):
     """Put the new light on the photo: everything smooth is computed small and carried up, detail is the photo's own.
 
-    Arithmetic is in linear light. Where 256 is added to LIGHT's gray it is on sRGB values instead, as in the pipeline
-    that this project replaces; sRGB is decoded and encoded once at either end. All lights of a photo share the space.
+    Arithmetic is in linear light or, where SCENE says so, on sRGB values as in the pipeline that this project replaces.
+    sRGB is decoded and encoded once at either end. All pictures of a photo have the arithmetic of the first.
     """
 
     decoding: Tensor
@@ -44,6 +45,7 @@ class Recombine(nn.Module):
         albedo: Tensor,
         shading: Tensor,
         light: Tensor,
+        scene: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Relight a batch of photos of one size with K lights each.
 
@@ -54,6 +56,7 @@ class Recombine(nn.Module):
             albedo: float16 [B,3,768,768], linear light, 0–1.
             shading: float16 [B,K,2,518,518]: diffuse × pattern, specular.
             light: float32 [B,K,16].
+            scene: float32 [B,K,32].
 
         Returns:
             output uint8 [B,K,H,W,3], the relit person over the background gray · degraded uint8 [B,K,H,W,3], the
@@ -64,8 +67,9 @@ class Recombine(nn.Module):
         size = (height, width)
         # Nothing impossible may become an index out of the tables, which fails a whole batch on some backends.
         light = torch.nan_to_num(light).clamp(-LARGEST, LARGEST)
+        scene = torch.nan_to_num(scene).clamp(-LARGEST, LARGEST)
         shading = torch.nan_to_num(shading.float()).clamp(-LARGEST, LARGEST)
-        in_srgb = (light[:, 0:1, 15] >= 256.0).to(torch.int32).reshape(batch, 1, 1, 1)
+        in_srgb = (scene[:, 0:1, position("arithmetic")] >= 0.5).to(torch.int32).reshape(batch, 1, 1, 1)
         offset = encoding_offset(in_srgb.float())
         photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
         gain = albedo_gain(photo, albedo.float(), in_srgb)
@@ -78,15 +82,16 @@ class Recombine(nn.Module):
         inside = (mask_levels.float() * (SCALE / 255.0)).unsqueeze(1)  # 0 to SCALE: blends and scales at once
 
         # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
-        blend = light[:, :, 10].reshape(batch, lights, 1, 1, 1)
-        colour = light[:, :, 11:14].reshape(batch, lights, 3, 1, 1)
+        blend = scene[:, :, position("albedo_blend")].reshape(batch, lights, 1, 1, 1)
+        red = position("color_red")
+        colour = light[:, :, red : red + 3].reshape(batch, lights, 3, 1, 1)
         small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
         factor = (small_gain * ((1.0 - blend) * colour) + blend * colour) * shading[:, :, 0:1]
         diffuse = enlarge(factor.reshape(batch * lights, 3, SIDE, SIDE), size).reshape(batch, lights, 3, height, width)
         specular = enlarge(shading[:, :, 1], size).unsqueeze(2)
         relit = (photo.unsqueeze(1) * diffuse + specular * colour).clamp(0.0, 1.0) * inside
 
-        level = (light[:, :, 15] - 256.0 * in_srgb.reshape(batch, 1).float()).round().clamp(0.0, 255.0)
+        level = scene[:, :, position("gray")].round().clamp(0.0, 255.0)
         gray = decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
         black, ground = offset.unsqueeze(1), (SCALE - inside) * gray + offset.unsqueeze(1)
 

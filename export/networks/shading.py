@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from contract.light import position
 from export.networks.filters import spatial_mean
 from export.networks.pattern_bank import PatternBank
 
@@ -42,7 +43,7 @@ class Shadow(nn.Module, ABC):
             standard deviation 1 within the mask.
         """
 
-    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor) -> Tensor:
+    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor, scene: Tensor) -> Tensor:
         """Light a batch of photos.
 
         Args:
@@ -50,14 +51,15 @@ class Shadow(nn.Module, ABC):
             alpha: float32 [B,1,288,288], 0–1.
             aspect: float32 [B,1], width ÷ height of the photo.
             light: float32 [B,K,16].
+            scene: float32 [B,K,32].
 
         Returns:
             shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
         """
         mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
         height, caster = self.heights(shadow_pixels, alpha, mask)
-        visible = 1.0 - self.cast * cast_shadows(caster, light, aspect) if self.cast else None
-        diffuse, specular = shade(slopes(height, aspect), light, visible)
+        visible = 1.0 - self.cast * cast_shadows(caster, light, scene, aspect) if self.cast else None
+        diffuse, specular = shade(slopes(height, aspect), light, scene, visible)
         pattern = self.patterns(light, aspect)
         return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
 
@@ -81,15 +83,16 @@ def slopes(height: Tensor, aspect: Tensor) -> Tensor:
     return torch.cat((x / aspect.reshape(-1, 1, 1, 1).clamp(min=0.01), y), dim=1)
 
 
-def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def shade(slope: Tensor, light: Tensor, scene: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Light a surface with K lights.
 
-    diffuse = a + (1 − a)·max(0, n·l) with n = normalize(−relief·z_x, −relief·z_y, 1) and ambient a;
+    diffuse = a + i·max(0, n·l) with n = normalize(−relief·z_x, −relief·z_y, 1), ambient a and intensity i;
     specular = s·max(0, n·h)^shininess, h halfway between light and camera (Blinn, 1977), none where n·l < 0.
 
     Args:
         slope: float [B,2,H,W], gradient of the standardised height.
         light: float [B,K,16], the contract's LIGHT.
+        scene: float [B,K,32], the contract's SCENE.
         visible: float [B,K,H,W] in 0–1, how much of each light reaches a point; None where all does.
 
     Returns:
@@ -97,7 +100,8 @@ def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[
     """
     batch, lights = light.shape[0], light.shape[1]
     direction = normalise(light[:, :, 0:3])
-    ambient, relief, specular, shininess = (light[:, :, index].reshape(batch, lights, 1, 1) for index in (3, 4, 5, 6))
+    intensity, specular, shininess = (number(light, name) for name in ("intensity", "specular", "shininess"))
+    ambient, relief = number(scene, "ambient"), number(scene, "relief")
     steepness = relief * SLOPE
     normal_x, normal_y = -slope[:, 0:1] * steepness, -slope[:, 1:2] * steepness
     length = torch.sqrt(normal_x * normal_x + normal_y * normal_y + 1.0)
@@ -111,7 +115,12 @@ def shade(slope: Tensor, light: Tensor, visible: Tensor | None = None) -> tuple[
     halfway = normalise(torch.cat((direction[:, :, :2], direction[:, :, 2:] + 1.0), dim=2))
     highlight = torch.pow(facing(halfway).clamp(min=1e-4), shininess.clamp(min=1.0))
     lit = (lambert * 20.0).clamp(max=1.0)  # fades in at grazing light rather than cutting
-    return ambient + (1.0 - ambient) * lambert, specular * highlight * lit
+    return ambient + intensity * lambert, specular * highlight * lit
+
+
+def number(rows: Tensor, name: str) -> Tensor:
+    """One number of each row of LIGHT or SCENE, float [B,K,·]; float [B,K,1,1]."""
+    return rows[:, :, position(name)].reshape(rows.shape[0], rows.shape[1], 1, 1)
 
 
 def normalise(vector: Tensor) -> Tensor:
@@ -126,7 +135,7 @@ SOFTNESS = 0.5  # width of a penumbra per distance from what casts it
 MARCH_SIDE = 128  # cast shadows are soft: this resolution is enough
 
 
-def cast_shadows(height: Tensor, light: Tensor, aspect: Tensor) -> Tensor:
+def cast_shadows(height: Tensor, light: Tensor, scene: Tensor, aspect: Tensor) -> Tensor:
     """Shadows that the surface casts on itself, by marching the height field toward each light.
 
     A point is dark by how far the surface stands above the ray to the light, counted in penumbra widths, which grow
@@ -135,6 +144,7 @@ def cast_shadows(height: Tensor, light: Tensor, aspect: Tensor) -> Tensor:
     Args:
         height: float [B,1,H,W], standardised.
         light: float [B,K,16].
+        scene: float [B,K,32].
         aspect: float [B,1], width ÷ height.
 
     Returns:
@@ -143,7 +153,7 @@ def cast_shadows(height: Tensor, light: Tensor, aspect: Tensor) -> Tensor:
     batch, lights = light.shape[0], light.shape[1]
     count = batch * lights
     direction = normalise(light[:, :, 0:3]).reshape(count, 3, 1, 1)
-    relief = light[:, :, 4].reshape(count, 1, 1, 1)
+    relief = number(scene, "relief").reshape(count, 1, 1, 1)
     small = F.interpolate(height, (MARCH_SIDE, MARCH_SIDE), mode="bilinear", align_corners=False) * SLOPE
     field = small.expand(batch, lights, MARCH_SIDE, MARCH_SIDE).reshape(count, 1, MARCH_SIDE, MARCH_SIDE) * relief
     level = torch.sqrt(direction[:, 0:1] ** 2 + direction[:, 1:2] ** 2 + 1e-6)

@@ -16,6 +16,7 @@ from client import Light, Relighter, RelightError, relight
 from client.light.light import COLUMNS
 from client.run_csv import main
 from client.triton.pixels import Pixels
+from contract.light import LIGHT, SCENE, row_of
 from tests.rig.places import SAMPLES
 
 
@@ -60,15 +61,15 @@ def test_lights_come_in_every_form(server: Server, portrait: Pixels) -> None:
         assert drawn.output.shape == (3, *portrait.shape)
         assert len({json.dumps(entry) for entry in drawn.lights}) == 3
         assert np.array_equal(relighter(portrait, seed=5).output[0], drawn.output[0])
-        rows = np.array([[entry[name] for name in COLUMNS] for entry in drawn.lights], np.float32)
-        exact = [Light(None, 0.0, 0.0, tuple(row)) for row in rows.tolist()]
+        rows = np.array([row_of(LIGHT, entry) + row_of(SCENE, entry) for entry in drawn.lights], np.float32)
+        exact = [Light(None, 0.0, 0.0, tuple(entry[name] for name in COLUMNS)) for entry in drawn.lights]
         forms = (rows, list(rows), drawn.lights, exact)
         for lights in forms:
             assert np.array_equal(relighter(portrait, lights=lights).output, drawn.output)
         assert np.array_equal(relighter(portrait, lights=rows[0]).output, drawn.output[:1])
         asked = relighter(portrait, lights={"ambient": 0.5, "pattern": "none"}, seed=5).lights[0]
     assert {name for name, value in asked.items() if value != drawn.lights[0][name]} <= {
-        *("ambient", "pattern", "pattern_id")
+        *("ambient", "intensity", "pattern", "pattern_id")
     }
     assert asked["ambient"] == 0.5
 

@@ -12,6 +12,7 @@ from PIL import Image
 from client.light.distributions import LIGHTING_FILE
 from client.light.light import COLUMNS
 from client.run_csv import main
+from contract.light import LIGHT, SCENE, row_of
 from tests.rig.places import SAMPLES
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
@@ -69,7 +70,7 @@ def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path
     assert found["model_versions"]["relight"] == "1"
     assert found["files"]["mask"] == ["00001_mask.png"]
     (light,) = found["lights"]
-    assert set(light) == {*COLUMNS, "seed", "elevation", "azimuth", "pattern", "gray", "space"}
+    assert set(light) == {*COLUMNS, "seed", "elevation", "azimuth", "pattern", "space"}
     assert str(output) not in json.dumps(found)
 
 
@@ -138,12 +139,12 @@ def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: P
 
 def ask(server: Server, image: bytes, found: dict[str, Any], lights: list[dict[str, Any]]) -> list[bytes]:
     """The output pictures of a request made of nothing but metadata, by Triton's own client."""
-    light = np.array([[[light[name] for name in COLUMNS] for light in lights]], np.float32)
+    rows = {name: np.array([[row_of(name, light) for light in lights]], np.float32) for name in (LIGHT, SCENE)}
     thresholds = np.array([[found["score_threshold"], found["mask_threshold"]]], np.float32)
     texts = {"IMAGE": image, "PROMPT": found["prompt"].encode(), "FILES": found["files_requested"].encode()}
     arrays = {name: np.array([[text]], np.object_) for name, text in texts.items()}
     inputs = []
-    for name, array in (arrays | {"THRESHOLDS": thresholds, "LIGHT": light}).items():
+    for name, array in (arrays | rows | {"THRESHOLDS": thresholds}).items():
         kind = "BYTES" if name in texts else "FP32"
         inputs.append(triton.InferInput(name, list(array.shape), kind).set_data_from_numpy(array))
     with triton.InferenceServerClient(server.grpc_url) as client:

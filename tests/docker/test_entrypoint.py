@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.names import NETWORKS
 from docker.entrypoint import fit_machine, read_settings, tritonserver_command
 from docker.export_once import DONE, is_built
 from docker.health import fault
@@ -19,7 +20,6 @@ from server.derive import Machine, write_derived
 from server.embedded import RunningServer
 from server.gpus import Gpu, host_policies
 from server.installation import ServerError, environment, find_installation
-from tests.rig.configs import NETWORKS
 
 H100 = Gpu("0", "GPU-a", "0000:1b:00.0", "NVIDIA H100")
 KEY = "k" * 32

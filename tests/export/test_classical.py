@@ -25,6 +25,7 @@ from export.networks.presets import PRESETS, Choice, Options
 from export.networks.presets import build as build_choice
 from export.networks.retinex import Retinex
 from export.tensors import HOUSE, NETWORKS, example_inputs, read_contract
+from tests.rig.lights import Numbers, tensors
 from tests.rig.places import SAMPLES
 
 FACES = {"astronaut.png": (0.44, 0.27), "grace_hopper.jpg": (0.50, 0.35)}  # centres, x and y in 0–1
@@ -64,13 +65,6 @@ def planes(pixels: npt.NDArray[Any]) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
 
 
-def light(**numbers: float) -> Tensor:
-    """LIGHT, float32 [1,1,16]: white, from the camera, all surface and no photo unless told otherwise."""
-    names = ("x", "y", "z", "ambient", "relief", "specular", "shininess", "pattern", "opacity", "blur", "blend")
-    values = {"z": 1.0, "relief": 1.0, "shininess": 32.0, **numbers}
-    return torch.tensor([[[*(values.get(name, 0.0) for name in names), 1.0, 1.0, 1.0, 0.0, values.get("gray", 0.0)]]])
-
-
 @pytest.mark.parametrize("batch", [1, 3, 8])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_file_agrees_with_the_network(repository: Path, network: str, batch: int) -> None:
@@ -103,9 +97,10 @@ def test_the_logarithm_is_one() -> None:
 def test_recombine_takes_any_size_and_any_number_of_lights(
     repository: Path, size: tuple[int, int], lights: int
 ) -> None:
-    _, alpha, thresholds, albedo, shading, _ = example_inputs(read_contract("recombine"), 1)
+    _, alpha, thresholds, albedo, shading, _, _ = example_inputs(read_contract("recombine"), 1)
     photo = torch.randint(0, 256, (1, *size, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    inputs = (photo, alpha, thresholds, albedo, shading[:, :1].repeat(1, lights, 1, 1, 1), light().repeat(1, lights, 1))
+    rows = tensors(*[{}] * lights)
+    inputs = (photo, alpha, thresholds, albedo, shading[:, :1].repeat(1, lights, 1, 1, 1), *rows)
     output, degraded, reflectance, mask = run(repository, "recombine", inputs)
     assert output.shape == degraded.shape == (1, lights, *size, 3)
     assert reflectance.shape == (1, *size, 3)
@@ -177,11 +172,11 @@ def test_portrait_finds_the_face_and_not_the_upper_corners(name: str) -> None:
     assert 0 <= top < FACES[name][1] < bottom <= 1
 
 
-def shade_disc(direction: Tensor, disc: Tensor, pixels: Tensor | None = None) -> Tensor:
+def shade_disc(light: Numbers, disc: Tensor, pixels: Tensor | None = None) -> Tensor:
     """The diffuse light of `inflate` on a mask, float [518,518]."""
     flat = torch.full((1, 3, 518, 518), 128, dtype=torch.uint8) if pixels is None else pixels
     with torch.no_grad():
-        shading: Tensor = build("shadow")(flat, disc, torch.ones(1, 1), direction)
+        shading: Tensor = build("shadow")(flat, disc, torch.ones(1, 1), *tensors(light))
     assert shading.shape == (1, 1, 2, 518, 518)
     return shading[0, 0, 0].float()
 
@@ -194,31 +189,34 @@ def disc(x: float = 0.5) -> Tensor:
 
 
 def test_light_from_the_left_falls_on_the_left() -> None:
-    diffuse = shade_disc(light(x=-0.8, z=0.6), disc())
+    diffuse = shade_disc({"direction_x": -0.8, "direction_z": 0.6}, disc())
     left, right = diffuse[150:368, 150:259].mean(), diffuse[150:368, 259:368].mean()
     assert left > right + 0.1
 
 
 def test_a_mirrored_photo_under_a_mirrored_light_is_the_mirrored_picture() -> None:
     pixels, mask = planes(sample("astronaut.png", 518)), disc(0.4)
-    picture = shade_disc(light(x=-0.6, y=-0.3, z=0.7), mask, pixels)
-    mirrored = shade_disc(light(x=0.6, y=-0.3, z=0.7), mask.flip(3), pixels.flip(3))
+    picture = shade_disc({"direction_x": -0.6, "direction_y": -0.3, "direction_z": 0.7}, mask, pixels)
+    mirrored = shade_disc({"direction_x": 0.6, "direction_y": -0.3, "direction_z": 0.7}, mask.flip(3), pixels.flip(3))
     assert (picture - mirrored.flip(1)).abs().max() <= 2e-3
     assert (picture - mirrored).abs().max() > 0.1  # else nothing was mirrored
 
 
 def test_ambient_light_alone_has_no_shadow() -> None:
-    assert torch.equal(shade_disc(light(x=-0.8, z=0.6, ambient=1.0), disc()), torch.ones(518, 518))
+    assert torch.equal(
+        shade_disc({"direction_x": -0.8, "direction_z": 0.6, "ambient": 1.0, "intensity": 0.0}, disc()),
+        torch.ones(518, 518),
+    )
 
 
-@pytest.mark.parametrize("space", [0.0, 256.0], ids=["linear light", "sRGB"])
-def test_under_neutral_light_the_person_is_the_photo(repository: Path, space: float) -> None:
+@pytest.mark.parametrize("arithmetic", [0.0, 1.0], ids=["linear light", "sRGB"])
+def test_under_neutral_light_the_person_is_the_photo(repository: Path, arithmetic: float) -> None:
     """Blend 1 keeps the photo's own colours, shading 1 its brightness; around it is the background gray."""
     photo = sample("grace_hopper.jpg", 200)
-    _, _, thresholds, albedo, _, _ = example_inputs(read_contract("recombine"), 1)
+    _, _, thresholds, albedo, _, _, _ = example_inputs(read_contract("recombine"), 1)
     shading = torch.stack((torch.ones(1, 1, 518, 518), torch.zeros(1, 1, 518, 518)), dim=2).half()
-    lit = light(blend=1.0, gray=77.0 + space)
-    inputs = (torch.from_numpy(photo.copy())[None], disc(), thresholds, albedo, shading, lit)
+    lit = tensors({"albedo_blend": 1.0, "gray": 77.0, "arithmetic": arithmetic})
+    inputs = (torch.from_numpy(photo.copy())[None], disc(), thresholds, albedo, shading, *lit)
     output, degraded, _, mask = (answer[0] for answer in run(repository, "recombine", inputs))
     inside, outside = mask == 255, mask == 0
     assert inside.sum() > 5000

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 from tritonclient.grpc import model_config_pb2
 
+from contract.names import NETWORKS
 from tests.rig.configs import (
     CONTRACT,
     KIND_CPU,
     KIND_GPU,
     MEMBERS,
-    NETWORKS,
     PYTHON_MODELS,
     Configs,
     agree,

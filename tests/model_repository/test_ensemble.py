@@ -20,31 +20,34 @@ import tritonclient.http
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from contract.light import LIGHT, SCENE, row_of
+from contract.names import MODELS
 from server.embedded import RunningServer
 from tests.rig.places import SAMPLES
 
-MODELS = ("relight", "decode", "segment", "albedo", "shadow", "recombine", "encode")
 PICTURES = ("OUTPUT", "DEGRADED", "ALBEDO", "MASK", "FOREGROUND", "BACKGROUND")
 FILES = b"output,albedo,mask;png"
 TIMEOUT = 120.0  # seconds for one answer; a batch takes about one
 
+Rows = dict[str, npt.NDArray[np.float32]]  # LIGHT and SCENE
 Answer = dict[str, Any]  # output → its array, [1, …]
 
 
-def lights(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """LIGHT, float32 [1,count,16]: white light from somewhere in front, without a pattern."""
+def lights(count: int, seed: int = 0) -> Rows:
+    """LIGHT float32 [1,count,16] and SCENE [1,count,32]: white light from somewhere in front, without a pattern."""
     direction = np.random.default_rng(seed).normal(size=(count, 3))
     direction[:, 2] = np.abs(direction[:, 2])
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    # ambient, relief, specular, shininess · no pattern · albedo blend, colour, pattern seed, background gray
-    rest = [0.6, 1.0, 0.0, 32.0, 0.0, 0.0, 0.0, 0.2, 1.0, 1.0, 1.0, 0.0, 128.0]
-    return np.array([np.concatenate((direction, np.tile(rest, (count, 1))), axis=1)], np.float32)
+    scene = {"ambient": 0.6, "albedo_blend": 0.2}
+    rows = [{"direction_x": x, "direction_y": y, "direction_z": z, "intensity": 0.4} for x, y, z in direction.tolist()]
+    light, scenes = ([row_of(tensor, row | scene) for row in rows] for tensor in (LIGHT, SCENE))
+    return {LIGHT: np.array([light], np.float32), SCENE: np.array([scenes], np.float32)}
 
 
 def request(
     protocol: Any,
     photo: bytes | list[bytes],
-    light: npt.NDArray[np.float32] | None = None,
+    light: Rows | None = None,
     files: bytes = FILES,
     score: float = 0.0,
 ) -> list[Any]:
@@ -54,7 +57,7 @@ def request(
         "IMAGE": (np.array([[one] for one in photos], np.object_), "BYTES"),
         "PROMPT": (np.array([[b"person"]] * len(photos), np.object_), "BYTES"),
         "THRESHOLDS": (np.array([[score, 0.5]] * len(photos), np.float32), "FP32"),
-        "LIGHT": (np.repeat(lights(1) if light is None else light, len(photos), axis=0), "FP32"),
+        **{name: (np.repeat(rows, len(photos), axis=0), "FP32") for name, rows in (light or lights(1)).items()},
         "FILES": (np.array([[files]] * len(photos), np.object_), "BYTES"),
     }
     tensors = []
@@ -182,7 +185,10 @@ def test_curl_gets_a_picture(server: RunningServer) -> None:
                     for n, data in binary.items()
                 ),
                 {"name": "THRESHOLDS", "shape": [1, 2], "datatype": "FP32", "data": [0.0, 0.5]},
-                {"name": "LIGHT", "shape": [1, 1, 16], "datatype": "FP32", "data": lights(1).flatten().tolist()},
+                *(
+                    {"name": name, "shape": rows.shape, "datatype": "FP32", "data": rows.flatten().tolist()}
+                    for name, rows in lights(1).items()
+                ),
             ],
             "outputs": [{"name": "OUTPUT", "parameters": {"binary_data": True}}],
         }

@@ -5,10 +5,10 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from contract.names import NETWORKS
 from server.derive import read_config
 from tests.rig.places import REPOSITORY
 
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
 PYTHON_MODELS = ("decode", "encode")
 MEMBERS = (*PYTHON_MODELS, *NETWORKS)
 KIND_CPU, KIND_GPU = (model_config_pb2.ModelInstanceGroup.Kind.Value(kind) for kind in ("KIND_CPU", "KIND_GPU"))
@@ -18,12 +18,13 @@ Configs = dict[str, Any]  # model → its ModelConfig
 # Batch dimension omitted; −1 is H, W or K.
 CONTRACT = {
     "relight": (
-        "IMAGE STRING[1] · PROMPT STRING[1] · THRESHOLDS FP32[2] · LIGHT FP32[-1,16] · FILES STRING[1]",
+        "IMAGE STRING[1] · PROMPT STRING[1] · THRESHOLDS FP32[2] · LIGHT FP32[-1,16] · SCENE FP32[-1,32] · "
+        "FILES STRING[1]",
         "OUTPUT STRING[-1] · DEGRADED STRING[-1] · ALBEDO STRING[1] · MASK STRING[1] · FOREGROUND STRING[1] · "
         "BACKGROUND STRING[1] · INFO STRING[1]",
     ),
     "decode": (
-        "IMAGE STRING[1] · PROMPT STRING[1]",
+        "IMAGE STRING[1] · PROMPT STRING[1] · THRESHOLDS FP32[2] · LIGHT FP32[-1,16] · SCENE FP32[-1,32]",
         "ORIGINAL UINT8[-1,-1,3] · SEGMENT_PIXELS UINT8[3,1008,1008] · ALBEDO_PIXELS UINT8[3,768,768] · "
         "SHADOW_PIXELS UINT8[3,518,518] · TOKENS INT64[32] · TOKEN_MASK INT64[32] · ASPECT FP32[1]",
     ),
@@ -33,19 +34,20 @@ CONTRACT = {
     ),
     "albedo": ("ALBEDO_PIXELS UINT8[3,768,768]", "ALBEDO FP16[3,768,768] · RESIDUAL FP32[1]"),
     "shadow": (
-        "SHADOW_PIXELS UINT8[3,518,518] · ALPHA FP32[1,288,288] · ASPECT FP32[1] · LIGHT FP32[-1,16]",
+        "SHADOW_PIXELS UINT8[3,518,518] · ALPHA FP32[1,288,288] · ASPECT FP32[1] · LIGHT FP32[-1,16] · "
+        "SCENE FP32[-1,32]",
         "SHADING FP16[-1,2,518,518]",
     ),
     "recombine": (
         "ORIGINAL UINT8[-1,-1,3] · ALPHA FP32[1,288,288] · THRESHOLDS FP32[2] · ALBEDO FP16[3,768,768] · "
-        "SHADING FP16[-1,2,518,518] · LIGHT FP32[-1,16]",
+        "SHADING FP16[-1,2,518,518] · LIGHT FP32[-1,16] · SCENE FP32[-1,32]",
         "OUTPUT_PIXELS UINT8[-1,-1,-1,3] · DEGRADED_PIXELS UINT8[-1,-1,-1,3] · ALBEDO_OUT UINT8[-1,-1,3] · "
         "MASK UINT8[-1,-1]",
     ),
     "encode": (
         "ORIGINAL UINT8[-1,-1,3] · OUTPUT_PIXELS UINT8[-1,-1,-1,3] · DEGRADED_PIXELS UINT8[-1,-1,-1,3] · "
         "ALBEDO_OUT UINT8[-1,-1,3] · MASK UINT8[-1,-1] · SCORE FP32[1] · BOX FP32[4] · COUNT INT32[1] · "
-        "RESIDUAL FP32[1] · LIGHT FP32[-1,16] · FILES STRING[1]",
+        "RESIDUAL FP32[1] · SCENE FP32[-1,32] · FILES STRING[1]",
         "OUTPUT STRING[-1] · DEGRADED STRING[-1] · ALBEDO STRING[1] · MASK_IMAGE STRING[1] · FOREGROUND STRING[1] · "
         "BACKGROUND STRING[1] · INFO STRING[1]",
     ),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from contract.names import NETWORKS
 from server.derive import Machine, derive, derive_all, main, read_config, write_derived
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, engines_of, keep_engine, shapes, tensorrt_version
 from server.torchscript import exported_format
-from tests.rig.configs import CONTRACT, KIND_CPU, KIND_GPU, MEMBERS, NETWORKS, production, step_of, walk
+from tests.rig.configs import CONTRACT, KIND_CPU, KIND_GPU, MEMBERS, production, step_of, walk
 from tests.rig.places import REPOSITORY
 
 MACHINES = (

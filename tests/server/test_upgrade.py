@@ -26,6 +26,7 @@ from server.http_api import ask
 from server.trace import main as print_trace
 from server.trace import trace_flags
 from server.upgrade import main
+from tests.rig.lights import plain_light
 from tests.rig.runs import recorded, relight, running, small_table, told, wait_for
 
 KEY = "0123456789abcdef-the-key"
@@ -122,10 +123,10 @@ class Load:
 @pytest.fixture
 def load(served: RunningServer, tmp_path: Path) -> Load:
     small_table(tmp_path, "asked.jpg")
-    light = np.zeros((1, 1, 16), np.float32)
-    light[..., [2, 3, 11, 12, 13]], light[..., 6] = 1, 32
     template = request_template((0.0, 0.5), "albedo;png", ("albedo",))
-    return Load(served.grpc_url, photo_request(template, (tmp_path / "asked.jpg").read_bytes(), "person", light))
+    return Load(
+        served.grpc_url, photo_request(template, (tmp_path / "asked.jpg").read_bytes(), "person", plain_light())
+    )
 
 
 def test_an_upgrade_and_a_rollback_under_load(served: RunningServer, load: Load, key: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract.light import position
 from files import FilesError, parse_files
 from info import read_models, write_info
 from png import write_png
@@ -25,9 +26,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Job = Callable[[], bytes]
 INPUTS = (
     *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK"),
-    *("SCORE", "BOX", "COUNT", "RESIDUAL", "LIGHT", "FILES"),
+    *("SCORE", "BOX", "COUNT", "RESIDUAL", "SCENE", "FILES"),
 )
-_BACKGROUND_GRAY = 15  # its place in LIGHT; 256 added to it asks recombine for arithmetic on sRGB values
 
 
 class TritonPythonModel:
@@ -73,8 +73,7 @@ class TritonPythonModel:
                 f"Lower --score-threshold or change --prompt."
             )
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
-        level = float(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]))
-        gray = round(min(max(level - 256.0 if level >= 256.0 else level, 0.0), 255.0))
+        gray = round(float(arrays["SCENE"][0, position("gray")]))
         groups: dict[str, list[Job]] = {
             "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
             "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],

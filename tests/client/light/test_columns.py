@@ -3,25 +3,27 @@
 import pytest
 
 from client.errors import RowError
-from client.light.columns import COLUMN_NAMES, LIGHT_NAMES, NO_OVERRIDES, Overrides, find_columns, parse_overrides
-from client.light.light import LIMITS, NO_PATTERN, Pattern
+from client.light.columns import COLUMN_NAMES, LIGHT_NAMES, NO_OVERRIDES, find_columns, parse_overrides
+from client.light.values import NO_PATTERN, Pattern
+from contract.light import TABLE
 
 
 def test_cells_become_overrides_and_empty_ones_do_not() -> None:
     columns = find_columns(("seed", "image_path", " ambient ", "pattern", "prompt"))
     assert columns.warnings == ()
-    assert columns.read(("7", "a.jpg", " 0.5 ", "window", "a dog")) == Overrides(
-        seed=7, ambient=0.5, pattern=Pattern(3, "window"), prompt="a dog"
-    )
+    assert columns.read(("7", "a.jpg", " 0.5 ", "window", "a dog")) == {
+        **{"seed": 7, "ambient": 0.5, "pattern": Pattern(3, "window"), "prompt": "a dog"}
+    }
     assert columns.read(("", "a.jpg", " ", "", "")) == NO_OVERRIDES
     assert find_columns(("image_path", "name")).read(("a.jpg", "b")) == NO_OVERRIDES
 
 
 def test_every_column_takes_both_ends_of_its_range() -> None:
-    assert set(LIGHT_NAMES) - set(LIMITS) == {"pattern", "light_color"}
-    for name, limits in LIMITS.items():
-        for end in (limits.low, limits.high):
-            assert getattr(parse_overrides({name: str(end)}), name) == end
+    numbers = {number.name: number.interval for number in TABLE if number.draw >= 0}
+    assert set(LIGHT_NAMES) == {*numbers, "pattern", "light_color"}
+    for name, interval in numbers.items():
+        for end in (interval.low, interval.high):
+            assert parse_overrides({name: str(end)})[name] == end
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_every_column_takes_both_ends_of_its_range() -> None:
     ],
 )
 def test_texts_that_are_more_than_numbers(name: str, text: str, value: object) -> None:
-    assert getattr(parse_overrides({name: text}), name) == value
+    assert parse_overrides({name: text}) == {name: value}
 
 
 @pytest.mark.parametrize(
@@ -89,4 +91,4 @@ def test_ordinary_columns_are_left_in_peace() -> None:
 def test_a_column_that_is_there_twice_is_told() -> None:
     columns = find_columns(("seed", "seed"))
     assert columns.warnings == ("the column seed is there twice; the first one counts",)
-    assert columns.read(("1", "2")).seed == 1
+    assert columns.read(("1", "2"))["seed"] == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from client.light.distributions import LIGHTING_FILE, Choice, SettingsError, Uniform, UniformColor, read_lighting
-from client.light.light import Pattern
+from client.light.values import Pattern
 
 DEFAULT = LIGHTING_FILE.read_text("utf-8")
 
@@ -19,24 +19,24 @@ def changed(folder: Path, old: str, new: str) -> Path:
 
 
 def test_a_number_a_range_and_choices(tmp_path: Path) -> None:
-    assert read_lighting().relief == Uniform(1.0, 1.0)
-    assert read_lighting().ambient == Uniform(0.32, 0.69)
+    assert read_lighting().drawn["relief"] == Uniform(1.0, 1.0)
+    assert read_lighting().drawn["ambient"] == Uniform(0.32, 0.69)
     own = read_lighting(changed(tmp_path, "relief = 1.0", "relief = { choices = [0.5, 1, 2], weights = [1, 0, 3] }"))
-    assert own.relief == Choice((0.5, 2), (1, 3)), "what has no weight cannot be drawn"
+    assert own.drawn["relief"] == Choice((0.5, 2), (1, 3)), "what has no weight cannot be drawn"
     own = read_lighting(changed(tmp_path, "gray = 128", "gray = { choices = [127, 128] }"))
-    assert own.gray == Choice((127, 128), (1, 1))
+    assert own.drawn["gray"] == Choice((127, 128), (1, 1))
 
 
 def test_colors_are_hex_or_multipliers(tmp_path: Path) -> None:
     line = 'color = "#ffffff"'
     own = read_lighting(changed(tmp_path, line, 'color = ["#000000", "1 0.5 2"]'))
-    assert own.light_color == UniformColor((0.0, 0.0, 0.0), (1.0, 0.5, 2.0))
+    assert own.drawn["light_color"] == UniformColor((0.0, 0.0, 0.0), (1.0, 0.5, 2.0))
     own = read_lighting(changed(tmp_path, line, 'color = { choices = ["#ffffff", "1 0.5 2"] }'))
-    assert own.light_color == Choice(((1.0, 1.0, 1.0), (1.0, 0.5, 2.0)), (1, 1))
+    assert own.drawn["light_color"] == Choice(((1.0, 1.0, 1.0), (1.0, 0.5, 2.0)), (1, 1))
 
 
 def test_materials_of_ones_own_go_by_their_number(tmp_path: Path) -> None:
-    own = read_lighting(changed(tmp_path, "cloud = 0.03", "11 = 0.03")).pattern
+    own = read_lighting(changed(tmp_path, "cloud = 0.03", "11 = 0.03")).drawn["pattern"]
     assert Pattern(11) in own.values
     assert Pattern(9, "cloud") not in own.values
 

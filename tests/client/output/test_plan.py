@@ -3,7 +3,8 @@
 import pytest
 
 from client.input.source import Row
-from client.output.plan import PICTURES, Plan, parse_files, parse_format, parse_pictures
+from client.output.plan import Plan, parse_files, parse_format, parse_pictures
+from contract.names import PICTURES
 
 
 def row(index: int, image_path: str = "a/photo.JPG", identifier: str | None = None) -> Row:

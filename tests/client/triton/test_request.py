@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tritonclient.grpc import InferResult, service_pb2
 
 from client.errors import RowError
-from client.triton.request import is_dead_stub, photo_request, plain, request_template, unpack
+from client.triton.request import photo_request, request_template, unpack
+from contract.errors import is_dead_stub, plain
 
 DEAD_STUB = "in ensemble 'relight', Stub process 'decode_0_0' is not healthy."
 
@@ -35,8 +36,8 @@ def test_only_the_sentence_of_an_error_is_kept(message: str, sentence: str) -> N
 def test_requests_share_a_template_and_nothing_else() -> None:
     template = request_template((0.5, 0.25), "output,mask;png", ("output", "mask"))
     before = template.SerializeToString()
-    light = np.arange(32, dtype=np.float32).reshape(1, 2, 16)
-    request = photo_request(template, b"\xff\xd8", "a person", light)
+    light, scene = (np.arange(2 * width, dtype=np.float32).reshape(1, 2, width) for width in (16, 32))
+    request = photo_request(template, b"\xff\xd8", "a person", {"LIGHT": light, "SCENE": scene})
     assert template.SerializeToString() == before
     assert [output.name for output in request.outputs] == ["OUTPUT", "MASK", "INFO"]
     tensors = zip(request.inputs, request.raw_input_contents, strict=True)
@@ -46,6 +47,7 @@ def test_requests_share_a_template_and_nothing_else() -> None:
         "IMAGE": ([1, 1], b"\x02\0\0\0\xff\xd8"),
         "PROMPT": ([1, 1], b"\x08\0\0\0a person"),
         "LIGHT": ([1, 2, 16], light.tobytes()),
+        "SCENE": ([1, 2, 32], scene.tobytes()),
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, model_config_pb2
 
@@ -20,6 +19,7 @@ from client.triton.request import photo_request, request_template, unpack
 from client.triton.servers import Servers
 from server.embedded import claim_ports
 from tests.rig.bare_server import bare_server
+from tests.rig.lights import plain_light
 from tests.rig.places import SAMPLES
 
 PHOTO = (SAMPLES / "grace_hopper.jpg").read_bytes()
@@ -33,9 +33,7 @@ class Running(Protocol):
 
 
 def request(image: bytes = PHOTO) -> Any:
-    light = np.zeros((1, 1, 16), np.float32)
-    light[..., [2, 3, 11, 12, 13]], light[..., 6] = 1, 32
-    return photo_request(request_template((0.5, 0.5), "mask;png", ("mask",)), image, "person", light)
+    return photo_request(request_template((0.5, 0.5), "mask;png", ("mask",)), image, "person", plain_light())
 
 
 def use(action: Callable[[Servers], Awaitable[T]], *urls: str, timeout: float = 60, **options: Any) -> T:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from contract.light import LIGHT, SCENE
 from export.check.gate import ExportMismatchError
 from export.files import torchscript_file
 from export.networks.depth import DepthShadow, tiny_depth
@@ -73,8 +74,8 @@ def exported(
 def inputs_with(contract: Contract, batch: int, lights: int) -> tuple[Tensor, ...]:
     """Inputs that are not the traced ones, with `lights` of the up to 6 lights where there are any."""
     drawn = dict(zip((spec.name for spec in contract.inputs), example_inputs(contract, batch, seed=5), strict=True))
-    if "LIGHT" in drawn:
-        drawn["LIGHT"] = drawn["LIGHT"].repeat(1, 2, 1)[:, :lights]
+    for name in {LIGHT, SCENE} & drawn.keys():
+        drawn[name] = drawn[name].repeat(1, 2, 1)[:, :lights]
     return tuple(drawn.values())
 
 

@@ -26,6 +26,7 @@ from export.networks.depth import (
 from export.networks.pattern_bank import PatternBank
 from export.networks.shading import SIDE
 from export.tensors import example_inputs, read_contract
+from tests.rig.lights import tensors
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +59,17 @@ class Ball(nn.Module):
         return SimpleNamespace(predicted_depth=(3.0 + bulge).expand(pixel_values.shape[0], SIDE, SIDE))
 
 
-def light_from(x: float, y: float, z: float) -> Tensor:
-    """One light, float32 [1,1,16], relief 1, without ambient, specular or pattern."""
-    light = torch.zeros((1, 1, 16))
-    light[..., 0:3] = torch.tensor([x, y, z])
-    light[..., 4], light[..., 6] = 1.0, 10.0
-    return light
+def light_from(x: float, y: float, z: float) -> tuple[Tensor, Tensor]:
+    """LIGHT and SCENE of one light without ambient, specular or pattern."""
+    return tensors({"direction_x": x, "direction_y": y, "direction_z": z})
 
 
-def lit_ball(light: Tensor, patterns: PatternBank) -> Tensor:
+def lit_ball(light: tuple[Tensor, Tensor], patterns: PatternBank) -> Tensor:
     """Diffuse light on the ball, float [518,518]; the mask is the ball."""
     line = torch.linspace(-2.0, 2.0, 288)
     alpha = (line.reshape(1, -1) ** 2 + line.reshape(-1, 1) ** 2 < 1.0).float().reshape(1, 1, 288, 288)
     network = DepthShadow(Ball(), patterns)  # type: ignore[arg-type]
-    shading: Tensor = network(torch.zeros((1, 3, SIDE, SIDE), dtype=torch.uint8), alpha, torch.ones(1, 1), light)
+    shading: Tensor = network(torch.zeros((1, 3, SIDE, SIDE), dtype=torch.uint8), alpha, torch.ones(1, 1), *light)
     return shading[0, 0, 0].float()
 
 

@@ -14,10 +14,8 @@ from torch import Tensor
 from export.files import onnx_file
 from export.networks.recombine import Recombine
 from export.tensors import example_inputs, read_contract
-from tests.rig.lights import light, tensor
+from tests.rig.lights import Numbers, light, tensors
 from tests.rig.places import SAMPLES
-
-SRGB_FLAG = 256.0  # added to the gray: arithmetic on sRGB values
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,7 @@ def photo_of(name: str, side: int) -> Tensor:
 
 
 def relit(
-    network: Recombine, photo: Tensor, row: list[float], shading: float = 1.0, albedo: Tensor | None = None
+    network: Recombine, photo: Tensor, row: Numbers, shading: float = 1.0, albedo: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """OUTPUT_PIXELS and ALBEDO_OUT for a full mask and an even shading."""
     full = torch.ones(1, 1, 288, 288)
@@ -40,26 +38,26 @@ def relit(
     even[:, :, 0] = shading
     reflectance = torch.full((1, 3, 768, 768), 0.5) if albedo is None else albedo
     thresholds = torch.full((1, 2), 0.5)
-    output, _, albedo_out, _ = network(photo, full, thresholds, reflectance.half(), even.half(), tensor(row))
+    output, _, albedo_out, _ = network(photo, full, thresholds, reflectance.half(), even.half(), *tensors(row))
     return output[0, 0], albedo_out[0]
 
 
-@pytest.mark.parametrize("gray", [128.0, 128.0 + SRGB_FLAG])
-def test_white_full_light_gives_back_the_photo(recombine: Recombine, gray: float) -> None:
+@pytest.mark.parametrize("arithmetic", [0.0, 1.0])
+def test_white_full_light_gives_back_the_photo(recombine: Recombine, arithmetic: float) -> None:
     photo = photo_of("astronaut.png", 400)
-    output, _ = relit(recombine, photo, light(ambient=1.0, opacity=0.0, blend=1.0, gray=gray))
+    output, _ = relit(recombine, photo, light(ambient=1.0, albedo_blend=1.0, arithmetic=arithmetic))
     assert int((output.int() - photo[0].int()).abs().max()) <= 1
 
 
 def test_srgb_space_multiplies_srgb_values_as_the_replaced_pipeline_did(recombine: Recombine) -> None:
     photo = photo_of("astronaut.png", 200)
-    output, _ = relit(recombine, photo, light(blend=1.0, gray=128.0 + SRGB_FLAG), shading=0.5)
+    output, _ = relit(recombine, photo, light(albedo_blend=1.0, arithmetic=1.0), shading=0.5)
     assert int((output.int() - (photo[0].float() * 0.5).round().int()).abs().max()) <= 1
 
 
 def test_linear_space_multiplies_light(recombine: Recombine) -> None:
     photo = torch.full((1, 64, 64, 3), 188, dtype=torch.uint8)  # half of full light
-    output, _ = relit(recombine, photo, light(blend=1.0), shading=0.5)
+    output, _ = relit(recombine, photo, light(albedo_blend=1.0), shading=0.5)
     assert int((output.int() - 137).abs().max()) <= 1  # a quarter of full light
 
 
@@ -85,7 +83,7 @@ def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(rec
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["ALBEDO", "SHADING", "LIGHT"])
+@pytest.mark.parametrize("name", ["ALBEDO", "SHADING", "LIGHT", "SCENE"])
 def test_an_impossible_answer_spoils_its_own_photo_alone(repository: Path, name: str, value: float) -> None:
     """A number that became an index out of the tables would fail the whole batch."""
     contract = read_contract("recombine")

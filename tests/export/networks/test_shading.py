@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from contract.light import LIGHT, SCENE
 from export.networks.inflate import Inflate
 from export.networks.pattern_bank import MaterialsError, PatternBank
 from export.networks.patterns import PATTERNS
 from export.networks.shading import cast_shadows, shade, slopes
-from tests.rig.lights import light, tensor
+from tests.rig.lights import Numbers, light, tensors
 from tests.rig.places import SAMPLES
 
 unit = st.floats(0.0, 1.0, width=32)
@@ -29,11 +30,11 @@ lights = st.builds(
         relief=2.0 * numbers[1],
         specular=numbers[2],
         shininess=1.0 + 100.0 * numbers[3],
-        pattern=pattern,
-        opacity=numbers[4],
-        blur=20.0 * numbers[5],
-        blend=numbers[6],
-        seed=seed,
+        pattern_id=pattern,
+        pattern_opacity=numbers[4],
+        pattern_blur=16.0 * numbers[5],
+        albedo_blend=numbers[6],
+        pattern_seed=seed,
     ),
     st.floats(0.0, 360.0),
     st.floats(1.0, 90.0),
@@ -72,8 +73,8 @@ ASPECT = torch.ones(1, 1)
 
 @settings(max_examples=12, deadline=None)
 @given(row=lights)
-def test_any_light_gives_finite_shading_in_range(shadow: Inflate, row: list[float]) -> None:
-    shading = shadow(pixels(), disc(), ASPECT, tensor(row)).float()
+def test_any_light_gives_finite_shading_in_range(shadow: Inflate, row: Numbers) -> None:
+    shading = shadow(pixels(), disc(), ASPECT, *tensors(row)).float()
     assert torch.isfinite(shading).all()
     assert float(shading.min()) >= 0.0
     assert float(shading[:, :, 0].max()) <= 1.001  # diffuse × pattern never adds light
@@ -81,18 +82,18 @@ def test_any_light_gives_finite_shading_in_range(shadow: Inflate, row: list[floa
 
 def test_a_light_does_not_depend_on_the_others_or_on_the_batch(repository: Path) -> None:
     session = onnxruntime.InferenceSession(repository / "shadow" / "1" / "model.onnx")
-    rows = [light(40.0 * k, specular=0.2, pattern=k % 11, seed=k) for k in range(5)]
+    rows = [light(40.0 * k, specular=0.2, pattern_id=k % 11, pattern_seed=k) for k in range(5)]
     feed = {
         "SHADOW_PIXELS": torch.cat((pixels(), pixels().flip(2), pixels().flip(3))).numpy(),
         "ALPHA": torch.cat((disc(), disc().roll(30, 2), disc().roll(-30, 3))).numpy(),
         "ASPECT": np.array([[1.0], [0.7], [1.5]], np.float32),
-        "LIGHT": tensor(*rows).repeat(3, 1, 1).numpy(),
+        **dict(zip((LIGHT, SCENE), (rows.numpy() for rows in tensors(*rows, photos=3)), strict=True)),
     }
     together = session.run(None, feed)[0]
     for photo in range(3):
         for k in range(5):
             alone = {name: value[photo : photo + 1] for name, value in feed.items()}
-            alone["LIGHT"] = alone["LIGHT"][:, k : k + 1]
+            alone |= {name: alone[name][:, k : k + 1] for name in (LIGHT, SCENE)}
             assert np.array_equal(session.run(None, alone)[0][0, 0], together[photo, k]), (photo, k)
 
 
@@ -102,8 +103,8 @@ def test_mirrored_light_on_a_mirrored_photo_mirrors_the_result(
     shadow: Inflate, azimuth: float, elevation: float
 ) -> None:
     photo, mask = pixels(), disc().roll(20, 3)
-    here = shadow(photo, mask, ASPECT, tensor(light(azimuth, elevation, specular=0.3)))
-    there = shadow(photo.flip(3), mask.flip(3), ASPECT, tensor(light(180.0 - azimuth, elevation, specular=0.3)))
+    here = shadow(photo, mask, ASPECT, *tensors(light(azimuth, elevation, specular=0.3)))
+    there = shadow(photo.flip(3), mask.flip(3), ASPECT, *tensors(light(180.0 - azimuth, elevation, specular=0.3)))
     assert float((here - there.flip(4)).abs().max()) < 4e-3
 
 
@@ -111,13 +112,13 @@ def test_mirrored_light_on_a_mirrored_photo_mirrors_the_result(
 @given(azimuth=st.floats(0.0, 360.0), low=unit, high=unit)
 def test_brighter_ambient_never_darkens(shadow: Inflate, azimuth: float, low: float, high: float) -> None:
     dim, bright = sorted((low, high))
-    shading = shadow(pixels(), disc(), ASPECT, tensor(light(azimuth, ambient=dim), light(azimuth, ambient=bright)))
+    shading = shadow(pixels(), disc(), ASPECT, *tensors(light(azimuth, ambient=dim), light(azimuth, ambient=bright)))
     assert bool((shading[0, 1, 0] >= shading[0, 0, 0] - 1e-3).all())
 
 
 def test_light_from_the_left_brightens_the_left(shadow: Inflate) -> None:
     gray = torch.full((1, 3, 518, 518), 128, dtype=torch.uint8)
-    from_left, from_above = shadow(gray, disc(), ASPECT, tensor(light(180.0), light(270.0)))[0, :, 0].float()
+    from_left, from_above = shadow(gray, disc(), ASPECT, *tensors(light(180.0), light(270.0)))[0, :, 0].float()
     inside = slice(150, 368)
     assert from_left[inside, 150:250].mean() > from_left[inside, 268:368].mean() + 0.1
     assert from_above[150:250, inside].mean() > from_above[268:368, inside].mean() + 0.1
@@ -140,18 +141,18 @@ def test_shading_is_ambient_plus_lambert_on_a_known_slope() -> None:
 
     slope = torch.zeros(1, 2, 1, 1)
     slope[0, 0] = 1.0 / SLOPE  # rises by one per step to the right: the normal is (−1, 0, 1)/√2
-    diffuse, specular = shade(slope, tensor(light(180.0, 45.0, ambient=0.2, specular=0.5, shininess=10.0)))
+    diffuse, specular = shade(slope, *tensors(light(180.0, 45.0, ambient=0.2, specular=0.5, shininess=10.0)))
     assert float(diffuse) == pytest.approx(1.0, abs=1e-5)  # light along the normal
     halfway = math.cos(math.radians(22.5))
     assert float(specular) == pytest.approx(0.5 * halfway**10, abs=1e-4)
-    away, _ = shade(slope, tensor(light(0.0, 45.0, ambient=0.2)))
+    away, _ = shade(slope, *tensors(light(0.0, 45.0, ambient=0.2)))
     assert float(away) == pytest.approx(0.2, abs=1e-5)
 
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_each_pattern_shades_differs_by_seed_and_repeats(patterns: PatternBank, number: int) -> None:
     assert patterns.names[number - 1] == PATTERNS[number - 1].__name__
-    rows = tensor(*(light(pattern=number, opacity=0.8, seed=seed) for seed in (1, 1, 2)))
+    rows, _ = tensors(*(light(pattern_id=number, pattern_opacity=0.8, pattern_seed=seed) for seed in (1, 1, 2)))
     first, again, other = patterns(rows, ASPECT)[0]
     assert torch.equal(first, again)
     assert float((first - other).abs().mean()) > 0.02
@@ -160,11 +161,12 @@ def test_each_pattern_shades_differs_by_seed_and_repeats(patterns: PatternBank, 
 
 
 def test_no_pattern_and_unknown_patterns_take_no_light(patterns: PatternBank) -> None:
-    assert bool((patterns(tensor(light(pattern=0), light(pattern=11)), ASPECT) == 1.0).all())
+    rows, _ = tensors(light(pattern_id=0), light(pattern_id=11))
+    assert bool((patterns(rows, ASPECT) == 1.0).all())
 
 
 def test_blur_softens_a_pattern_step_by_step(patterns: PatternBank) -> None:
-    rows = tensor(*(light(pattern=10, blur=blur) for blur in (0.0, 2.0, 4.0, 8.0, 16.0)))
+    rows, _ = tensors(*(light(pattern_id=10, pattern_blur=blur) for blur in (0.0, 2.0, 4.0, 8.0, 16.0)))
     drawn = patterns(rows, ASPECT)[0]
     edges = [float((one[:, 1:] - one[:, :-1]).abs().max()) for one in drawn]
     assert edges == sorted(edges, reverse=True)
@@ -178,7 +180,8 @@ def test_a_folder_of_materials_joins_or_replaces_the_patterns(tmp_path: Path, pa
     joined, alone = PatternBank(tmp_path), PatternBank(tmp_path, built_in=False)
     assert joined.names == (*patterns.names, "gobo")
     assert alone.names == ("gobo",)
-    drawn = alone(tensor(light(pattern=1, opacity=1.0, blur=0.0)), ASPECT)[0, 0]
+    rows, _ = tensors(light(pattern_id=1, pattern_opacity=1.0, pattern_blur=0.0))
+    drawn = alone(rows, ASPECT)[0, 0]
     assert float(drawn[:, 20:80].mean()) < 0.05
     assert float(drawn[:, 440:500].mean()) > 0.95
 
@@ -194,7 +197,7 @@ def test_materials_that_are_no_images_are_refused_by_name(tmp_path: Path) -> Non
 def test_a_ridge_casts_a_shadow_away_from_the_light_softer_with_distance() -> None:
     height = torch.zeros(1, 1, 128, 128)
     height[:, :, :, 60:64] = 1.0
-    shadow = cast_shadows(height, tensor(light(180.0, 20.0), light(180.0, 85.0)), ASPECT)[0]
+    shadow = cast_shadows(height, *tensors(light(180.0, 20.0), light(180.0, 85.0)), ASPECT)[0]
     low, high = shadow[0, 64], shadow[1, 64]
     assert float(low[66:76].mean()) > 0.5  # behind the ridge, seen from a light on the left
     assert float(low[:55].max()) < 0.05  # before it
@@ -202,11 +205,12 @@ def test_a_ridge_casts_a_shadow_away_from_the_light_softer_with_distance() -> No
     assert float(high.sum()) < 0.5 * float(low.sum())  # a high light casts short shadows
 
 
-@pytest.mark.parametrize(("index", "value"), [(2, 0.0), (6, -1e6), (9, -5.0), (14, -1.0)])
-def test_an_impossible_light_gives_finite_shading(repository: Path, index: int, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("direction_z", 0.0), ("shininess", -1e6), ("pattern_blur", -5.0), ("pattern_seed", -1.0)]
+)
+def test_an_impossible_light_gives_finite_shading(repository: Path, name: str, value: float) -> None:
     """Through the exported file: the exporter drops an added 1e-12, which once left 0 ÷ 0."""
     session = onnxruntime.InferenceSession(repository / "shadow" / "1" / "model.onnx")
-    row = [0.0, 0.0, 1.0, *light(specular=0.5, pattern=3)[3:]]
-    row[index] = value
+    rows, scene = tensors({"specular": 0.5, "pattern_id": 3.0, name: value})
     feed = {"SHADOW_PIXELS": pixels().numpy(), "ALPHA": disc().numpy(), "ASPECT": ASPECT.numpy()}
-    assert np.isfinite(session.run(None, {**feed, "LIGHT": tensor(row).numpy()})[0]).all()
+    assert np.isfinite(session.run(None, {**feed, LIGHT: rows.numpy(), SCENE: scene.numpy()})[0]).all()
