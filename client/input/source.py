@@ -1,4 +1,4 @@
-"""The input of a run: a table, a folder or a glob of photos, opened for one pass that keeps nothing in memory.
+"""The input of a run: a table, a folder or a glob of photos, read in passes that keep nothing in memory.
 
 A row that cannot be used becomes a row with an error, never the end of the run.
 """
@@ -6,9 +6,11 @@ A row that cannot be used becomes a row with an error, never the end of the run.
 from __future__ import annotations
 
 import contextlib
+import pickle
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
@@ -19,77 +21,73 @@ from client.input.csv_file import Record, read_csv, stream_starts
 from client.input.folders import find_listing
 from client.input.parquet_file import MARK, read_parquet
 from client.input.remote import is_remote, open_remote
-from client.output.names import name_of
+from client.input.row import WHOLE, Row, Shard
 
 IMAGE_COLUMN = "image_path"
 STDIN = "-"
 _TABLE_SUFFIXES = (".gz", ".csv", ".parquet")
 _SECRETS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One row: `values` in the order of the columns, as many as there are."""
-
-    index: int  # position in the whole input, from 0, whatever the shard
-    values: tuple[str, ...]
-    image_path: str  # as written
-    error: str | None = None  # why the row cannot be used, where the input itself is at fault
-    id: str | None = None  # as written in the id column
-
-    @property
-    def name(self) -> str:
-        """The stem of the row's files, which no other row has."""
-        return name_of(self.index, self.id)
-
-    def __str__(self) -> str:
-        """The row as people count them: from 1, with its photo."""
-        return f"row {self.index + 1} ({shown(self.image_path) or 'no photo'})"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Every `count`-th block of rows: those with index // block % count == number - 1, where numbers count from 1.
-
-    Index, name, light and files of a row are the same in every shard and in the whole: a run may be cut another way
-    in its middle, and shards may share one folder.
-    """
-
-    number: int = 1
-    count: int = 1
-    block: int = 1  # rows that stay together: those of a tar
-
-    def __contains__(self, index: int) -> bool:
-        return index // self.block % self.count == self.number - 1
-
-
-WHOLE = Shard()
-
 # Tells, of the index of the first of some records and the records, the places of those that are still to be done.
 Left = Callable[[int, Sequence[Record]], Iterable[int]]
 _BLOCK = 256  # records looked at together: one by one costs more than reading them, and so do more (garbage collection)
 
 
-@dataclass(frozen=True)
 class Source:
-    """An input opened for one pass."""
+    """An input: what its header says, and its rows, in as many passes as are asked for.
 
-    columns: tuple[str, ...]
-    folder: str  # where relative photo paths start: a local folder or a URL
-    stem: str  # what the output is called after
-    identity: str  # kind, place and columns: what a resumed run must have in common with its first
-    _records: Generator[Record, None, None]
-    _row: Callable[[int, Record], Row]
-    _limit: int | None
-    _shard: Shard
+    Attributes:
+        columns: as the header has them.
+        folder: where relative photo paths start: a local folder or a URL.
+        identity: kind, place and columns: what a resumed run must have in common with its first.
+        once: whether the input is a pipe, of which this process is the only reader.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        limit: int | None = None,
+        shard: Shard = WHOLE,
+        id_column: str | None = None,
+        image_column: str = IMAGE_COLUMN,
+    ) -> None:
+        """Open the input that `text` names, and read its header.
+
+        Args:
+            text: a CSV, plain or gzipped, or a Parquet file, by path or URL; `-` for a CSV on stdin; a folder, for the
+                images in it and all below; or a glob of images, where `**` stands for folders of any depth.
+            limit: how many rows of the input count, before it is cut into shards.
+            shard: the rows to read.
+            id_column: the column that files are named after, besides the index.
+            image_column: the column with the photos' paths.
+
+        Raises:
+            TableError: there is no such input, it is empty, or one of the columns is missing or there twice.
+        """
+        self._text, self._limit, self._shard, self._image_column = text, limit, shard, image_column
+        self._opened: _Found | None = _find(text, image_column)
+        found = self._opened
+        names = [name.strip() for name in found.columns]
+        try:
+            self._image_at = _position(text, names, image_column)
+            self._id_at = None if id_column is None else _position(text, names, id_column)
+        except TableError:
+            found.records.close()
+            raise
+        self.columns, self.folder = tuple(found.columns), found.folder
+        self.identity = f"{found.kind} {found.place} {','.join(names)}"
+        self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
+        # A pipe's records, for further passes; open as long as the source is.
+        self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
 
     def rows(self, left: Left | None = None) -> Generator[Row, None, None]:
         """The rows of the shard, in order; with `left` only those, the others cost next to nothing.
 
         Raises TableError in mid-way where the rest cannot be read.
         """
-        with contextlib.closing(self._records):
-            records = islice(self._records, self._limit)
+        with contextlib.closing(self._records()) as all_records:
+            records = islice(all_records, self._limit)
             if left is None:
                 yield from (self._row(index, record) for index, record in enumerate(records) if index in self._shard)
                 return
@@ -100,9 +98,65 @@ class Source:
                         yield self._row(start + place, block[place])
                 start += len(block)
 
+    def count(self) -> int | None:
+        """How many rows there are; None for a pipe or a URL, which are read only once.
+
+        One pass of its own that keeps nothing. Raises TableError.
+        """
+        if self.once or not _is_local(self._text):
+            return None
+        found = _find(self._text, self._image_column)
+        with contextlib.closing(found.records):
+            total = sum(1 for _ in found.records) if found.total is None else found.total
+        block, count = self._shard.block, self._shard.count
+        cycles, rest = divmod(total if self._limit is None else min(total, self._limit), block * count)
+        return cycles * block + min(max(rest - (self._shard.number - 1) * block, 0), block)
+
     def close(self) -> None:
-        """Close the input unread."""
-        self._records.close()
+        """Close what is open and not read yet."""
+        if self._opened is not None:
+            self._opened.records.close()
+
+    def _records(self) -> Generator[Record, None, None]:
+        """The records from the first one: read with the header's stream, from a new one, or as a pipe gave them."""
+        opened, self._opened = self._opened, None
+        if self._kept is None:
+            yield from (opened or _find(self._text, self._image_column)).records
+        elif opened is not None:
+            for record in opened.records:
+                pickle.dump(record, self._kept)
+                yield record
+        else:
+            self._kept.seek(0)
+            yield from _unpickled(self._kept)
+
+    def _row(self, index: int, record: Record) -> Row:
+        error, width = None, len(self.columns)
+        if isinstance(record, RowError):
+            error, record = str(record), []
+        elif len(record) != width:
+            error = (
+                f"the row has {len(record)} fields where the header names {width} columns; "
+                "put quotes around a field that holds a comma, or fill in the missing ones"
+            )
+        values = tuple(record) if len(record) == width else (*record, *[""] * width)[:width]
+        if error is None and not values[self._image_at].strip():
+            error = f"{self._image_column} is empty; write the photo's path there"
+        return Row(index, values, values[self._image_at], error, None if self._id_at is None else values[self._id_at])
+
+
+def _unpickled(stream: BinaryIO) -> Iterator[Record]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield pickle.load(stream)
+
+
+def _is_local(text: str) -> bool:
+    return text != STDIN and not is_remote(text)
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -125,63 +179,6 @@ def parse_shard(text: str) -> Shard:
     raise ValueError(f"the shard {text!r} must be i/n with i from 1 to n, such as 2/8")
 
 
-def open_source(
-    text: str,
-    *,
-    limit: int | None = None,
-    shard: Shard = WHOLE,
-    id_column: str | None = None,
-    image_column: str = IMAGE_COLUMN,
-) -> Source:
-    """The input that `text` names, its header read.
-
-    Args:
-        text: a CSV, plain or gzipped, or a Parquet file, by path or URL; `-` for a CSV on stdin; a folder, for the
-            images in it and all below; or a glob of images, where `**` stands for folders of any depth.
-        limit: how many rows of the input count, before it is cut into shards.
-        shard: the rows to read.
-        id_column: the column that files are named after, besides the index.
-        image_column: the column with the photos' paths.
-
-    Raises:
-        TableError: there is no such input, it is empty, or one of the columns is missing or there twice.
-    """
-    found = _find(text, image_column)
-    names = [name.strip() for name in found.columns]
-    try:
-        image_at = _position(text, names, image_column)
-        id_at = None if id_column is None else _position(text, names, id_column)
-    except TableError:
-        found.records.close()
-        raise
-    width = len(names)
-
-    def row(index: int, record: Record) -> Row:
-        error = None
-        if isinstance(record, RowError):
-            error, record = str(record), []
-        elif len(record) != width:
-            error = (
-                f"the row has {len(record)} fields where the header names {width} columns; "
-                "put quotes around a field that holds a comma, or fill in the missing ones"
-            )
-        values = tuple(record) if len(record) == width else (*record, *[""] * width)[:width]
-        if error is None and not values[image_at].strip():
-            error = f"{image_column} is empty; write the photo's path there"
-        return Row(index, values, values[image_at], error, None if id_at is None else values[id_at])
-
-    return Source(
-        columns=tuple(found.columns),
-        folder=found.folder,
-        stem=stem_of(text),
-        identity=f"{found.kind} {found.place} {','.join(names)}",
-        _records=found.records,
-        _row=row,
-        _limit=limit,
-        _shard=shard,
-    )
-
-
 def stem_of(text: str) -> str:
     """What the output of an input is called: the table's name without its ending, the folder's name, `stdin`."""
     if text == STDIN:
@@ -196,23 +193,9 @@ def stem_of(text: str) -> str:
     return name.strip(".") or "photos"
 
 
-def count_rows(text: str, *, limit: int | None = None, shard: Shard = WHOLE) -> int | None:
-    """How many rows `open_source` would give; None for a pipe or a URL, which are read only once.
-
-    One pass that keeps nothing. Raises TableError.
-    """
-    if text == STDIN or is_remote(text) or Path(text).is_fifo():
-        return None
-    found = _find(text, IMAGE_COLUMN)
-    with contextlib.closing(found.records):
-        total = sum(1 for _ in found.records) if found.total is None else found.total
-    cycles, rest = divmod(total if limit is None else min(total, limit), shard.block * shard.count)
-    return cycles * shard.block + min(max(rest - (shard.number - 1) * shard.block, 0), shard.block)
-
-
 def _find(text: str, image_column: str) -> _Found:
     """What `text` names. Raises TableError."""
-    local = text != STDIN and not is_remote(text)
+    local = _is_local(text)
     # A key in a URL is a secret, and another one the next time.
     place = str(Path(text).absolute()) if local else _SECRETS.sub("", text)
     try:

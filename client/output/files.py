@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from client.input.source import Row
+from client.input.row import Row
 from client.output.plan import INPUT, Plan
 from client.output.tars import Tars
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import TableError
-from client.input.source import Shard
+from client.input.row import WHOLE, Shard
 from client.output.files import write_whole
 from client.output.journal import Journal, Past, read_journals
 from client.output.tars import PIECES
@@ -32,20 +32,29 @@ class SettingsChangedError(Exception):
 
 
 class RunFolder:
-    """`<output>/<stem>`: the files of a run, and in `journal/` what is known of it."""
+    """`<output>/<stem>`: the files of a run, and in `journal/` what is known of it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Attributes:
+        table: the output CSV.
+        failures: the list of failed rows. Shards of one input have one of each for themselves.
+    """
+
+    def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
+        self.path, self.shard = path, shard
         self.journals = path / "journal"
+        part = f".{shard.number}of{shard.count}" if shard.count > 1 else ""
+        self.table = path.with_name(f"{path.name}{part}.csv")
+        self.failures = path / f"failed{part}.csv"
         self._networks: Any = None
         self._lock = threading.Lock()
 
     @contextmanager
-    def claimed(self, shard: Shard) -> Iterator[None]:
-        """Keep every other run out that has a row in common with `shard`, until the block or the process ends.
+    def claimed(self, shard: Shard | None = None) -> Iterator[None]:
+        """Keep every other run out that has a row in common with `shard` (the folder's), until the block ends.
 
         Raises TableError where there is such a run, or where nothing can be written here.
         """
+        shard = shard or self.shard
         with ExitStack() as stack:
             try:
                 self.journals.mkdir(parents=True, exist_ok=True)
@@ -125,9 +134,9 @@ class RunFolder:
         """A number above those of all journals so far."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
-    def journal(self, session: int, shard: Shard) -> Journal:
+    def journal(self, session: int) -> Journal:
         """A new journal for one process. Raises OSError."""
-        return Journal(self.journals / f"{session:06d}.{shard.number}of{shard.count}.rows")
+        return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}.rows")
 
     def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         before, now = _flat(old), _flat(new)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from client.input.source import Row
+from client.input.row import Row
 from contract.names import PER_LIGHT, PICTURES
 
 INPUT = "input"  # the photo's own file, copied

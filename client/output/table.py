@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.input.source import Row
+from client.input.row import Row
+from client.output.folder import RunFolder
 from client.output.journal import DONE, Past
-from client.run.run import Run
+from client.output.plan import Plan
 
 RESULT_COLUMNS = ("output_image_path", "error")
 FAILURE_COLUMNS = ("row", "image_path", "cause")
@@ -30,7 +31,7 @@ class Totals:
     missing: int
 
 
-def write_tables(run: Run, past: Past, columns: Sequence[str], rows: Iterable[Row]) -> Totals:
+def write_tables(folder: RunFolder, plan: Plan, past: Past, columns: Sequence[str], rows: Iterable[Row]) -> Totals:
     """Write the output CSV and, where rows failed, their list; `rows` is the input again, in its order.
 
     A done row has a line for each of its leading files, a failed one a line with its error, others none.
@@ -39,7 +40,7 @@ def write_tables(run: Run, past: Past, columns: Sequence[str], rows: Iterable[Ro
     kept = [i for i, name in enumerate(columns) if name.strip() not in RESULT_COLUMNS]
     state_of = past.finder()
     done = failed = missing = 0
-    with _table(run.table) as table, _table(run.failures) as failures:
+    with _table(folder.table) as table, _table(folder.failures) as failures:
         table.writerow([*(columns[i] for i in kept), *RESULT_COLUMNS])
         failures.writerow(FAILURE_COLUMNS)
         for row in rows:
@@ -47,8 +48,8 @@ def write_tables(run: Run, past: Past, columns: Sequence[str], rows: Iterable[Ro
             state = state_of(row.index, row.values)
             if state == DONE:
                 done += 1
-                files = run.plan.leading(row)
-                table.writerows([*values, f"{run.folder.name}/{file}" if file else "", ""] for file in files)
+                files = plan.leading(row)
+                table.writerows([*values, f"{folder.path.name}/{file}" if file else "", ""] for file in files)
             elif state:
                 failed += 1
                 cause = past.cause(row.index)
@@ -57,7 +58,7 @@ def write_tables(run: Run, past: Past, columns: Sequence[str], rows: Iterable[Ro
             else:
                 missing += 1
     if not failed:
-        run.failures.unlink()
+        folder.failures.unlink()
     return Totals(done, failed, missing)
 
 

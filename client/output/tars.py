@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from client.input.source import Row
+from client.input.row import Row
 
 PIECES = "pieces"
 _END = bytes(2 * tarfile.BLOCKSIZE)

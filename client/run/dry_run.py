@@ -1,4 +1,4 @@
-"""The dry run: is the table as it should be, and every photo there? Nothing is sent or written."""
+"""The dry run: are the table, its photos and the servers as they should be? Nothing is sent or written."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 from client.errors import RowError
 from client.input.photos import check_image
 from client.light.columns import find_columns
-from client.output.folder import RunFolder
 from client.run.progress import Progress
 from client.run.run import Run
+
+
+async def check_servers(run: Run, progress: Progress) -> str:
+    """Ask the servers; returns what they say, in a sentence. Raises UnreachableError."""
+    async with run.access.ready(run.window, progress.say) as (_, facts):
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(facts.model_versions.items()))
+        return f"servers: {facts.window} calls in flight, models {versions}"
 
 
 def check_input(run: Run, progress: Progress) -> str:
@@ -18,11 +24,11 @@ def check_input(run: Run, progress: Progress) -> str:
 
     Photos behind a URL are taken for granted. Raises TableError, or OSError where the output cannot be written.
     """
-    source = run.open()
+    source = run.source()
     columns = find_columns(source.columns)
     for warning in columns.warnings:
         progress.say(f"warning: {warning}")
-    state_of = RunFolder(run.folder).past().finder()
+    state_of = run.folder().past().finder()
     to_do = 0
     for row in source.rows():
         to_do += state_of(row.index, row.values) not in run.kept
@@ -34,7 +40,7 @@ def check_input(run: Run, progress: Progress) -> str:
             progress.row_done()
         except RowError as error:
             progress.row_failed(f"{row}: {error}")
-    _check_writable(run.folder)
+    _check_writable(run.output)
     return f"{progress.done + progress.failed} rows, {progress.failed} of them would fail; {to_do} are not done yet"
 
 

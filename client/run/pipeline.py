@@ -1,4 +1,4 @@
-"""The pipeline: every row of an input from its photo through the servers to its files, many at a time."""
+"""The pipeline: each row of an input from its photo through the servers to its files, many in flight at a time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import errno
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from client.errors import PassingError, RowError, StoppedError
 from client.input.photos import read_image
 from client.input.remote import is_remote
-from client.input.source import Row, Source
-from client.light.columns import OverrideColumns, Overrides, find_columns
+from client.input.row import Row
+from client.light.columns import OverrideColumns, Overrides
 from client.light.draw import draw_lights
 from client.light.light import Light, check_patterns, light_tensors, server_patterns
-from client.output.files import Writer, row_files, writer_of
+from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
 from client.run.row_queue import RowQueue
 from client.run.run import Run
+from client.triton.connection import Facts
 from client.triton.request import photo_request, request_template, unpack
 from client.triton.servers import Servers
 
@@ -37,158 +37,135 @@ Interruptions = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class Watcher(Protocol):
-    """Hears how a run goes on."""
+    """Is told how a run goes on."""
 
     def row_done(self) -> None:
         """A row's files are written."""
 
     def row_failed(self, sentence: str) -> None:
-        """A row failed for the reason said."""
+        """A row failed for the reason given."""
 
     def say(self, sentence: str) -> None:
-        """Something else to be known."""
+        """Something else that the user should know."""
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What it takes to do a row."""
+class Pipeline:
+    """Does the rows of one run with servers that are ready. Made and used inside one running event loop."""
 
-    run: Run
-    photos: str  # where relative paths start
-    columns: OverrideColumns
-    servers: Servers
-    template: Any  # of every request
-    model_versions: dict[str, str]
-    folder: RunFolder
-    writer: Writer
-    journal: Journal
+    def __init__(
+        self,
+        run: Run,
+        photos: str,
+        columns: OverrideColumns,
+        servers: Servers,
+        facts: Facts,
+        folder: RunFolder,
+        journal: Journal,
+    ) -> None:
+        """`photos` is where relative photo paths start, a folder or a URL."""
+        self._run, self._photos, self._columns = run, photos, columns
+        self._servers, self._facts = servers, facts
+        self._folder, self._journal = folder, journal
+        self._writer = writer_of(folder.path, run.plan)
+        self._template = request_template(run.thresholds, run.plan.request(), run.plan.pictures)
 
+    async def relight_all(
+        self, rows: Generator[Row, None, None], watcher: Watcher, interruptions: Interruptions
+    ) -> bool:
+        """Every row through the servers; True where the run was interrupted.
 
-async def relight_rows(
-    run: Run,
-    source: Source,
-    rows: Generator[Row, None, None],
-    folder: RunFolder,
-    journal: Journal,
-    watcher: Watcher,
-    interruptions: Interruptions,
-) -> bool:
-    """Every row through the servers; True where it was interrupted.
-
-    Raises UnreachableError where no server is left, SettingsChangedError where one has other networks than the rest of
-    the run, TableError where the input breaks off, OSError where the disk fails. Finished rows are in the journal.
-    """
-    servers = run.connection.servers(watcher.say)
-    try:
-        facts = await servers.find(run.connection.wait, run.window)
-        threads = _REMOTE_THREADS if is_remote(source.folder) else _FILE_THREADS
+        Raises UnreachableError where no server is left, SettingsChangedError where one has other networks than the
+        rest of the run, TableError where the input breaks off, OSError where the disk fails. Finished rows are in the
+        journal.
+        """
+        threads = _REMOTE_THREADS if is_remote(self._photos) else _FILE_THREADS
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
-        work = _Work(
-            run,
-            source.folder,
-            find_columns(source.columns),
-            servers,
-            request_template(run.thresholds, run.plan.request(), run.plan.pictures),
-            facts.model_versions,
-            folder,
-            writer_of(folder.path, run.plan),
-            journal,
-        )
-        queue = RowQueue(rows, _SPAN_WINDOWS * facts.window)
+        queue = RowQueue(rows, _SPAN_WINDOWS * self._facts.window)
         interrupted = False
 
         def end() -> None:
-            servers.stop()
+            self._servers.stop()
             queue.end()
 
         def interrupt() -> None:
-            """First no new calls, the second time no waiting for answers."""
+            """The first time no new calls, the second time no waiting for answers."""
             nonlocal interrupted
             if interrupted:
-                servers.drop()
+                self._servers.drop()
                 return
             interrupted = True
             end()
-            watcher.say(f"stopping: waiting for {servers.in_flight} photos in flight; Ctrl-C again drops them")
+            watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again drops them")
 
         async def do_rows() -> None:
             while (row := await queue.next()) is not None:
                 with contextlib.suppress(StoppedError):
-                    cause = await _relight(work, row)
+                    cause = await self.relight_row(row)
                     watcher.row_failed(f"{row}: {cause}") if cause else watcher.row_done()
                 queue.finished(1)
 
         # Twice the window: photos are read and written while the window is full of calls.
-        workers = [asyncio.ensure_future(do_rows()) for _ in range(2 * facts.window)]
+        workers = [asyncio.ensure_future(do_rows()) for _ in range(2 * self._facts.window)]
+        with interruptions(interrupt):
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                # After a fault of ours: a call that is dropped in mid-run can take an older Triton down with it.
+                end()
+                await asyncio.gather(*workers, return_exceptions=True)
+        return interrupted
+
+    async def relight_row(self, row: Row) -> str:
+        """One row from its photo to its files and the journal; returns why it failed, or nothing."""
         try:
-            with interruptions(interrupt):
-                try:
-                    await asyncio.gather(*workers)
-                finally:
-                    # After a fault of ours: a call that is dropped in mid-run can take an older Triton down with it.
-                    end()
-                    await asyncio.gather(*workers, return_exceptions=True)
-        finally:
-            queue.end()
-    finally:
-        await servers.close()
-    return interrupted
+            if row.error is not None:
+                raise RowError(row.error)
+            asked = self._columns.read(row.values)
+            lights, image, request = await asyncio.to_thread(self._prepare, row, asked)
+            answer = await self._servers.send(request)
+            await asyncio.to_thread(self._store, row, asked, lights, image, answer)
+        except RowError as error:
+            cause = str(error)
+            self._journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
+            await asyncio.to_thread(self._writer.finished, row)
+            return cause
+        return ""
 
+    def _prompt(self, asked: Overrides) -> str:
+        prompt: str = asked.get("prompt", self._run.prompt)
+        return prompt
 
-async def _relight(work: _Work, row: Row) -> str:
-    """One row from its photo to its files and the journal; returns why it failed, or nothing."""
-    try:
-        if row.error is not None:
-            raise RowError(row.error)
-        asked = work.columns.read(row.values)
-        lights, image, request = await asyncio.to_thread(_prepare, work, row, asked)
-        answer = await work.servers.send(request)
-        await asyncio.to_thread(_store, work, row, asked, lights, image, answer)
-    except RowError as error:
-        cause = str(error)
-        work.journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
-        await asyncio.to_thread(work.writer.finished, row)
-        return cause
-    return ""
+    def _prepare(self, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
+        run = self._run
+        image = read_image(row.image_path, self._photos)
+        lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
+        return lights, image, photo_request(self._template, image, self._prompt(asked), light_tensors(lights))
 
-
-def _prompt(run: Run, asked: Overrides) -> str:
-    prompt: str = asked.get("prompt", run.prompt)
-    return prompt
-
-
-def _prepare(work: _Work, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
-    run = work.run
-    image = read_image(row.image_path, work.photos)
-    lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-    return lights, image, photo_request(work.template, image, _prompt(run, asked), light_tensors(lights))
-
-
-def _store(work: _Work, row: Row, asked: Overrides, lights: list[Light], image: bytes, answer: Any) -> None:
-    run = work.run
-    reply = unpack(answer, {name: run.plan.count(name) for name in run.plan.pictures})
-    work.folder.agree_on_networks(reply.info.get("models"))
-    patterns = server_patterns(reply.info)
-    try:
-        check_patterns(lights, patterns)
-    except ValueError as error:
-        raise RowError(str(error)) from error
-    metadata = {
-        **reply.info,
-        "image_path": row.image_path,
-        "prompt": _prompt(run, asked),
-        "score_threshold": run.thresholds[0],
-        "mask_threshold": run.thresholds[1],
-        "seed": asked.get("seed", run.seed),
-        "files_requested": run.plan.request(),
-        "lights": [light.named(patterns) for light in lights],
-        "model_versions": work.model_versions,
-    }
-    try:
-        work.writer.write(row, row_files(row, run.plan, image, reply.pictures, metadata))
-    except OSError as error:
-        if error.errno in _OWN_FAULTS:
-            raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
-        raise
-    work.journal.done(row.index, row.values)
-    work.writer.finished(row)
+    def _store(self, row: Row, asked: Overrides, lights: list[Light], image: bytes, answer: Any) -> None:
+        run = self._run
+        reply = unpack(answer, {name: run.plan.count(name) for name in run.plan.pictures})
+        self._folder.agree_on_networks(reply.info.get("models"))
+        patterns = server_patterns(reply.info)
+        try:
+            check_patterns(lights, patterns)
+        except ValueError as error:
+            raise RowError(str(error)) from error
+        metadata = {
+            **reply.info,
+            "image_path": row.image_path,
+            "prompt": self._prompt(asked),
+            "score_threshold": run.thresholds[0],
+            "mask_threshold": run.thresholds[1],
+            "seed": asked.get("seed", run.seed),
+            "files_requested": run.plan.request(),
+            "lights": [light.named(patterns) for light in lights],
+            "model_versions": self._facts.model_versions,
+        }
+        try:
+            self._writer.write(row, row_files(row, run.plan, image, reply.pictures, metadata))
+        except OSError as error:
+            if error.errno in _OWN_FAULTS:
+                raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
+            raise
+        self._journal.done(row.index, row.values)
+        self._writer.finished(row)

@@ -19,9 +19,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from client.errors import TableError, UnreachableError
-from client.input.source import Shard
-from client.output.folder import RunFolder, SettingsChangedError
-from client.run.pipeline import Watcher, relight_rows
+from client.input.row import Shard
+from client.light.columns import find_columns
+from client.output.folder import SettingsChangedError
+from client.run.pipeline import Pipeline, Watcher
 from client.run.run import Run
 from client.triton.allocator import keep_freed_memory
 
@@ -45,7 +46,7 @@ def shards(whole: Shard, count: int) -> list[Shard]:
 async def relight_in_processes(
     run: Run, count: int, session: int, watcher: Watcher, interruptions: Callable[[Callable[[], None]], Any]
 ) -> bool:
-    """All rows of `run` by `count` processes; True where they were interrupted. Raises as relight_rows."""
+    """All rows of `run` by `count` processes; True where they were interrupted. Raises as Pipeline.relight_all."""
     context = multiprocessing.get_context("spawn")  # gRPC's threads do not survive a fork
     workers: list[tuple[BaseProcess, Pipe]] = []
     for shard in shards(run.shard, count):
@@ -132,24 +133,23 @@ def _work(run: Run, session: int, pipe: Pipe) -> None:
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        end = _End(interrupted=asyncio.run(_relight(run, session, pipe)))
+        end = _End(interrupted=asyncio.run(_relight_shard(run, session, pipe)))
     except _ENDS as error:
         end = _End(error=error)
     with contextlib.suppress(OSError):
         pipe.send(end)
 
 
-async def _relight(run: Run, session: int, pipe: Pipe) -> bool:
-    folder = RunFolder(run.folder)
-    source = run.open()
-    journal = folder.journal(session, run.shard)
+async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
+    folder, source = run.folder(), run.source()
     past = folder.past()
     rows = source.rows(past.left(run.kept) if len(past.states) else None)
     del past
+    reporter = _Reporter(pipe)
 
     @contextlib.contextmanager
     def ordered(interrupt: Callable[[], None]) -> Iterator[None]:
-        """Each message of the parent is a Ctrl-C; its silence is its death, and nobody waits for this one then."""
+        """Each message of the parent is a Ctrl-C; when its end of the pipe closes it has died, and so does this one."""
         loop = asyncio.get_running_loop()
 
         def hear() -> None:
@@ -164,4 +164,7 @@ async def _relight(run: Run, session: int, pipe: Pipe) -> bool:
         threading.Thread(target=hear, daemon=True).start()
         yield
 
-    return await relight_rows(run, source, rows, folder, journal, _Reporter(pipe), ordered)
+    async with run.access.ready(run.window, reporter.say) as (servers, facts):
+        columns, journal = find_columns(source.columns), folder.journal(session)
+        pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
+        return await pipeline.relight_all(rows, reporter, ordered)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from client.output.folder import RunFolder
 from client.output.table import Totals
-from client.run.run import Run
 
 SHOWN_FAILURES = 10
 _TERMINAL_SECONDS = 0.1
@@ -123,7 +123,7 @@ class Progress:
             self._shown = 0.0  # draw again at the next row
 
 
-def closing_words(progress: Progress, run: Run, totals: Totals) -> str:
+def closing_words(progress: Progress, folder: RunFolder, totals: Totals) -> str:
     """What the run did and where it is, in a few lines."""
     earlier = totals.done - progress.done
     lines = [
@@ -133,12 +133,13 @@ def closing_words(progress: Progress, run: Run, totals: Totals) -> str:
     ]
     more = totals.failed - len(progress.failures)
     if more > 0:
-        lines.append(f"  {f'and {more} more' if progress.failures else f'{more} of them earlier'}, see {run.failures}")
+        which = f"and {more} more" if progress.failures else f"{more} of them earlier"
+        lines.append(f"  {which}, see {folder.failures}")
     if totals.failed:
         lines.append("  --retry-failed tries them again")
     if totals.missing:
         lines.append(f"  {totals.missing} rows are not done yet: the same command goes on with them")
-    return "\n".join([*lines, f"files: {run.folder}", f"table: {run.table}"])
+    return "\n".join([*lines, f"files: {folder.path}", f"table: {folder.table}"])
 
 
 def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 
 from client.errors import TableError
-from client.input.source import Row
+from client.input.row import Row
 
 
 class RowQueue:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import argparse
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.input.source import Shard, Source, open_source
-from client.light.distributions import Lighting
+from client.errors import TableError
+from client.input.row import WHOLE, Shard
+from client.input.source import Source, stem_of
+from client.light.distributions import Lighting, Uniform
+from client.output.folder import RunFolder
 from client.output.journal import DONE, FAILED
 from client.output.plan import Plan
+from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
+from client.triton.request import URL
 from client.triton.servers import GRACE_SECONDS, Servers
 
 
 @dataclass(frozen=True)
-class Connection:
-    """The servers, and how to speak with them."""
+class Access:
+    """Where the servers are, and how to speak with them."""
 
     urls: tuple[str, ...]  # host:port
     tls: bool
@@ -28,16 +35,21 @@ class Connection:
     timeout: float  # seconds per call
     wait: float  # seconds that a server gets to be ready
 
-    def servers(self, say: Callable[[str], None]) -> Servers:
-        """Channels to all of them. Made inside a running event loop."""
-        return Servers(
+    @asynccontextmanager
+    async def ready(self, window: int | None, say: Callable[[str], None]) -> AsyncIterator[tuple[Servers, Facts]]:
+        """The servers, at least one of them ready, and what they say of themselves. Raises UnreachableError."""
+        servers = Servers(
             self.urls,
             timeout=self.timeout,
-            patience=max(self.wait, GRACE_SECONDS),
+            grace=max(self.wait, GRACE_SECONDS),
             credentials=read_tls(self.ca, self.cert, self.key) if self.tls else None,
             headers=self.headers,
             say=say,
         )
+        try:
+            yield servers, await servers.find(self.wait, window)
+        finally:
+            await servers.close()
 
 
 @dataclass(frozen=True)
@@ -48,40 +60,28 @@ class Run:
     limit: int | None
     id_column: str | None
     shard: Shard
-    folder: Path  # of the files
+    output: Path  # the folder of the files
     prompt: str
     thresholds: tuple[float, float]  # score, mask
     seed: int
     lighting: Lighting
     plan: Plan
-    connection: Connection
+    access: Access
     window: int | None  # calls in flight; None: what the server's configuration asks for
     retry_failed: bool
-    max_failures: int | None
 
-    def open(self) -> Source:
-        """The input, from its start. Raises TableError."""
-        return open_source(self.input, limit=self.limit, shard=self.shard, id_column=self.id_column)
+    def source(self) -> Source:
+        """The input. Raises TableError."""
+        return Source(self.input, limit=self.limit, shard=self.shard, id_column=self.id_column)
+
+    def folder(self) -> RunFolder:
+        """Where its files, tables and journals are."""
+        return RunFolder(self.output, self.shard)
 
     @property
     def kept(self) -> frozenset[int]:
         """The states in which a row of an earlier run stays as it is."""
         return frozenset({DONE} if self.retry_failed else {DONE, FAILED})
-
-    @property
-    def part(self) -> str:
-        """What tells the tables of a shard from those of the others: `.2of8`, or nothing where there is one."""
-        return f".{self.shard.number}of{self.shard.count}" if self.shard.count > 1 else ""
-
-    @property
-    def table(self) -> Path:
-        """The output CSV."""
-        return self.folder.with_name(f"{self.folder.name}{self.part}.csv")
-
-    @property
-    def failures(self) -> Path:
-        """The list of failed rows."""
-        return self.folder / f"failed{self.part}.csv"
 
     def settings(self, identity: str, model_versions: Mapping[str, str]) -> dict[str, Any]:
         """All that a row's files depend on, as JSON has it: runs into one folder must agree on it."""
@@ -96,6 +96,64 @@ class Run:
             "files": _plain(asdict(self.plan)),
             "models": dict(model_versions),
         }
+
+
+def plan_run(options: argparse.Namespace) -> Run:
+    """The command line's options as a run. Raises TableError where they do not go together."""
+    pictures, keep_input = options.files
+    image_format, quality = options.format
+    plan = Plan(
+        pictures=pictures,
+        format=image_format,
+        quality=quality,
+        variants=options.variants,
+        keep_input=keep_input,
+        writer=options.writer,
+        layout=options.layout,
+        rows_per_tar=options.rows_per_tar,
+    )
+    lighting = options.lighting
+    if options.gray is not None:
+        lighting = replace(lighting, drawn={**lighting.drawn, "gray": Uniform(options.gray, options.gray)})
+    shard = options.shard or WHOLE
+    run = Run(
+        input=options.csv,
+        limit=options.limit,
+        id_column=options.id_column,
+        shard=replace(shard, block=plan.rows_per_tar) if plan.writer == "webdataset" else shard,
+        output=options.output / stem_of(options.csv),
+        prompt=options.prompt,
+        thresholds=(options.score_threshold, options.mask_threshold),
+        seed=options.seed,
+        lighting=lighting,
+        plan=plan,
+        access=_access(options),
+        window=options.window,
+        retry_failed=options.retry_failed,
+    )
+    table = run.folder().table
+    if table.resolve() == Path(options.csv).resolve():
+        raise TableError(f"{table} is the input itself; choose another folder with --output")
+    return run
+
+
+def _access(options: argparse.Namespace) -> Access:
+    tls = options.tls or any((options.ca, options.cert, options.key))
+    try:
+        if tls:
+            read_tls(options.ca, options.cert, options.key)
+    except ValueError as error:
+        raise TableError(str(error)) from error
+    return Access(
+        urls=tuple(options.url or [URL]),
+        tls=tls,
+        ca=options.ca,
+        cert=options.cert,
+        key=options.key,
+        headers=tuple(options.header),
+        timeout=options.timeout,
+        wait=options.wait_for_server,
+    )
 
 
 def _plain(value: Any) -> Any:

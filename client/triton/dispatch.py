@@ -23,7 +23,7 @@ class Server:
     dead_stubs: int = 0  # how often a model's process was found dead behind a ready server
     problem: str = ""  # of the last failure
     probed: bool = False  # being asked, time and again, whether it is back
-    missed: bool = False  # the user knows that it is lost
+    reported_lost: bool = False  # the user was told that it is lost
 
 
 class Dispatcher:

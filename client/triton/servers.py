@@ -45,7 +45,7 @@ class Servers:
         urls: Sequence[str],
         *,
         timeout: float,
-        patience: float = GRACE_SECONDS,
+        grace: float = GRACE_SECONDS,
         credentials: Any = None,
         headers: Sequence[Header] = (),
         say: Callable[[str], None] = lambda sentence: None,
@@ -55,19 +55,19 @@ class Servers:
         Args:
             urls: HOST:PORT of each; a name with several addresses is several servers.
             timeout: seconds per call.
-            patience: seconds that may pass without a usable server before the run ends.
+            grace: seconds that may pass without a usable server before the run ends.
             credentials: of a TLS connection, from `read_tls`; None for one in the clear.
             headers: what every call carries.
             say: told when a server is lost and when it is back.
         """
         self._urls = list(dict.fromkeys(urls))
-        self._timeout, self._patience = timeout, patience
+        self._timeout, self._grace = timeout, grace
         self._credentials, self._headers, self._say = credentials, headers, say
         self._dispatcher = Dispatcher()
         self._model_versions: dict[str, str] = {}
         self._calls: set[Any] = set()
         self._probes: set[asyncio.Task[None]] = set()
-        self._silent_since: float | None = None  # when the last usable server was lost
+        self._unusable_since: float | None = None  # when the last usable server was lost
 
     @property
     def in_flight(self) -> int:
@@ -95,7 +95,7 @@ class Servers:
             if server in found:
                 self._dispatcher.set_room(server, server.share)
             else:
-                self._miss(server)
+                self._report_lost(server)
                 self._probe(server)
         return Facts(self._dispatcher.window, facts.model_versions)
 
@@ -114,17 +114,17 @@ class Servers:
                 stub = is_dead_stub(error.details())
                 tries = _TRIES_DEAD_STUB if stub else _TRIES.get(error.code(), 0)
                 if not tries:
-                    self._trust(server)  # a refusal is an answer
+                    self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
                 # A process that was dead before is no fault of this row.
                 attempt += not (stub and server.setbacks)
-                self._distrust(server, error)
+                self._failed(server, error)
                 if attempt >= tries and stub:
                     self._dispatcher.end(server.problem)
                 elif attempt >= tries:
                     raise PassingError(self._reason(error)) from error
             else:
-                self._trust(server)
+                self._answered(server)
                 return answer
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempt))
@@ -150,7 +150,7 @@ class Servers:
         """The servers that are ready, and what they say about themselves. Raises UnreachableError."""
         while True:
             try:
-                return await self._greet()
+                return await self._ask_all()
             except NotReadyError as error:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -160,7 +160,7 @@ class Servers:
                     ) from error
                 await asyncio.sleep(min(1.0, left))
 
-    async def _greet(self) -> dict[Server, Facts]:
+    async def _ask_all(self) -> dict[Server, Facts]:
         """What each server that is ready says about itself. Raises NotReadyError where none is."""
         if not self._dispatcher.servers:
             addresses = [address for url in self._urls for address in await find_addresses(url)]
@@ -205,19 +205,19 @@ class Servers:
             self._calls.discard(call)
             self._dispatcher.give_back(server)
 
-    def _trust(self, server: Server) -> None:
+    def _answered(self, server: Server) -> None:
         """The server has answered. One that was set aside stays there until it has been asked how it is."""
-        self._silent_since = None
+        self._unusable_since = None
         if not server.room:
             return
         server.setbacks = 0
         if server.room < server.share:
             self._dispatcher.set_room(server, server.share)
-        if server.missed:
-            server.missed = False
+        if server.reported_lost:
+            server.reported_lost = False
             self._say(f"the server at {server.connection.label} is back")
 
-    def _distrust(self, server: Server, error: grpc.aio.AioRpcError) -> None:
+    def _failed(self, server: Server, error: grpc.aio.AioRpcError) -> None:
         """The server has failed a call: no more for it until it has been asked how it is."""
         server.problem = f"the server at {server.connection.label} fails: {self._reason(error)}"
         try:
@@ -229,18 +229,18 @@ class Servers:
             server.setbacks += 1
             server.dead_stubs += is_dead_stub(error.details())
             if server.setbacks > 1:
-                self._miss(server)
+                self._report_lost(server)
             self._probe(server)
 
-    def _miss(self, server: Server) -> None:
+    def _report_lost(self, server: Server) -> None:
         """Say once that a server is lost."""
-        if not server.missed:
-            server.missed = True
+        if not server.reported_lost:
+            server.reported_lost = True
             self._say(f"{server.problem}; it gets no photos until it is back")
 
     def _probe(self, server: Server) -> None:
-        if self._silent_since is None and not any(one.room for one in self._dispatcher.servers):
-            self._silent_since = time.monotonic()
+        if self._unusable_since is None and not any(one.room for one in self._dispatcher.servers):
+            self._unusable_since = time.monotonic()
         if not server.probed:
             server.probed = True
             probe = asyncio.ensure_future(self._revive(server))
@@ -255,23 +255,23 @@ class Servers:
             # Where some of a model's processes are dead, calls go well now and then: be slower each time.
             back_off, failures = (_STUB_BACK_OFF, server.dead_stubs) if server.dead_stubs else (_PROBE_BACK_OFF, asked)
             await asyncio.sleep(_jittered(back_off, failures))
-            self._end_where_silent(server)
+            self._end_where_unusable(server)
             try:
                 self._check_alike(server, await server.connection.ask())
             except (NotReadyError, UnreachableError) as error:
                 server.problem, server.dead_stubs = str(error), 0
-                self._miss(server)
+                self._report_lost(server)
             else:
                 self._dispatcher.set_room(server, 1)
         server.probed = False
 
-    def _end_where_silent(self, server: Server) -> None:
+    def _end_where_unusable(self, server: Server) -> None:
         """End the run where there has been no server for as long as it may wait."""
-        if self._silent_since is None or any(one.room for one in self._dispatcher.servers):
+        if self._unusable_since is None or any(one.room for one in self._dispatcher.servers):
             return
-        if time.monotonic() - self._silent_since >= self._patience:
+        if time.monotonic() - self._unusable_since >= self._grace:
             self._dispatcher.end(
-                f"no server could be used for {self._patience:g} s ({server.problem}); start it again, or give it "
+                f"no server could be used for {self._grace:g} s ({server.problem}); start it again, or give it "
                 "longer with --wait-for-server SECONDS"
             )
 

@@ -104,11 +104,12 @@ def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> 
         ({"lights": [{"azimut": 3}]}, r"a light has no azimut; did you mean light_azimuth\?"),
         ({"lights": [{"seed": 3}]}, r"a light has no seed; did you mean pattern_seed\?"),
         ({"lights": [{"ambient": 2}]}, "ambient must be a number from 0 to 1, not 2"),
-        ({"lights": np.zeros((2, 15))}, "a light is 16 finite numbers"),
+        ({"lights": np.zeros((2, 15))}, "a light is a row of LIGHT, 16 numbers"),
         ({"lights": 0}, "at least one light"),
         ({"files": ("shading",)}, "no files called shading; choose from output"),
         ({"lighting": "nowhere.toml"}, r"nowhere\.toml cannot be opened"),
-        ({"score_threshold": 1.01}, "No instance of the prompt scored above"),
+        ({"score_threshold": 1.01}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1"),
+        ({"score_threshold": 1.0}, "No instance of the prompt scored above"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(server: Server, arguments: dict[str, Any], sentence: str) -> None:

@@ -12,10 +12,6 @@ from typing import IO, Protocol
 import numpy as np
 from PIL import Image
 
-from client.input.source import WHOLE
-from client.light.distributions import read_lighting
-from client.output.plan import Plan
-from client.run.run import Connection, Run
 from client.run_csv import main
 from tests.rig.places import ROOT, SAMPLES
 
@@ -73,29 +69,6 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
-
-
-_NOBODY = Connection(("localhost:1",), False, None, None, None, (), 1.0, 0.0)
-
-
-def run_into(folder: Path, plan: Plan) -> Run:
-    """A run of `in.csv` into `folder` that reaches no server."""
-    return Run(
-        input="in.csv",
-        limit=None,
-        id_column=None,
-        shard=WHOLE,
-        folder=folder / "in",
-        prompt="person",
-        thresholds=(0.5, 0.5),
-        seed=0,
-        lighting=read_lighting(),
-        plan=plan,
-        connection=_NOBODY,
-        window=None,
-        retry_failed=False,
-        max_failures=None,
-    )
 
 
 def lines(table: Path) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ import pytest
 
 from client.errors import PassingError, RowError, TableError
 from client.input.photos import read_image
-from client.input.source import count_rows, open_source
+from client.input.source import Source, stem_of
 
 
 def photo(folder: Path, name: str | bytes) -> None:
@@ -35,7 +35,7 @@ def test_a_file_opens_by_the_name_it_has(tmp_path: Path, name: str) -> None:
 def test_file_names_that_are_not_utf8_come_through_the_table(tmp_path: Path) -> None:
     photo(tmp_path, b"caf\xe9.jpg")
     (tmp_path / "latin.csv").write_bytes(b"image_path\ncaf\xe9.jpg\n")
-    source = open_source(str(tmp_path / "latin.csv"))
+    source = Source(str(tmp_path / "latin.csv"))
     (row,) = source.rows()
     assert read_image(row.image_path, source.folder) == b"photo"
 
@@ -123,15 +123,15 @@ def site(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_table_and_its_photos_may_lie_on_the_web(site: str) -> None:
-    source = open_source(f"{site}/list.csv?version=2")
-    assert (source.stem, count_rows(f"{site}/list.csv")) == ("list", None)
+    source = Source(f"{site}/list.csv?version=2")
+    assert (stem_of(f"{site}/list.csv?version=2"), Source(f"{site}/list.csv").count()) == ("list", None)
     first, second = source.rows()
     assert read_image(first.image_path, source.folder) == b"photo"
     assert read_image(f"{site}/photos/a b.jpg", "/nowhere") == b"photo"
     with pytest.raises(RowError, match=rf"there is no file {site}/photos/none\.jpg"):
         read_image(second.image_path, source.folder)
     with pytest.raises(TableError, match=r"none\.csv cannot be opened"):
-        open_source(f"{site}/none.csv")
+        Source(f"{site}/none.csv")
 
 
 def test_what_passes_on_the_web_is_asked_for_again(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_any_store_of_fsspec_will_do(name: str) -> None:
     text = b"image_path\na.jpg\n"
     tables = {"list.csv": text, "list.csv.gz": gzip.compress(text), "list.parquet": parquet.getvalue()}
     fsspec.filesystem("memory").pipe({f"/set/{name}": tables[name], "/set/a.jpg": b"photo"})
-    source = open_source(f"memory://set/{name}")
+    source = Source(f"memory://set/{name}")
     (row,) = source.rows()
     assert read_image(row.image_path, source.folder) == b"photo"
 
@@ -163,4 +163,4 @@ def test_urls_without_the_extra_name_it(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(RowError, match=r"the extra `remote`: pip install 'relight-triton\[remote\]'"):
         read_image("s3://bucket/a.jpg", "")
     with pytest.raises(TableError, match=r"the extra `remote`"):
-        open_source("s3://bucket/list.csv")
+        Source("s3://bucket/list.csv")

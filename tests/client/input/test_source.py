@@ -5,6 +5,7 @@ import gzip
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import fsspec
@@ -15,7 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from client.errors import TableError
-from client.input.source import Row, Shard, count_rows, open_source, parse_shard
+from client.input.row import Row, Shard
+from client.input.source import Source, parse_shard, stem_of
 
 # Written by Python's own csv: any text but half of a surrogate pair, which no UTF-8 file can hold.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -29,7 +31,7 @@ def table_of(folder: Path, text: str, name: str = "table.csv") -> str:
 
 
 def rows_of(text: str, **options: int | Shard | str | None) -> list[Row]:
-    return list(open_source(text, **options).rows())  # type: ignore[arg-type]
+    return list(Source(text, **options).rows())  # type: ignore[arg-type]
 
 
 @given(fields=st.lists(st.tuples(TEXT.filter(bool), TEXT), max_size=6))
@@ -44,7 +46,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(tmp_path: Path, fields: list[
     # csv.writer itself cannot tell a line of one blank field from a blank line; here there are two fields.
     assert [row.values for row in rows] == fields
     assert [row.image_path for row in rows] == [image_path for _, image_path in fields]
-    assert count_rows(str(path)) == len(fields)
+    assert Source(str(path)).count() == len(fields)
 
 
 @given(content=st.binary(max_size=300), header=st.booleans())
@@ -67,7 +69,7 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, content: bytes, header: bool)
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, mark: str) -> None:
-    source = open_source(table_of(tmp_path, f"{mark}image_path,score\na.jpg,0.5\n"))
+    source = Source(table_of(tmp_path, f"{mark}image_path,score\na.jpg,0.5\n"))
     assert source.columns == ("image_path", "score")
     assert next(source.rows()) == Row(0, ("a.jpg", "0.5"), "a.jpg")
 
@@ -76,7 +78,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, mark: 
 def test_utf_16_is_recognised(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "excel.csv").write_bytes("image_path\na.jpg\n".encode(encoding))
     with pytest.raises(TableError, match=r"is UTF-16; save it as UTF-8"):
-        open_source(str(tmp_path / "excel.csv"))
+        Source(str(tmp_path / "excel.csv"))
 
 
 def test_rows_with_too_few_or_too_many_fields_fail_alone(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_a_field_beyond_all_measure_costs_only_its_row(tmp_path: Path) -> None:
 def test_blank_lines_do_not_count_and_duplicate_paths_do(tmp_path: Path) -> None:
     path = table_of(tmp_path, "\nimage_path\n\na.jpg\n  \r\nb.jpg\n\na.jpg\n")
     assert [(row.index, row.image_path) for row in rows_of(path)] == [(0, "a.jpg"), (1, "b.jpg"), (2, "a.jpg")]
-    assert count_rows(path) == 3
+    assert Source(path).count() == 3
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,13 @@ def test_blank_lines_do_not_count_and_duplicate_paths_do(tmp_path: Path) -> None
 )
 def test_a_table_without_its_one_column_of_photos_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(TableError, match=sentence):
-        open_source(table_of(tmp_path, text))
+        Source(table_of(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "y" * 10_000, "nul\0.csv"])
 def test_a_table_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(TableError, match=r"cannot be opened \(.*check --csv"):
-        open_source(str(tmp_path / name))
+        Source(str(tmp_path / name))
 
 
 def test_the_output_is_called_after_the_input(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_the_output_is_called_after_the_input(tmp_path: Path) -> None:
     table = table_of(tmp_path, "image_path\n", "val.images.csv")
     (tmp_path / "val_images.csv.gz").write_bytes(gzip.compress(b"image_path\n"))
     texts = (table, tmp_path / "val_images.csv.gz", tmp_path / "faces", tmp_path / "faces" / "*.jpg")
-    assert [open_source(str(text)).stem for text in texts] == ["val.images", "val_images", "faces", "faces"]
+    assert [stem_of(str(text)) for text in texts] == ["val.images", "val_images", "faces", "faces"]
 
 
 def test_a_gzipped_table_is_read_and_a_broken_one_ends_where_it_breaks(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_gzipped_table_is_read_and_a_broken_one_ends_where_it_breaks(tmp_path:
     whole = gzip.compress(f"image_path\n{lines}".encode())
     path = tmp_path / "table.csv.gz"
     path.write_bytes(whole)
-    assert len(rows_of(str(path))) == count_rows(str(path)) == 5_000
+    assert len(rows_of(str(path))) == Source(str(path)).count() == 5_000
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TableError, match=r"cannot be read after line \d+ \(.*copy it again"):
         rows_of(str(path))
@@ -152,19 +154,25 @@ def test_a_gzipped_table_is_read_and_a_broken_one_ends_where_it_breaks(tmp_path:
 
 def test_a_table_comes_through_stdin(tmp_path: Path) -> None:
     program = (
-        "from client.input.source import count_rows, open_source\n"
-        "source = open_source('-', limit=2)\n"
-        "print(count_rows('-'), source.stem, [row.image_path for row in source.rows()])"
+        "from client.input.source import Source, stem_of\n"
+        "source = Source('-', limit=2)\n"
+        "print(source.count(), stem_of('-'), *([row.image_path for row in source.rows()] for _ in range(2)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], input=b"image_path\na\nb\nc\n", capture_output=True, check=True
     )
-    assert done.stdout.decode().strip() == "None stdin ['a', 'b']"
+    assert done.stdout.decode().strip() == "None stdin ['a', 'b'] ['a', 'b']", "a pipe can be read again"
 
 
 def test_a_pipe_is_read_but_not_counted(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    assert count_rows(str(tmp_path / "pipe")) is None
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("image_path\na\n",))
+    writer.start()
+    source = Source(str(pipe))
+    assert source.count() is None
+    assert [[row.image_path for row in source.rows()] for _ in range(2)] == [["a"], ["a"]]
+    writer.join()
 
 
 def test_parquet_holds_what_a_csv_would(tmp_path: Path) -> None:
@@ -178,18 +186,18 @@ def test_parquet_holds_what_a_csv_would(tmp_path: Path) -> None:
         "raw": pa.array([b"caf\xe9", None], pa.binary()),
     }
     pyarrow.parquet.write_table(pa.table(columns), path, row_group_size=1)
-    source = open_source(str(path))
+    source = Source(str(path))
     assert source.columns == tuple(columns)
     assert [row.values for row in source.rows()] == [
         ("1", "a.jpg", "0.3", "[1.0, 0.5, 0.25]", "x", "caf\udce9"),
         ("", "b.jpg", "1", "", "y", ""),
     ]
-    assert count_rows(str(path)) == 2
+    assert Source(str(path)).count() == 2
 
 
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"the Parquet file .*broken\.parquet cannot be read"):
-        open_source(table_of(tmp_path, "PAR1 and no more", "broken.parquet"))
+        Source(table_of(tmp_path, "PAR1 and no more", "broken.parquet"))
 
 
 @pytest.fixture
@@ -209,8 +217,8 @@ def paths_of(text: object) -> list[str]:
 
 def test_a_folder_gives_its_images_in_the_order_of_their_names(photos: Path) -> None:
     assert paths_of(photos) == ["B.jpg", "a.PNG", "b.jpg", "sub/c.jpeg", "sub/deep/d.webp"]
-    assert count_rows(str(photos)) == 5
-    assert open_source(str(photos)).folder == str(photos)
+    assert Source(str(photos)).count() == 5
+    assert Source(str(photos)).folder == str(photos)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,7 @@ def test_a_name_with_wildcards_that_is_there_is_no_glob(tmp_path: Path) -> None:
 def test_a_folder_without_photos_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(TableError, match="holds no"):
-        open_source(str(tmp_path / name))
+        Source(str(tmp_path / name))
 
 
 @given(count=st.integers(1, 5), again=st.integers(1, 5), limit=st.none() | st.integers(1, 30))
@@ -253,7 +261,7 @@ def test_shards_share_every_row_and_never_change_it(tmp_path: Path, count: int, 
     for shards in (cut(count), cut(again)):
         assert sorted((row for rows in shards for row in rows), key=lambda row: row.index) == whole
     assert [len(rows) for rows in cut(count)] == [
-        count_rows(path, limit=limit, shard=Shard(i, count)) for i in range(1, count + 1)
+        Source(path, limit=limit, shard=Shard(i, count)).count() for i in range(1, count + 1)
     ]
     assert len({row.name for row in whole}) == len(whole)
 
@@ -267,7 +275,7 @@ def test_a_shard_is_one_of_so_many(text: str) -> None:
 
 def test_rows_that_are_skipped_keep_their_place(tmp_path: Path) -> None:
     path = table_of(tmp_path, "image_path\na\nb\nc\nd\n")
-    assert [row.index for row in open_source(path).rows(lambda start, records: (1, 3))] == [1, 3]
+    assert [row.index for row in Source(path).rows(lambda start, records: (1, 3))] == [1, 3]
 
 
 def test_an_id_names_the_files_and_must_be_a_column(tmp_path: Path) -> None:
@@ -275,12 +283,12 @@ def test_an_id_names_the_files_and_must_be_a_column(tmp_path: Path) -> None:
     assert [row.name for row in rows_of(path, id_column="who")] == ["00000_Ada-L"]
     assert [row.name for row in rows_of(path)] == ["00000"]
     with pytest.raises(TableError, match="no column name; the columns found are: who, image_path"):
-        open_source(path, id_column="name")
+        Source(path, id_column="name")
 
 
 def test_the_identity_changes_with_the_place_and_the_columns_only(tmp_path: Path) -> None:
     def identity(text: str, name: str) -> str:
-        return open_source(table_of(tmp_path, text, name)).identity
+        return Source(table_of(tmp_path, text, name)).identity
 
     first = identity("image_path,a\nx,1\n", "one.csv")
     assert first == identity("image_path,a\nx,1\ny,2\n", "one.csv")
@@ -290,5 +298,5 @@ def test_the_identity_changes_with_the_place_and_the_columns_only(tmp_path: Path
 
 def test_the_keys_in_a_url_are_no_part_of_the_identity() -> None:
     fsspec.filesystem("memory").pipe("/set/list.csv?key=secret", b"image_path\n")
-    source = open_source("memory://set/list.csv?key=secret")
-    assert (source.identity, source.stem) == ("csv memory://set/list.csv image_path", "list")
+    url = "memory://set/list.csv?key=secret"
+    assert (Source(url).identity, stem_of(url)) == ("csv memory://set/list.csv image_path", "list")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.input.source import Row
+from client.input.row import Row
 from client.output.files import Files, row_files, write_whole, writer_of
 from client.output.plan import Plan
 from client.output.tars import Tars, join_pieces, waiting_tars

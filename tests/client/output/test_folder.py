@@ -6,35 +6,35 @@ from pathlib import Path
 import pytest
 
 from client.errors import TableError
-from client.input.source import WHOLE, Shard
+from client.input.row import WHOLE, Shard
 from client.output.folder import RunFolder, SettingsChangedError
 
 
 @pytest.mark.parametrize("other", [WHOLE, Shard(1, 2), Shard(3, 4), Shard(2, 3)])
 def test_runs_with_rows_in_common_keep_each_other_out(tmp_path: Path, other: Shard) -> None:
     with (
-        RunFolder(tmp_path).claimed(Shard(1, 2)),
+        RunFolder(tmp_path, Shard(1, 2)).claimed(),
         pytest.raises(TableError, match="another run is writing"),
-        RunFolder(tmp_path).claimed(other),
+        RunFolder(tmp_path, other).claimed(),
     ):
         pass
-    with RunFolder(tmp_path).claimed(other):
+    with RunFolder(tmp_path, other).claimed():
         pass
 
 
 def test_runs_without_rows_in_common_share_the_folder(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for shard in (Shard(1, 2), Shard(2, 4), Shard(4, 4)):
-            stack.enter_context(RunFolder(tmp_path).claimed(shard))
+            stack.enter_context(RunFolder(tmp_path, shard).claimed())
 
 
 def test_every_difference_of_the_settings_is_told_and_nothing_else(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     old = {"prompt": "person", "files": {"format": "png", "variants": 1}, "id_column": None}
-    with folder.claimed(WHOLE):
+    with folder.claimed():
         folder.agree(old, anyway=False)
         folder.agree({**old, "prompt": "dog"}, anyway=False)  # no row is done yet
-        folder.journal(folder.next_session(), WHOLE).close()
+        folder.journal(folder.next_session()).close()
         with pytest.raises(SettingsChangedError) as refused:
             folder.agree({**old, "prompt": "cat", "files": {"format": "webp", "variants": 1}}, anyway=False)
         lines = str(refused.value).splitlines()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.input.source import Row
+from client.input.row import Row
 from client.output.plan import Plan, parse_files, parse_format, parse_pictures
 from contract.names import PICTURES
 

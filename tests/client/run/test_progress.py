@@ -3,10 +3,9 @@
 import io
 from pathlib import Path
 
-from client.output.plan import Plan
+from client.output.folder import RunFolder
 from client.output.table import Totals
 from client.run.progress import Progress, closing_words
-from tests.rig.runs import run_into
 
 
 def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> None:
@@ -16,7 +15,7 @@ def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> No
     for number in range(1, 13):
         progress.row_failed(f"row {number} (a.jpg): it is damaged")
     assert len(stream.getvalue().splitlines()) == 12, "each is told at once"
-    told = closing_words(progress, run_into(Path("out"), Plan()), Totals(done=5, failed=12, missing=2))
+    told = closing_words(progress, RunFolder(Path("out/in")), Totals(done=5, failed=12, missing=2))
     assert "5 rows done (4 of them earlier), 12 failed" in told
     assert "row 10 (a.jpg): it is damaged\n  and 2 more, see out/in/failed.csv" in told
     assert "  --retry-failed tries them again" in told
@@ -24,7 +23,7 @@ def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> No
 
 
 def test_rows_that_failed_in_an_earlier_run_are_told_of_with_the_remedy() -> None:
-    told = closing_words(Progress(io.StringIO()), run_into(Path("out"), Plan()), Totals(done=3, failed=2, missing=0))
+    told = closing_words(Progress(io.StringIO()), RunFolder(Path("out/in")), Totals(done=3, failed=2, missing=0))
     assert "  2 of them earlier, see out/in/failed.csv\n  --retry-failed tries them again" in told
 
 

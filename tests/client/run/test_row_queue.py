@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from client.errors import TableError
-from client.input.source import Row
+from client.input.row import Row
 from client.run.row_queue import RowQueue
 
 

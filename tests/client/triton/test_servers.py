@@ -192,7 +192,7 @@ def test_a_dead_process_of_a_model_is_named_and_its_server_set_aside(
         use(both, server.grpc_url, ill, say=told.append)
         assert f"the server at {ill} fails: a Python process of the server has died" in told[0]
         with pytest.raises(UnreachableError, match=r"could be used for 1 s .*Python process.*Stub process 'decode"):
-            use(ask, ill, patience=1)
+            use(ask, ill, grace=1)
 
 
 def kill_stub(process: "subprocess.Popen[bytes]", model: str) -> None:

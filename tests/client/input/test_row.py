@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.output.names import name_of
+from client.input.row import name_of
 
 INDICES = st.integers(0, 10**9)
 # Odd bytes of a file arrive as surrogates, so those belong to "any text".
