@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.client import measure_cpu
 from benchmarks.host import pipeline
 from benchmarks.host.decoders import compare_decoders
-from benchmarks.host.encoders import compare_encoders, read_pictures
+from benchmarks.host.encoders import compare_encoders, in_16_bits, read_pictures
 from benchmarks.host.load import RunFailedError
 from benchmarks.host.stages import REPOSITORY
 from benchmarks.peers.command import positive
@@ -76,7 +76,8 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
                 found += pipeline.figures(measured, client_alone)
         if PNG in parts:
             say("PNG: each picture with each encoder")
-            found += compare_encoders(read_pictures(pictures, SHOWN, PICTURES), rounds)
+            shown = read_pictures(pictures, SHOWN, PICTURES)
+            found += compare_encoders({**shown, **in_16_bits(shown)}, rounds)
     if DECODE in parts:
         say("decoding: each photo with each library")
         found += compare_decoders([(folder / row.photo).read_bytes() for row in rows[:SHOWN]], rounds)

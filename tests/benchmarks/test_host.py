@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.host.command import main
 from benchmarks.host.decoders import DECODERS, OURS, as_png
-from benchmarks.host.encoders import compare_encoders, read_pictures
+from benchmarks.host.encoders import compare_encoders, in_16_bits, read_pictures
 from benchmarks.host.load import RunFailedError, Steady, client_command, watch
 from benchmarks.host.pipeline import FILES, Round, figures, measure_wire, write_table
 from benchmarks.host.stages import NETWORKS, Cost, prepare_stages
@@ -71,9 +71,11 @@ def test_a_run_that_fails_says_why(run: Run, server: RunningServer, tmp_path: Pa
 
 def test_every_picture_is_compared_with_both_libraries(run: Run) -> None:
     pictures = read_pictures(run.pictures, 2, PICTURES)
-    found = {figure.name: figure.value for figure in compare_encoders(pictures, rounds=1)}
+    deep = in_16_bits(pictures)
+    assert {(pixels.dtype.name, pixels.shape) for pixels in deep.values()} == {("uint16", (1024, 1024))}
+    found = {figure.name: figure.value for figure in compare_encoders({**pictures, **deep}, rounds=1)}
     photos = {photo for photo, _ in pictures}
-    assert len(found) == 2 * len(pictures) + len(photos) + 4
+    assert len(found) == 2 * (len(pictures) + len(deep)) + len(photos) + 4
     for photo, name in pictures:
         ours, pillows = run.pictures / f"{photo}_{name}.png", BytesIO()
         Image.fromarray(pictures[photo, name]).save(pillows, "PNG")

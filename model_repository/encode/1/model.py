@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from contract.light import position
 from files import FilesError, parse_files
 from info import read_models, write_info
-from png import write_png
 
 Arrays = dict[str, npt.NDArray[Any]]
 Job = Callable[[], bytes]
@@ -40,7 +39,6 @@ class TritonPythonModel:
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         changing = "changing" in parameters  # set by server/upgrade.py for as long as networks are exchanged
         self.models = read_models(Path(args["model_repository"]).parent, changing)
-        write_png(np.zeros((1, 1, 3), np.uint8))  # compiles; the first photo does not wait for it
 
     def finalize(self) -> None:
         """Called once, before the model is unloaded."""
