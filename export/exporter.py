@@ -12,10 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from contract.versions import REPORT
 from export.check.gate import PRECISIONS, Measurement, Precision, measure, refuse, report
 from export.check.reference import ask
 from export.files.formats import Format, file_format
-from export.files.version_folder import REPORT, digest, install, scratch
+from export.files.version_folder import digest, install, scratch
 from export.tensors import read_contract
 
 LARGE = 100_000_000  # parameters; a row of a larger network takes a CPU half a minute
@@ -61,8 +62,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
         say: told of each stage, in pieces of a line.
 
     Raises:
-        ContractError: the network does not give what its stage promises.
-        ExportMismatchError: the file's answers are not the network's.
+        ExportError: the network does not give what its stage promises, or the file's answers are not the network's.
     """
     contract, network = read_contract(candidate.stage), candidate.network.eval()
     parameters = sum(weight.numel() for weight in network.parameters())

@@ -1,15 +1,17 @@
 """The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that obey it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from google.protobuf import text_format
 from torch import Tensor
 from tritonclient.grpc import model_config_pb2
 
-HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+Runtime: TypeAlias = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]  # an open file: inputs to outputs, on the CPU
 
 DTYPES = {
     model_config_pb2.TYPE_UINT8: torch.uint8,
@@ -55,7 +57,7 @@ class Contract:
 def read_contract(name: str) -> Contract:
     """Read the contract of the network `name` from model_repository/<name>/config.pbtxt."""
     config = model_config_pb2.ModelConfig()
-    text_format.Parse((HOUSE / name / "config.pbtxt").read_text(), config)
+    text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), config)
     inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
     outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
     return Contract(name, inputs, outputs)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from export.check.reference import Reference
-from export.files.formats import Runtime
-from export.tensors import OPTIONAL, Contract, TensorSpec
+from export.errors import ExportError
+from export.tensors import OPTIONAL, Contract, Runtime, TensorSpec
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -21,10 +21,6 @@ MASK_IOU, MASK_IOU_RANDOM = 0.99, 0.98  # random weights make masks that hover a
 COSINE = 0.999
 PSNR = {"ALBEDO": 40.0, "SHADING": 35.0}  # dB
 LEEWAY = {"SCORE": 0.02, "BOX": 0.02, "RESIDUAL": 0.02, "COUNT": 0.1}  # in the units of `largest`
-
-
-class ExportMismatchError(Exception):
-    """The exported file does not compute what the network computes."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +61,14 @@ def measure(
     """Run a file on the reference's inputs, its first rows at each batch size, and compare the answers.
 
     Raises:
-        ExportMismatchError: the file does not run.
+        ExportError: the file does not run.
     """
     found = []
     for batch in batches:
         try:
             answers = runtime(tuple(value[:batch] for value in reference.inputs))
         except Exception as error:  # each runtime raises types of its own
-            raise ExportMismatchError(f"{contract.name}: the file does not run at batch {batch}: {error}") from error
+            raise ExportError(f"{contract.name}: the file does not run at batch {batch}: {error}") from error
         for spec, answer, truth in zip(contract.outputs, answers, reference.outputs, strict=True):
             values = compare(spec, answer, truth[:batch], precision, random_weights)
             found += [Measurement(spec.name, batch, name, value, limit) for name, value, limit in values]
@@ -124,10 +120,10 @@ def psnr(distance: Tensor) -> float:
 
 
 def refuse(contract: Contract, measurements: list[Measurement]) -> None:
-    """Raise ExportMismatchError with the first measurement that did not pass, if any."""
+    """Raise ExportError with the first measurement that did not pass, if any."""
     for found in measurements:
         if not found.passed:
-            raise ExportMismatchError(
+            raise ExportError(
                 f"{contract.name}: the file does not compute what the network computes: {found}; nothing was written."
             )
 

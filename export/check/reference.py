@@ -7,13 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.errors import ExportError
 from export.tensors import OPTIONAL, RANGES, Contract, TensorSpec, example_inputs
 
 FILE = "reference.npz"
-
-
-class ContractError(Exception):
-    """A network does not keep its stage's contract; the message names the tensor and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def ask(network: nn.Module, contract: Contract, label: str, rows: int, once: boo
     that splits its instances: else the `union` and COUNT might be compared on all or none of them.
 
     Raises:
-        ContractError: it fails on them, or an output has another number, shape, dtype or range than promised.
+        ExportError: it fails on them, or an output has another number, shape, dtype or range than promised.
     """
     reference = answer(network, contract, label, example_inputs(contract, rows, seed=rows))
     if once or not any(spec.name == "SCORE" for spec in contract.outputs):
@@ -60,18 +57,18 @@ def ask(network: nn.Module, contract: Contract, label: str, rows: int, once: boo
 
 
 def answer(network: nn.Module, contract: Contract, label: str, inputs: tuple[Tensor, ...]) -> Reference:
-    """Run a network once and check what it gives. Raises ContractError."""
+    """Run a network once and check what it gives. Raises ExportError."""
     rows = inputs[0].shape[0]
     try:
         with torch.no_grad():
             given = network(*inputs)
     except Exception as error:  # a network of anyone's may raise anything
         taken = ", ".join(f"{s.name} {describe(s, rows)}" for s in contract.inputs)
-        raise ContractError(f"{label} fails on {contract.name}'s inputs ({taken}): {error}") from error
+        raise ExportError(f"{label} fails on {contract.name}'s inputs ({taken}): {error}") from error
     outputs = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(outputs) != len(contract.outputs):
         wanted = ", ".join(spec.name for spec in contract.outputs)
-        raise ContractError(
+        raise ExportError(
             f"{label} gives {len(outputs)} outputs; {contract.name} gives {len(contract.outputs)}: {wanted}."
         )
     for spec, output in zip(contract.outputs, outputs, strict=True):
@@ -80,22 +77,22 @@ def answer(network: nn.Module, contract: Contract, label: str, inputs: tuple[Ten
 
 
 def check_output(contract: Contract, spec: TensorSpec, label: str, rows: int, output: object) -> None:
-    """Raise ContractError unless an output has its spec's dtype, dims and range, and is finite or, if OPTIONAL, NaN."""
+    """Raise ExportError unless an output has its spec's dtype, dims and range, and is finite or, if OPTIONAL, NaN."""
     wanted = f"{contract.name} needs {describe(spec, rows)}"
     if not isinstance(output, Tensor):
-        raise ContractError(f"{label}: output {spec.name} is {type(output).__name__}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is {type(output).__name__}; {wanted}.")
     sizes = zip(spec.dims, output.shape[1:], strict=False)
     fits = output.ndim == 1 + len(spec.dims) and output.shape[0] == rows and all(a in (-1, b) for a, b in sizes)
     if output.dtype != spec.dtype or not fits:
-        raise ContractError(f"{label}: output {spec.name} is {plain(output.dtype)} {list(output.shape)}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is {plain(output.dtype)} {list(output.shape)}; {wanted}.")
     if spec.name in OPTIONAL and torch.isnan(output).all():
         return
     if not torch.isfinite(output).all():
-        raise ContractError(f"{label}: output {spec.name} is not finite everywhere; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is not finite everywhere; {wanted}.")
     low, high = RANGES.get(spec.name, (-float("inf"), float("inf")))
     least, most = output.min().item(), output.max().item()
     if not low - 1e-3 <= least <= most <= high + 1e-3:
-        raise ContractError(f"{label}: output {spec.name} reaches from {least:.4g} to {most:.4g}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} reaches from {least:.4g} to {most:.4g}; {wanted}.")
 
 
 def describe(spec: TensorSpec, rows: int) -> str:

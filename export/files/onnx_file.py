@@ -10,9 +10,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from export.files.formats import Runtime
 from export.files.version_folder import digest
-from export.tensors import Contract, example_inputs
+from export.tensors import Contract, Runtime, example_inputs
 
 MODEL = "model.onnx"
 OPSET = 23  # attention is one operator; ONNX Runtime fuses it on the CPU from 1.23, with CUDA from 1.25

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from export.check.gate import ExportMismatchError
-from export.files.formats import Runtime
-from export.tensors import Contract, example_inputs
+from export.errors import ExportError
+from export.tensors import Contract, Runtime, example_inputs
 
 MODEL = "model.pt"
 TRACED_BATCH = 2  # a trace at batch 1 takes sizes of 1 for granted
@@ -27,7 +26,7 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     """Trace a network in evaluation mode into `folder`, on the device it is on.
 
     Raises:
-        ExportMismatchError: the network makes a tensor on a device of its own choice.
+        ExportError: the network makes a tensor on a device of its own choice.
     """
     device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     inputs = tuple(value.to(device) for value in example_inputs(contract, TRACED_BATCH))
@@ -41,7 +40,7 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     follow_the_input(graph)
     keep_numbers_off_the_device(graph)
     if fixed := fixed_devices(graph):
-        raise ExportMismatchError(
+        raise ExportError(
             f"{contract.name}: {fixed[0]} chooses its device itself, and so would fail on other GPUs; "
             "make the tensor from one of the inputs, e.g. with device=pixels.device."
         )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-REPORT = "export.json"
+from contract.versions import REPORT
+
 OURS = ("model.onnx", "model.pt", "weights-*.data", "reference.npz")
 CHUNK = 1 << 24  # bytes of a large file read at a time
 

@@ -26,10 +26,6 @@ BACKBONE = {
 }
 
 
-class DepthSourceError(ValueError):
-    """The depth network cannot serve as `shadow`; the message says why."""
-
-
 class DepthShadow(Shadow):
     """Geometry from a depth network, lit as `inflate` lights its own."""
 
@@ -45,7 +41,7 @@ class DepthShadow(Shadow):
             cast: strength of cast shadows: 0 none, 1 no direct light in them.
 
         Raises:
-            DepthSourceError: the network gives metric depth, where larger is farther.
+            ValueError: the network gives metric depth, where larger is farther.
         """
         super().__init__(patterns, cast)
         refuse_other_depth(model)
@@ -88,13 +84,13 @@ def relief(nearness: Tensor, mask: Tensor) -> Tensor:
 
 
 def refuse_other_depth(model: nn.Module) -> None:
-    """Raise DepthSourceError unless `model` is a Depth Anything that gives relative inverse depth."""
+    """Raise ValueError unless `model` is a Depth Anything that gives relative inverse depth."""
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", type(model).__name__)
     if kind != "depth_anything":
-        raise DepthSourceError(f"`shadow` takes a Depth Anything network, not {kind}: {SOURCE}, or one fine-tuned.")
+        raise ValueError(f"`shadow` takes a Depth Anything network, not {kind}: {SOURCE}, or one fine-tuned.")
     if getattr(config, "depth_estimation_type", "relative") != "relative":
-        raise DepthSourceError(
+        raise ValueError(
             "This Depth Anything gives metric depth, where larger is farther, and would turn every relief inside out; "
             f"choose one for relative depth, such as {SOURCE}."
         )
@@ -104,7 +100,7 @@ def load_depth(source: str = SOURCE) -> DepthAnythingForDepthEstimation:
     """Load a depth network in float32 from a hub id or a local folder.
 
     Raises:
-        DepthSourceError: the network is no Depth Anything, or gives metric depth.
+        ValueError: the network is no Depth Anything, or gives metric depth.
         OSError: nothing is found there; transformers' message names the source.
     """
     model: DepthAnythingForDepthEstimation = AutoModelForDepthEstimation.from_pretrained(source, dtype=torch.float32)

@@ -26,10 +26,6 @@ Autoencoder: TypeAlias = Literal["full", "tiny"]
 STEPS = (1, 2, 3, 4)  # as many as the network was published for; each one is a whole UNet in the graph
 
 
-class MarigoldSourceError(ValueError):
-    """The pipeline cannot serve as `albedo`; the message says why."""
-
-
 class MarigoldAlbedo(nn.Module):
     """The lighting pipeline as one graph: encode, 1–4 denoising steps, decode three targets, or the albedo alone.
 
@@ -53,7 +49,7 @@ class MarigoldAlbedo(nn.Module):
             scored: decode shading and residual too, for the score. They are half of the network's work.
 
         Raises:
-            MarigoldSourceError: the pipeline is of another kind, or its scheduler is not plain DDIM.
+            ValueError: the pipeline is of another kind, or its scheduler is not plain DDIM.
             ValueError: `steps` or `side` is not possible.
         """
         super().__init__()
@@ -147,12 +143,12 @@ def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], 
     and hold for whatever betas, spacing and prediction type it is configured with.
 
     Raises:
-        MarigoldSourceError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
+        ValueError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
     """
     if not isinstance(scheduler, library.DDIMScheduler):
-        raise MarigoldSourceError(f"Only DDIM steps can be unrolled, not {type(scheduler).__name__}.")
+        raise ValueError(f"Only DDIM steps can be unrolled, not {type(scheduler).__name__}.")
     if scheduler.config.clip_sample or scheduler.config.thresholding:
-        raise MarigoldSourceError("A scheduler that clips its samples cannot be unrolled; set clip_sample to false.")
+        raise ValueError("A scheduler that clips its samples cannot be unrolled; set clip_sample to false.")
     scheduler.set_timesteps(steps)
     one, zero = torch.ones(1), torch.zeros(1)
     schedule = tuple(
@@ -160,7 +156,7 @@ def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], 
         for t in scheduler.timesteps
     )
     if not torch.isfinite(torch.tensor(schedule)).all():
-        raise MarigoldSourceError("The scheduler divides by a signal of zero: it needs prediction_type v_prediction.")
+        raise ValueError("The scheduler divides by a signal of zero: it needs prediction_type v_prediction.")
     return schedule
 
 
@@ -179,17 +175,17 @@ def reconstruction_error(image: Tensor, model: Tensor) -> Tensor:
 
 
 def refuse_other_targets(pipeline: Pipeline) -> None:
-    """Raise MarigoldSourceError unless the pipeline predicts albedo, shading and residual in linear light."""
+    """Raise ValueError unless the pipeline predicts albedo, shading and residual in linear light."""
     properties = pipeline.target_properties or {}
     names = tuple(properties.get("target_names", ()))
     if names != TARGETS:
-        raise MarigoldSourceError(
+        raise ValueError(
             f"`albedo` takes a Marigold that predicts {', '.join(TARGETS)}, such as {SOURCE}; "
             f"this one predicts {', '.join(names) or 'something else'}."
         )
     for name in TARGETS:
         if properties[name].get("prediction_space") != "linear":
-            raise MarigoldSourceError(f"`albedo` takes a Marigold for linear light; this one's {name} is not linear.")
+            raise ValueError(f"`albedo` takes a Marigold for linear light; this one's {name} is not linear.")
 
 
 def load_marigold(
@@ -203,7 +199,7 @@ def load_marigold(
         tiny_source: hub id or folder of the tiny autoencoder.
 
     Raises:
-        MarigoldSourceError: the pipeline is not of the lighting kind.
+        ValueError: the pipeline is not of the lighting kind.
         OSError: nothing is found there; diffusers' message names the source.
     """
     pipeline = library.MarigoldIntrinsicsPipeline.from_pretrained(source, dtype=torch.float32)

@@ -1,13 +1,15 @@
-"""Which network fills each stage, by preset, and how each of them is built."""
+"""Which network does each stage's work, by preset, and how each network is built."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import nn
 
+from contract.names import STAGES
+from export.errors import ExportError
 from export.networks.inflate import Inflate
 from export.networks.own import build_own
 from export.networks.pattern_bank import PatternBank
@@ -15,20 +17,22 @@ from export.networks.portrait import Portrait
 from export.networks.recombine import Recombine
 from export.networks.retinex import Retinex
 
+Model = TypeVar("Model")
+
 
 @dataclass(frozen=True)
 class Options:
-    """What networks are built with; each takes what concerns it.
+    """What networks are built with; each uses what concerns it.
 
     Attributes:
         patterns: the bank of shadow patterns.
-        cast_shadows: their strength in 0–1.
+        cast_shadows: strength of cast shadows, 0–1.
         random_weights: build the published architectures with random weights instead of loading them.
-        selection: SAM3's instance, the best or the union of those above the threshold.
+        selection: the mask that SAM3 gives: the best instance, or the union of those above the threshold.
         steps: Marigold's denoising steps, 1–4.
         side: resolution in pixels at which Marigold runs.
         autoencoder: Marigold's own or the tiny one.
-        residual: whether Marigold scores how badly its parts miss the photo.
+        residual: whether Marigold scores how badly its parts reproduce the photo.
     """
 
     patterns: PatternBank
@@ -64,7 +68,7 @@ class Choice:
 class Built:
     """A network, and where its weights come from: a hub id or a folder, "random", or "none".
 
-    A network that reads the prompt also has what writes the tokenizer's files into `decode`'s folder.
+    `write_tokenizer` writes the files that `decode` needs into its folder, for a network that reads the prompt.
     """
 
     network: nn.Module
@@ -72,114 +76,102 @@ class Built:
     write_tokenizer: Callable[[Path], None] | None = None
 
 
-def build_portrait(choice: Choice, options: Options) -> Built:
-    """`segment` by colour."""
-    return Built(Portrait(), "none")
+def weighted(
+    choice: Choice,
+    options: Options,
+    source: str,
+    load: Callable[[str], Model],
+    random: Callable[[], Model],
+    tiny: Callable[[], Model],
+) -> tuple[Model, str]:
+    """Return a model of the hub, tiny, random or loaded as is asked for, and where its weights come from."""
+    if choice.tiny:
+        return tiny(), "random"
+    if options.random_weights and choice.source is None:
+        return random(), "random"
+    return load(choice.source or source), choice.source or source
+
+
+# transformers and diffusers are imported only where a network needs them.
 
 
 def build_sam3(choice: Choice, options: Options) -> Built:
     """`segment` by SAM3."""
-    from export.networks import sam3  # transformers is imported only where a network needs it
+    from export.networks import sam3
 
-    if choice.tiny:
-        model, weights = sam3.tiny_sam3(seed=0), "random"
-    elif options.random_weights and choice.source is None:
-        model, weights = sam3.full_random_sam3(seed=0), "random"
-    else:
-        weights = choice.source or sam3.SOURCE
-        model = sam3.load_sam3(weights)
-    vocabulary = None if weights == "random" else weights  # none can be downloaded with weights that are not
+    model, weights = weighted(choice, options, sam3.SOURCE, sam3.load_sam3, sam3.full_random_sam3, sam3.tiny_sam3)
+    vocabulary = None if weights == "random" else weights  # random weights must need no download
     return Built(sam3.Sam3Segment(model, options.selection), weights, partial(sam3.write_tokenizer, vocabulary))
-
-
-def build_retinex(choice: Choice, options: Options) -> Built:
-    """`albedo` by multi-scale Retinex."""
-    return Built(Retinex(), "none")
 
 
 def build_marigold(choice: Choice, options: Options) -> Built:
     """`albedo` by latent diffusion."""
     from export.networks import marigold, marigold_random
 
-    if choice.tiny:
-        pipeline, weights = marigold_random.tiny_marigold(autoencoder=options.autoencoder), "random"
-    elif options.random_weights and choice.source is None:
-        pipeline, weights = marigold_random.full_random_marigold(autoencoder=options.autoencoder), "random"
-    else:
-        weights = choice.source or marigold.SOURCE
-        pipeline = marigold.load_marigold(weights, options.autoencoder)
-    network = marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual)
-    return Built(network, weights)
-
-
-def build_inflate(choice: Choice, options: Options) -> Built:
-    """`shadow` on the mask's silhouette, blown up."""
-    return Built(Inflate(options.patterns, options.cast_shadows), "none")
+    ways = (marigold.load_marigold, marigold_random.full_random_marigold, marigold_random.tiny_marigold)
+    load, random, tiny = (partial(way, autoencoder=options.autoencoder) for way in ways)
+    pipeline, weights = weighted(choice, options, marigold.SOURCE, load, random, tiny)
+    return Built(marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual), weights)
 
 
 def build_depth(choice: Choice, options: Options) -> Built:
     """`shadow` on the geometry of Depth Anything."""
     from export.networks import depth
 
-    if choice.tiny:
-        model, weights = depth.tiny_depth(), "random"
-    elif options.random_weights and choice.source is None:
-        model, weights = depth.full_random_depth(), "random"
-    else:
-        weights = choice.source or depth.SOURCE
-        model = depth.load_depth(weights)
+    model, weights = weighted(
+        choice, options, depth.SOURCE, depth.load_depth, depth.full_random_depth, depth.tiny_depth
+    )
     return Built(depth.DepthShadow(model, options.patterns, options.cast_shadows), weights)
 
 
-def build_recombine(choice: Choice, options: Options) -> Built:
-    """`recombine`, which is arithmetic and has no alternative."""
-    return Built(Recombine(), "none")
+BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
+    "segment": {"portrait": lambda choice, options: Built(Portrait(), "none"), "sam3": build_sam3},
+    "albedo": {"retinex": lambda choice, options: Built(Retinex(), "none"), "marigold": build_marigold},
+    "shadow": {
+        "inflate": lambda choice, options: Built(Inflate(options.patterns, options.cast_shadows), "none"),
+        "depth-anything": build_depth,
+    },
+    "recombine": {"recombine": lambda choice, options: Built(Recombine(), "none")},
+}
 
 
-class SourceError(Exception):
-    """A network's weights cannot be had; the message says why and what to do."""
+def preset(*labels: str, tiny: bool = False) -> Mapping[str, Choice]:
+    """Choose a network for each stage, in the order of STAGES."""
+    return {stage: Choice(label, tiny=tiny) for stage, label in zip(STAGES, labels, strict=True)}
+
+
+PRESETS: Mapping[str, Mapping[str, Choice]] = {
+    "classical": preset("portrait", "retinex", "inflate"),
+    "tiny": preset("sam3", "marigold", "depth-anything", tiny=True),
+    "full": preset("sam3", "marigold", "depth-anything"),
+}
 
 
 def build(stage: str, choice: Choice, options: Options) -> Built:
     """Build the network chosen for a stage.
 
     Raises:
-        OwnNetworkError: a user's network cannot be built or loaded.
-        SourceError: the weights cannot be found, or are another network's.
+        ExportError: its weights cannot be had or do not fit, or a user's network cannot be built.
         ImportError: the libraries of the extra `networks` are not installed.
     """
-    if ":" not in choice.label:
-        try:
-            return BUILDERS[stage][choice.label](choice, options)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise SourceError(
-                f"{choice.label}: {reason}\nName a folder that holds the weights, --{stage} {choice.label}=FOLDER; or "
-                "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
-                "full size without them: --random-weights."
-            ) from error
-    network = build_own(choice.label, choice.checkpoint)
-    tokenizer = choice.tokenizer
-    if tokenizer is None:
-        return Built(network, str(choice.checkpoint or "built"))
-    from export.networks.sam3 import write_tokenizer  # CLIP's tokenizer is what `decode` reads
-
-    return Built(network, str(choice.checkpoint or "built"), partial(write_tokenizer, tokenizer))
+    if ":" in choice.label:
+        return build_users(choice)
+    try:
+        return BUILDERS[stage][choice.label](choice, options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"{choice.label}: {reason}\nName a folder that holds the weights, --{stage} {choice.label}=FOLDER; or "
+            "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
+            "full size without them: --random-weights."
+        ) from error
 
 
-BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
-    "segment": {"portrait": build_portrait, "sam3": build_sam3},
-    "albedo": {"retinex": build_retinex, "marigold": build_marigold},
-    "shadow": {"inflate": build_inflate, "depth-anything": build_depth},
-    "recombine": {"recombine": build_recombine},
-}
+def build_users(choice: Choice) -> Built:
+    """A user's own network. Raises ExportError."""
+    write = None
+    if choice.tokenizer is not None:
+        from export.networks.sam3 import write_tokenizer  # CLIP's tokenizer is what `decode` reads
 
-PRESETS: Mapping[str, Mapping[str, Choice]] = {
-    "classical": {"segment": Choice("portrait"), "albedo": Choice("retinex"), "shadow": Choice("inflate")},
-    "tiny": {
-        "segment": Choice("sam3", tiny=True),
-        "albedo": Choice("marigold", tiny=True),
-        "shadow": Choice("depth-anything", tiny=True),
-    },
-    "full": {"segment": Choice("sam3"), "albedo": Choice("marigold"), "shadow": Choice("depth-anything")},
-}
+        write = partial(write_tokenizer, choice.tokenizer)
+    return Built(build_own(choice.label, choice.checkpoint), str(choice.checkpoint or "built"), write)

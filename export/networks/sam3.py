@@ -183,7 +183,7 @@ def load_sam3(source: str = SOURCE) -> Sam3Model:
     return cast(Sam3Model, model.eval())
 
 
-def tiny_sam3(seed: int) -> Sam3Model:
+def tiny_sam3(seed: int = 0) -> Sam3Model:
     """Build SAM3 in miniature: all its parts, 112 px, 10 queries, a vocabulary of 600, random weights."""
     narrow: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
     backbone = narrow | {"model_type": "sam3_vit_model", "num_hidden_layers": 2, "global_attn_indexes": [1]}
@@ -209,7 +209,7 @@ def tiny_sam3(seed: int) -> Sam3Model:
     return build_random(config, seed)
 
 
-def full_random_sam3(seed: int) -> Sam3Model:
+def full_random_sam3(seed: int = 0) -> Sam3Model:
     """Build the published architecture, 840 M parameters and 3.4 GB, with random weights; nothing is downloaded."""
     return build_random(Sam3Config(), seed)
 

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from contract.names import NETWORKS
 from export.check.gate import measure, refuse
 from export.check.reference import ask
 from export.files import onnx_file
-from export.files.repository import lay_out
 from export.networks.colour import STEPS, decode_levels, decoding_table, encode_levels, encoding_table, linear_to_srgb
 from export.networks.filters import logarithm
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Choice, Options
 from export.networks.presets import build as build_choice
 from export.networks.retinex import Retinex
-from export.tensors import HOUSE, NETWORKS, example_inputs, read_contract
+from export.tensors import example_inputs, read_contract
 from tests.rig.places import SAMPLES
 
 FACES = {"astronaut.png": (0.44, 0.27), "grace_hopper.jpg": (0.50, 0.35)}  # centres, x and y in 0–1
@@ -148,15 +148,6 @@ def test_encoding_is_rounding_to_within_a_tenth_of_a_level(in_srgb: int) -> None
     exact = 255 * (values if in_srgb else linear_to_srgb(values))
     codes = encode_levels(values.float(), encoding_table(), torch.tensor(float(in_srgb)))
     assert (codes.double() - exact).abs().max() <= 0.5 + 0.1
-
-
-def test_another_folder_gets_everything_hand_written(tmp_path: Path) -> None:
-    lay_out(tmp_path)
-    kinds = ("*/config.pbtxt", "*/1/*.py")
-    written = {file.relative_to(HOUSE) for kind in kinds for file in HOUSE.glob(kind)}
-    assert len([file for file in written if file.name == "config.pbtxt"]) == 7
-    assert {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()} == written
-    assert all((tmp_path / file).read_bytes() == (HOUSE / file).read_bytes() for file in written)
 
 
 @pytest.mark.parametrize("name", FACES)
