@@ -1,4 +1,4 @@
-"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that obey it."""
+"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that keep it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ DTYPES = {
     model_config_pb2.TYPE_FP32: torch.float32,
 }
 
-# What the outputs mean bounds them; the configs can only say it in a comment.
+# The range of each output, which a config can only state in a comment.
 RANGES = {
     "ALPHA": (0.0, 1.0),
     "SCORE": (0.0, 1.0),
@@ -32,7 +32,7 @@ RANGES = {
     "SHADING": (0.0, float("inf")),
 }
 
-# A network that does not know these gives NaN in their place.
+# NaN from a network that does not compute them.
 OPTIONAL = ("RESIDUAL",)
 
 
@@ -64,9 +64,9 @@ def read_contract(name: str) -> Contract:
 
 
 def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """Draw inputs that obey a contract, each of `batch` rows: random pixels, lights and masks, 3 lights, 72×90 photos.
+    """Draw random inputs that keep a contract, each of `batch` rows: photos of 72×90 pixels, 3 lights each.
 
-    Every row differs, so that a graph which mixes up the rows of a batch gives a different answer.
+    Every row differs, so that a graph that mixes up the rows of a batch gives a different answer.
     """
     generator = torch.Generator().manual_seed(seed)
     varying = {"ORIGINAL": (72, 90), "LIGHT": (3,), "SHADING": (3,)}

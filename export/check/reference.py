@@ -28,49 +28,43 @@ class Reference:
 
 
 def load_reference(folder: Path, contract: Contract) -> Reference:
-    """Read what `save` wrote. Raises FileNotFoundError."""
+    """Read the file that `save` wrote. Raises FileNotFoundError."""
     with np.load(folder / FILE) as arrays:
-
-        def read(specs: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
-            return tuple(torch.from_numpy(arrays[spec.name]) for spec in specs)
-
-        return Reference(read(contract.inputs), read(contract.outputs))
+        sides = [[torch.from_numpy(arrays[spec.name]) for spec in side] for side in (contract.inputs, contract.outputs)]
+    return Reference(tuple(sides[0]), tuple(sides[1]))
 
 
 def ask(network: nn.Module, contract: Contract, label: str, rows: int, once: bool = False) -> Reference:
-    """Ask a network for its answers to `rows` example inputs, and hold it to its contract.
+    """Run a network on `rows` example inputs, and check that it keeps its contract.
 
-    Unless it may be asked only `once`, a network that scores instances is asked again, with a threshold for each photo
-    that splits its instances: else the `union` and COUNT might be compared on all or none of them.
+    Unless `once`, a network that scores instances runs again, with a threshold for each photo that splits its
+    instances: else `union` and COUNT might be compared on all or none of them.
 
     Raises:
-        ExportError: it fails on them, or an output has another number, shape, dtype or range than promised.
+        ExportError: it fails, or its outputs have another number, shape, dtype or range than promised.
     """
     reference = answer(network, contract, label, example_inputs(contract, rows, seed=rows))
     if once or not any(spec.name == "SCORE" for spec in contract.outputs):
         return reference
-    scores = reference.outputs[[spec.name for spec in contract.outputs].index("SCORE")]
-    position = [spec.name for spec in contract.inputs].index("THRESHOLDS")
-    inputs = list(reference.inputs)
-    inputs[position] = torch.cat((0.8 * scores, inputs[position][:, 1:]), dim=1)
-    return answer(network, contract, label, tuple(inputs))
+    inputs = {spec.name: value for spec, value in zip(contract.inputs, reference.inputs, strict=True)}
+    (scores,) = (value for spec, value in zip(contract.outputs, reference.outputs, strict=True) if spec.name == "SCORE")
+    inputs["THRESHOLDS"] = torch.cat((0.8 * scores, inputs["THRESHOLDS"][:, 1:]), dim=1)
+    return answer(network, contract, label, tuple(inputs.values()))
 
 
 def answer(network: nn.Module, contract: Contract, label: str, inputs: tuple[Tensor, ...]) -> Reference:
-    """Run a network once and check what it gives. Raises ExportError."""
+    """Run a network once and check its outputs. Raises ExportError."""
     rows = inputs[0].shape[0]
     try:
         with torch.no_grad():
             given = network(*inputs)
-    except Exception as error:  # a network of anyone's may raise anything
+    except Exception as error:  # a user's network may raise anything
         taken = ", ".join(f"{s.name} {describe(s, rows)}" for s in contract.inputs)
         raise ExportError(f"{label} fails on {contract.name}'s inputs ({taken}): {error}") from error
     outputs = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(outputs) != len(contract.outputs):
-        wanted = ", ".join(spec.name for spec in contract.outputs)
-        raise ExportError(
-            f"{label} gives {len(outputs)} outputs; {contract.name} gives {len(contract.outputs)}: {wanted}."
-        )
+        wanted = f"{len(contract.outputs)}: {', '.join(spec.name for spec in contract.outputs)}"
+        raise ExportError(f"{label} gives {len(outputs)} outputs; {contract.name} gives {wanted}.")
     for spec, output in zip(contract.outputs, outputs, strict=True):
         check_output(contract, spec, label, rows, output)
     return Reference(inputs, tuple(output.detach().clone() for output in outputs))

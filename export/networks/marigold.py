@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from export.networks.colour import srgb_to_linear
 from export.networks.filters import channel_sum, spatial_mean
 
-# diffusers loads its classes late and shows a type checker placeholders in their place, bare of every method.
+# diffusers loads its classes late; a type checker sees placeholders without methods.
 library: Any = diffusers
 Pipeline: TypeAlias = Any  # diffusers.MarigoldIntrinsicsPipeline
 Unet: TypeAlias = Any  # diffusers.UNet2DConditionModel
@@ -23,14 +23,14 @@ TINY_AUTOENCODER = "madebyollin/taesd"  # shares its latents with Stable Diffusi
 TARGETS = ("albedo", "shading", "residual")
 LATENT = 4  # channels of one target's latent
 Autoencoder: TypeAlias = Literal["full", "tiny"]
-STEPS = (1, 2, 3, 4)  # as many as the network was published for; each one is a whole UNet in the graph
+STEPS = (1, 2, 3, 4)  # those the network was published for; each is a whole UNet in the graph
 
 
 class MarigoldAlbedo(nn.Module):
     """The lighting pipeline as one graph: encode, 1–4 denoising steps, decode three targets, or the albedo alone.
 
-    What the pipeline draws or computes anew for every call is a constant here: the initial latent, the same for every
-    photo, so that a photo's albedo depends on nothing but the photo; and the embedding of the empty prompt.
+    What the pipeline draws or computes for every call is a constant here: the initial latent, so that a photo's albedo
+    depends on nothing but the photo, and the embedding of the empty prompt.
     """
 
     latent: Tensor
@@ -42,15 +42,14 @@ class MarigoldAlbedo(nn.Module):
         """Take a pipeline apart.
 
         Args:
-            pipeline: of the lighting kind; its weights may be in half precision, the schedule runs in float32.
+            pipeline: of the lighting kind, with a plain DDIM scheduler; its weights may be in half precision.
             steps: denoising steps, 1–4.
             side: resolution in pixels at which the network runs; divides 768.
             seed: of the initial latent.
             scored: decode shading and residual too, for the score. They are half of the network's work.
 
         Raises:
-            ValueError: the pipeline is of another kind, or its scheduler is not plain DDIM.
-            ValueError: `steps` or `side` is not possible.
+            ValueError: the pipeline is of another kind, or `steps` or `side` is not possible.
         """
         super().__init__()
         refuse_other_targets(pipeline)
@@ -83,12 +82,12 @@ class MarigoldAlbedo(nn.Module):
         image = albedo_pixels.float() / 255.0
         if self.side != SIDE:
             image = F.avg_pool2d(image, SIDE // self.side)
+        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
         latents = self.denoise(image).chunk(len(TARGETS), dim=1)
         albedo = self.decode(latents[0])
         if self.scored:
-            missed = reconstruction_error(
-                srgb_to_linear(image), albedo * self.decode(latents[1]) + self.decode(latents[2])
-            )
+            model = albedo * self.decode(latents[1]) + self.decode(latents[2])
+            missed = reconstruction_error(srgb_to_linear(image), model)
         else:
             missed = image.new_full((image.shape[0], 1), float("nan"))
         if self.side != SIDE:
@@ -100,14 +99,6 @@ class MarigoldAlbedo(nn.Module):
         self.unet.to(dtype)
         self.vae.to(dtype)
 
-    def decompose(self, image: Tensor) -> Tensor:
-        """Predict albedo, shading and residual of sRGB float32 [B,3,side,side] in 0–1; float32 [B,9,side,side] in 0–1.
-
-        The same numbers as the pipeline's `prediction`, [B·3,3,side,side], for the same latent.
-        """
-        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
-        return torch.cat([self.decode(latent) for latent in self.denoise(image).chunk(len(TARGETS), dim=1)], dim=1)
-
     def denoise(self, image: Tensor) -> Tensor:
         """The latents of all targets for sRGB float32 [B,3,side,side] in 0–1; float32 [B,12,side/8,side/8]."""
         photo = self.encode(image * 2.0 - 1.0)
@@ -115,7 +106,7 @@ class MarigoldAlbedo(nn.Module):
         prompt = self.prompt.expand(image.shape[0], -1, -1).to(self.unet.dtype)
         for timestep, keep, change in self.schedule:
             both = torch.cat((photo, latent), dim=1).to(self.unet.dtype)
-            # Made on the device: the UNet would copy a number there from the host, which no CUDA graph can hold.
+            # Made on the device: the UNet would copy a number from the host, which no CUDA graph can hold.
             moment = both.new_full((), timestep, dtype=torch.int64)
             velocity = self.unet(both, moment, encoder_hidden_states=prompt, return_dict=False)[0]
             latent = keep * latent + change * velocity.float()
@@ -130,17 +121,16 @@ class MarigoldAlbedo(nn.Module):
     def encode(self, image: Tensor) -> Tensor:
         """Encode float32 [B,3,side,side] in −1 to 1 as the latent's most likely value, float32 [B,4,side/8,side/8]."""
         encoded = self.vae.encode(image.to(self.vae.dtype))
-        latent: Tensor = (
-            encoded.latents if isinstance(self.vae, library.AutoencoderTiny) else encoded.latent_dist.mode()
-        )
+        tiny = isinstance(self.vae, library.AutoencoderTiny)
+        latent: Tensor = encoded.latents if tiny else encoded.latent_dist.mode()
         return latent.float() * self.scaling
 
 
 def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], ...]:
-    """Return (timestep, keep, change) of each step: latent ← keep · latent + change · what the UNet says.
+    """Return (timestep, keep, change) of each step: latent ← keep · latent + change · the UNet's answer.
 
     Deterministic DDIM without clipping is linear in both, so the coefficients are read off the scheduler's own step
-    and hold for whatever betas, spacing and prediction type it is configured with.
+    and hold for any betas, spacing and prediction type.
 
     Raises:
         ValueError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
@@ -195,7 +185,7 @@ def load_marigold(
 
     Args:
         source: hub id or folder of the pipeline.
-        autoencoder: "full" is the pipeline's own; "tiny" takes its place, at a fraction of the cost, with less detail.
+        autoencoder: the pipeline's own, or the tiny one: a fraction of the cost, with less detail.
         tiny_source: hub id or folder of the tiny autoencoder.
 
     Raises:

@@ -22,58 +22,36 @@ Model = TypeVar("Model")
 
 @dataclass(frozen=True)
 class Options:
-    """What networks are built with; each uses what concerns it.
-
-    Attributes:
-        patterns: the bank of shadow patterns.
-        cast_shadows: strength of cast shadows, 0–1.
-        random_weights: build the published architectures with random weights instead of loading them.
-        selection: the mask that SAM3 gives: the best instance, or the union of those above the threshold.
-        steps: Marigold's denoising steps, 1–4.
-        side: resolution in pixels at which Marigold runs.
-        autoencoder: Marigold's own or the tiny one.
-        residual: whether Marigold scores how badly its parts reproduce the photo.
-    """
+    """What networks are built with; each uses what concerns it."""
 
     patterns: PatternBank
-    cast_shadows: float = 0.0
-    random_weights: bool = False
-    selection: Literal["best", "union"] = "best"
-    steps: int = 1
-    side: int = 768
-    autoencoder: Literal["full", "tiny"] = "full"
-    residual: bool = True
+    cast_shadows: float = 0.0  # strength, 0–1
+    random_weights: bool = False  # the published architectures without loading their weights
+    selection: Literal["best", "union"] = "best"  # SAM3's best instance, or the union of those above the threshold
+    steps: int = 1  # Marigold's denoising steps, 1–4
+    side: int = 768  # resolution in pixels at which Marigold runs
+    autoencoder: Literal["full", "tiny"] = "full"  # Marigold's own or the tiny one
+    residual: bool = True  # whether Marigold scores how badly its parts reproduce the photo
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A network for one stage.
+    """A network for one stage."""
 
-    Attributes:
-        label: its name in BUILDERS and in export.json.
-        source: hub id or folder of its weights; None for the published ones.
-        tiny: build it a few channels wide with random weights.
-        checkpoint: weights of a user's own network, whose label is "package.module:factory".
-        tokenizer: hub id or folder of the tokenizer of a user's own network that reads the prompt.
-    """
-
-    label: str
-    source: str | None = None
-    tiny: bool = False
-    checkpoint: Path | None = None
-    tokenizer: str | None = None
+    label: str  # its name in BUILDERS and export.json; "package.module:factory" of a user's own network
+    source: str | None = None  # hub id or folder of its weights; None for the published ones
+    tiny: bool = False  # a few channels wide, with random weights
+    checkpoint: Path | None = None  # weights of a user's own network
+    tokenizer: str | None = None  # hub id or folder, for a user's own network that reads the prompt
 
 
 @dataclass(frozen=True)
 class Built:
-    """A network, and where its weights come from: a hub id or a folder, "random", or "none".
-
-    `write_tokenizer` writes the files that `decode` needs into its folder, for a network that reads the prompt.
-    """
+    """A network that is ready to be exported."""
 
     network: nn.Module
-    weights: str
-    write_tokenizer: Callable[[Path], None] | None = None
+    weights: str  # where they come from: a hub id or a folder, "random", or "none"
+    write_tokenizer: Callable[[Path], None] | None = None  # into `decode`'s folder, if the network reads the prompt
 
 
 def weighted(
