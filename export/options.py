@@ -137,7 +137,8 @@ def add_checkpoints(choices: dict[str, Choice], checkpoints: list[str]) -> None:
         if not named or stage not in STAGES:
             stage, file = own[0] if len(own) == 1 else "", text
         if not own:
-            raise ValueError(f"--checkpoint {text} is for your own network: name it, e.g. --albedo my_pkg.nets:build")
+            example = "--albedo my_pkg.nets:build"
+            raise ValueError(f"--checkpoint {text} is for a network of your own: name it, e.g. {example}")
         if stage not in own:
             raise ValueError(f"--checkpoint {text} must say for which network: --checkpoint {own[0]}=FILE")
         choices[stage] = replace(choices[stage], checkpoint=Path(file))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -18,6 +18,8 @@ from export.networks.recombine import Recombine
 from export.networks.retinex import Retinex
 
 Model = TypeVar("Model")
+# To load a model from a hub id or a folder, to build it at full size with random weights, to build it tiny.
+Ways: TypeAlias = tuple[Callable[[str], Model], Callable[[], Model], Callable[[], Model]]
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,15 @@ class Built:
     write_tokenizer: Callable[[Path], None] | None = None  # into `decode`'s folder, if the network reads the prompt
 
 
-def weighted(
-    choice: Choice,
-    options: Options,
-    source: str,
-    load: Callable[[str], Model],
-    random: Callable[[], Model],
-    tiny: Callable[[], Model],
-) -> tuple[Model, str]:
-    """Return a model of the hub, tiny, random or loaded as is asked for, and where its weights come from."""
+def get_model(choice: Choice, options: Options, published: str, ways: Ways[Model]) -> tuple[Model, str]:
+    """Build or load a model of the hub in the way that is asked for; return it, and where its weights come from."""
+    load, random, tiny = ways
     if choice.tiny:
         return tiny(), "random"
     if options.random_weights and choice.source is None:
         return random(), "random"
-    return load(choice.source or source), choice.source or source
+    source = choice.source or published
+    return load(source), source
 
 
 # transformers and diffusers are imported only where a network needs them.
@@ -77,7 +74,8 @@ def build_sam3(choice: Choice, options: Options) -> Built:
     """`segment` by SAM3."""
     from export.networks import sam3
 
-    model, weights = weighted(choice, options, sam3.SOURCE, sam3.load_sam3, sam3.full_random_sam3, sam3.tiny_sam3)
+    ways = (sam3.load_sam3, sam3.full_random_sam3, sam3.tiny_sam3)
+    model, weights = get_model(choice, options, sam3.SOURCE, ways)
     vocabulary = None if weights == "random" else weights  # random weights must need no download
     return Built(sam3.Sam3Segment(model, options.selection), weights, partial(sam3.write_tokenizer, vocabulary))
 
@@ -88,7 +86,7 @@ def build_marigold(choice: Choice, options: Options) -> Built:
 
     ways = (marigold.load_marigold, marigold_random.full_random_marigold, marigold_random.tiny_marigold)
     load, random, tiny = (partial(way, autoencoder=options.autoencoder) for way in ways)
-    pipeline, weights = weighted(choice, options, marigold.SOURCE, load, random, tiny)
+    pipeline, weights = get_model(choice, options, marigold.SOURCE, (load, random, tiny))
     return Built(marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual), weights)
 
 
@@ -96,9 +94,8 @@ def build_depth(choice: Choice, options: Options) -> Built:
     """`shadow` on the geometry of Depth Anything."""
     from export.networks import depth
 
-    model, weights = weighted(
-        choice, options, depth.SOURCE, depth.load_depth, depth.full_random_depth, depth.tiny_depth
-    )
+    ways = (depth.load_depth, depth.full_random_depth, depth.tiny_depth)
+    model, weights = get_model(choice, options, depth.SOURCE, ways)
     return Built(depth.DepthShadow(model, options.patterns, options.cast_shadows), weights)
 
 

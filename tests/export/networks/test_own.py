@@ -16,8 +16,6 @@ from export.check.reference import ask
 from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.networks.own import build_own
-from export.networks.pattern_bank import PatternBank
-from export.networks.presets import Choice, Options, build
 from export.tensors import read_contract
 from server.derive import this_machine
 from server.embedded import Options as ServerOptions
@@ -169,31 +167,3 @@ def test_what_is_no_network_is_refused(spec: str, message: str) -> None:
 def test_a_broken_contract_is_refused_with_what_was_expected(name: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         ask(build_own(f"my_pkg.nets:{name}", None), read_contract("albedo"), name, 1)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("--albedo sam3", "--albedo sam3 is unknown: choose from retinex, marigold, or name your own"),
-        ("--segment sam3=", "--segment sam3= names no source"),
-        ("--checkpoint a.pt", "--checkpoint a.pt is for a network of your own"),
-        ("--albedo a:b --shadow c:d --checkpoint a.pt", "must say for which network: --checkpoint albedo=FILE"),
-        ("--tokenizer x", "--tokenizer is for your own segment network"),
-        ("--precision bf16", "ONNX Runtime has no bf16 convolutions"),
-        ("--side 100", "--side must divide 768"),
-        ("--no-residual", "--no-residual is for marigold, and albedo is retinex: add --albedo marigold"),
-        ("--steps 2 --albedo a:b", "--steps is for marigold, and albedo is a:b"),
-        ("--selection union", "--selection is for sam3, and segment is portrait"),
-    ],
-)
-def test_impossible_options_are_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(line.split())
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("weights", ["segment sam3", "albedo marigold", "shadow depth-anything"])
-def test_weights_that_are_not_there_leave_a_sentence(weights: str) -> None:
-    stage, label = weights.split()
-    with pytest.raises(ExportError, match=f"Name a folder that holds the weights, --{stage} {label}=FOLDER"):
-        build(stage, Choice(label, "no/such/folder"), Options(PatternBank()))
