@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from contract.versions import REPORT
-from export.check.gate import PRECISIONS, Measurement, Precision, measure, refuse, report
+from export.check.gate import PRECISIONS, Measurement, Precision, measure, refuse
 from export.check.reference import ask
 from export.files.formats import Format, file_format
 from export.files.version_folder import digest, install, scratch
@@ -86,7 +86,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
             "sha256": digest(place / form.MODEL),
             **candidate.details,
             "batches": list(batches),
-            "gate": report(found),
+            "gate": [{**asdict(one), "passed": one.passed} for one in found],
         }
         (place / REPORT).write_text(json.dumps(text, indent=2) + "\n")
         install(place, folder, form.MODEL)

@@ -1,7 +1,7 @@
 """The gate: an exported file is kept only if its answers are those of its network in float32."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -119,8 +119,3 @@ def refuse(contract: Contract, measurements: list[Measurement]) -> None:
         if not found.passed:
             sentence = f"{contract.name}: the file does not compute what the network computes: {found}"
             raise ExportError(f"{sentence}; nothing was written.")
-
-
-def report(measurements: list[Measurement]) -> list[dict[str, Any]]:
-    """The measurements for JSON."""
-    return [{**asdict(found), "passed": found.passed} for found in measurements]

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir
@@ -76,9 +77,7 @@ def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
     options.log_severity_level = 3
     # An arena keeps all memory that it ever took, a pattern takes it at once: for SAM3 several gigabytes too much.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    kind, _, number = device.partition(":")
-    cuda = [("CUDAExecutionProvider", {"device_id": int(number or 0)})] if kind == "cuda" else []
-    session = onnxruntime.InferenceSession(folder / MODEL, options, providers=[*cuda, "CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(folder / MODEL, options, providers=providers(device))
     names = [spec.name for spec in contract.outputs]
 
     def run(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -86,3 +85,10 @@ def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
         return tuple(torch.from_numpy(answer) for answer in session.run(names, feed))
 
     return run
+
+
+def providers(device: str) -> list[Any]:
+    """ONNX Runtime's execution providers for a device."""
+    kind, _, number = device.partition(":")
+    cuda = [("CUDAExecutionProvider", {"device_id": int(number or 0)})] if kind == "cuda" else []
+    return [*cuda, "CPUExecutionProvider"]

@@ -181,19 +181,11 @@ def refuse_other_targets(pipeline: Pipeline) -> None:
 def load_marigold(
     source: str = SOURCE, autoencoder: Autoencoder = "full", tiny_source: str = TINY_AUTOENCODER
 ) -> Pipeline:
-    """Load the pipeline in float32 from a hub id or a local folder.
+    """Load the pipeline in float32 from a hub id or a folder; OSError names the source if nothing is there.
 
-    Args:
-        source: hub id or folder of the pipeline.
-        autoencoder: the pipeline's own, or the tiny one: a fraction of the cost, with less detail.
-        tiny_source: hub id or folder of the tiny autoencoder.
-
-    Raises:
-        ValueError: the pipeline is not of the lighting kind.
-        OSError: nothing is found there; diffusers' message names the source.
+    A tiny autoencoder, from `tiny_source`, replaces the pipeline's own for a fraction of the cost and less detail.
     """
     pipeline = library.MarigoldIntrinsicsPipeline.from_pretrained(source, dtype=torch.float32)
-    refuse_other_targets(pipeline)
     if autoencoder == "tiny":
         pipeline.register_modules(vae=library.AutoencoderTiny.from_pretrained(tiny_source, dtype=torch.float32).eval())
     return pipeline

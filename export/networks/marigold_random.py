@@ -11,14 +11,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from export.networks.marigold import LATENT, SIDE, STEPS, TARGETS, Autoencoder, Pipeline, Unet, Vae, library
 
-# Linear in 0–1 are all three targets. The albedo is absolute; shading and residual were divided by one number per
-# photo for training (the larger of their 98th percentiles), hence "up to scale".
-LIGHTING = {
-    "target_names": list(TARGETS),
-    "albedo": {"prediction_space": "linear", "up_to_scale": False},
-    "shading": {"prediction_space": "linear", "up_to_scale": True},
-    "residual": {"prediction_space": "linear", "up_to_scale": True},
-}
+# All three targets are linear in 0–1. The albedo is absolute; for training, shading and residual were divided by one
+# number per photo (the larger of their 98th percentiles), hence "up to scale".
+LIGHTING: dict[str, Any] = {name: {"prediction_space": "linear", "up_to_scale": name != "albedo"} for name in TARGETS}
+LIGHTING["target_names"] = list(TARGETS)
 # As published for Stable Diffusion 2 and Marigold v1-1: the first step starts from noise alone (zero SNR).
 SCHEDULE = {
     "beta_start": 0.00085,

@@ -161,10 +161,7 @@ def bind_grid(encoder: Any, decoder: Any, side: int) -> None:
 
 
 def load_sam3(source: str = SOURCE) -> Sam3Model:
-    """Load a checkpoint in float32, in evaluation mode.
-
-    Args:
-        source: a hub id, or a folder with config.json and the weights; a sam3 or sam3_video checkpoint.
+    """Load a sam3 or sam3_video checkpoint in float32, in evaluation mode, from a hub id or a folder.
 
     Raises:
         OSError: the source cannot be found or read (facebook/sam3 needs an accepted licence and a login).

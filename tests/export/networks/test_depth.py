@@ -138,7 +138,7 @@ def test_metric_depth_is_refused_for_larger_is_farther_there(tmp_path: Path, pat
         DepthShadow(metric, patterns)
     metric.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=SOURCE):
-        load_depth(str(tmp_path))
+        DepthShadow(load_depth(str(tmp_path)), patterns)
 
 
 def test_another_network_is_refused(patterns: PatternBank) -> None:
