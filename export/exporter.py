@@ -62,8 +62,9 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
     form = file_format(candidate.file_format)
     with timed(say, "running the network"):
         reference = ask(network, contract, candidate.label, max(batches), once=large)
-    precision = candidate.precision if isinstance(network, Castable) else "fp32"
-    if precision != "fp32" and isinstance(network, Castable):
+    precision: Precision = "fp32"
+    if isinstance(network, Castable):
+        precision = candidate.precision
         network.cast_weights(PRECISIONS[precision])
     with scratch(folder) as place:
         with timed(say, "writing the file"):

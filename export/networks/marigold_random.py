@@ -67,7 +67,7 @@ def random_marigold(size: Size, seed: int, autoencoder: Autoencoder) -> Pipeline
         torch.manual_seed(seed)
         unet, vae = build_unet(size).eval(), build_autoencoder(size, autoencoder).eval()
         encoder = cast(Any, CLIPTextModel(CLIPTextConfig(**text))).eval()
-        make_loud(unet, vae)
+        spread_outputs(unet, vae)
     tokens = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[], model_max_length=77)
     return library.MarigoldIntrinsicsPipeline(
         unet, vae, library.DDIMScheduler(**SCHEDULE), encoder, tokens, "intrinsics", LIGHTING, STEPS[-1], SIDE
@@ -112,7 +112,7 @@ def build_autoencoder(size: Size, autoencoder: Autoencoder) -> Vae:
 
 
 @torch.no_grad()
-def make_loud(unet: Unet, vae: Vae) -> None:
+def spread_outputs(unet: Unet, vae: Vae) -> None:
     """Scale the last layers of encoder, UNet and decoder until their outputs vary as trained ones do.
 
     Fresh weights give almost the same answer to every photo, where any parity test passes. Layer by layer, as in
