@@ -19,9 +19,10 @@ test: $(MODELS) ## the tests, against the real server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
 	$(BIN)/python -m pytest $(ALONE)
 
-lint: .venv/installed ## ruff and mypy --strict
+lint: .venv/installed ## ruff, mypy --strict and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy contract client docker export server benchmarks tests demo.py
 	$(BIN)/mypy model_repository/decode/1
 	$(BIN)/mypy model_repository/encode/1

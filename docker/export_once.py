@@ -5,11 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from contract.names import NETWORKS
+from contract.versions import REPORT
 from docker.places import MODELS
 from export.__main__ import main as export
 from export.files.repository import lay_out
-from export.files.version_folder import REPORT
-from export.tensors import NETWORKS
 
 DONE = "exported-with"  # what the networks in the repository were exported with
 

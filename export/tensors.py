@@ -1,7 +1,9 @@
-"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that obey it."""
+"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that keep it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from google.protobuf import text_format
@@ -10,8 +12,8 @@ from tritonclient.grpc import model_config_pb2
 
 from contract.light import LIGHT, NUMBERS, SCENE, SENT, WIDTHS
 
-HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+Runtime: TypeAlias = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]  # an open file: inputs to outputs, on the CPU
 
 DTYPES = {
     model_config_pb2.TYPE_UINT8: torch.uint8,
@@ -21,7 +23,7 @@ DTYPES = {
     model_config_pb2.TYPE_FP32: torch.float32,
 }
 
-# What the outputs mean bounds them; the configs can only say it in a comment.
+# The range of each output, which a config can only state in a comment.
 RANGES = {
     "ALPHA": (0.0, 1.0),
     "SCORE": (0.0, 1.0),
@@ -38,7 +40,7 @@ EXAMPLE_LIMITS = {
     **{"shininess": 64.0, "pattern_id": 11.0},
 }
 
-# A network that does not know these gives NaN in their place.
+# NaN from a network that does not compute them.
 OPTIONAL = ("RESIDUAL",)
 
 
@@ -63,16 +65,16 @@ class Contract:
 def read_contract(name: str) -> Contract:
     """Read the contract of the network `name` from model_repository/<name>/config.pbtxt."""
     config = model_config_pb2.ModelConfig()
-    text_format.Parse((HOUSE / name / "config.pbtxt").read_text(), config)
+    text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), config)
     inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
     outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
     return Contract(name, inputs, outputs)
 
 
 def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """Draw inputs that obey a contract, each of `batch` rows: random pixels, lights and masks, 3 lights, 72×90 photos.
+    """Draw random inputs that keep a contract, each of `batch` rows: photos of 72×90 pixels, 3 lights each.
 
-    Every row differs, so that a graph which mixes up the rows of a batch gives a different answer.
+    Every row differs, so that a graph that mixes up the rows of a batch gives a different answer.
     """
     generator = torch.Generator().manual_seed(seed)
     varying = {"ORIGINAL": (72, 90), LIGHT: (3,), SCENE: (3,), "SHADING": (3,)}

@@ -10,10 +10,10 @@ import torch
 from benchmarks.gpu.child import Send
 from benchmarks.gpu.networks import built
 from benchmarks.gpu.setting import Setting, prepare_child
+from contract.versions import REPORT
 from export.exporter import Castable
 from export.files import torchscript_file
 from export.files.repository import lay_out
-from export.files.version_folder import REPORT
 from export.networks.recombine import Recombine
 from export.networks.sam3 import write_tokenizer
 from export.tensors import read_contract

@@ -1,14 +1,14 @@
-"""The gate: an exported file is kept only where its answers are those of the network it came from, in float32."""
+"""The gate: an exported file is kept only if its answers are those of its network in float32."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from export.check.reference import Reference
-from export.files.formats import Runtime
-from export.tensors import OPTIONAL, Contract, TensorSpec
+from export.errors import ExportError
+from export.tensors import OPTIONAL, Contract, Runtime, TensorSpec
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -16,20 +16,16 @@ PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch
 TOLERANCE = 1e-3  # largest difference allowed in fp32, relative to the output's largest magnitude
 # Outputs that are rounded may differ by rounding: one level of uint8, four steps of float16.
 ROUNDING = {torch.uint8: 1.01 / 255, torch.float16: 4 * 2.0**-11}
-# Half precision is judged by what the pictures lose, each limit with the measure it holds for.
-MASK_IOU, MASK_IOU_RANDOM = 0.99, 0.98  # random weights make masks that hover around the threshold
+# Half precision is judged by what the pictures lose; each measure has its limit.
+MASK_IOU, MASK_IOU_RANDOM = 0.99, 0.98  # masks of random weights are close to the threshold everywhere
 COSINE = 0.999
 PSNR = {"ALBEDO": 40.0, "SHADING": 35.0}  # dB
 LEEWAY = {"SCORE": 0.02, "BOX": 0.02, "RESIDUAL": 0.02, "COUNT": 0.1}  # in the units of `largest`
 
 
-class ExportMismatchError(Exception):
-    """The exported file does not compute what the network computes."""
-
-
 @dataclass(frozen=True)
 class Measurement:
-    """One comparison of one output at one batch size with the network's own answer."""
+    """One comparison of an output with the network's own answer, at one batch size."""
 
     output: str
     batch: int
@@ -44,14 +40,12 @@ class Measurement:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within its limit; what is not a number is not."""
+        """Whether the value is within its limit; NaN is not."""
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
     def __str__(self) -> str:
-        bound = "at most" if self.at_most else "at least"
-        return (
-            f"{self.measure} of {self.output} at batch {self.batch} is {self.value:.4g}, must be {bound} {self.limit:g}"
-        )
+        bound = f"at {'most' if self.at_most else 'least'} {self.limit:g}"
+        return f"{self.measure} of {self.output} at batch {self.batch} is {self.value:.4g}, must be {bound}"
 
 
 def measure(
@@ -62,17 +56,17 @@ def measure(
     precision: Precision,
     random_weights: bool,
 ) -> list[Measurement]:
-    """Run a file on the reference's inputs, its first rows at each batch size, and compare the answers.
+    """Run a file on the first rows of the reference's inputs at each batch size, and compare the answers.
 
     Raises:
-        ExportMismatchError: the file does not run.
+        ExportError: the file does not run.
     """
     found = []
     for batch in batches:
         try:
             answers = runtime(tuple(value[:batch] for value in reference.inputs))
         except Exception as error:  # each runtime raises types of its own
-            raise ExportMismatchError(f"{contract.name}: the file does not run at batch {batch}: {error}") from error
+            raise ExportError(f"{contract.name}: the file does not run at batch {batch}: {error}") from error
         for spec, answer, truth in zip(contract.outputs, answers, reference.outputs, strict=True):
             values = compare(spec, answer, truth[:batch], precision, random_weights)
             found += [Measurement(spec.name, batch, name, value, limit) for name, value, limit in values]
@@ -82,7 +76,7 @@ def measure(
 def compare(
     spec: TensorSpec, answer: Tensor, truth: Tensor, precision: Precision, random_weights: bool
 ) -> list[tuple[str, float, float]]:
-    """Compare an output with the truth: (measure, value, limit) of each measure that counts for it."""
+    """Compare an output with the truth: (measure, value, limit) of each measure that applies to it."""
     if answer.dtype != truth.dtype or answer.shape != truth.shape:
         return [("largest", float("inf"), 0.0)]
     if spec.name in OPTIONAL and torch.isnan(truth).all():
@@ -92,13 +86,14 @@ def compare(
     values: list[tuple[str, float, float]] = []
     if spec.name == "ALPHA":
         values.append(("mask IoU", mask_iou(answer, truth), MASK_IOU_RANDOM if random_weights else MASK_IOU))
-        values.append(("cosine", cosine(answer, truth), COSINE))
+        rows = torch.nn.functional.cosine_similarity(answer.double().flatten(1), truth.double().flatten(1))
+        values.append(("cosine", rows.min().item(), COSINE))
     elif spec.name in PSNR:
         values.append(("PSNR", psnr(distance), PSNR[spec.name]))
     elif precision != "fp32":
         values.append(("largest", distance.max().item(), LEEWAY.get(spec.name, TOLERANCE)))
     if precision == "fp32":
-        # Rounded outputs may differ by ROUNDING in one element of a thousand: two runtimes round x.5 apart.
+        # Rounded outputs may differ by ROUNDING in one element of a thousand: two runtimes round x.5 differently.
         values.append(("largest", distance.max().item(), ROUNDING.get(spec.dtype, TOLERANCE)))
         values.append(("differing", (~(distance <= TOLERANCE)).double().mean().item(), 1e-3))
     return values
@@ -112,11 +107,6 @@ def mask_iou(answer: Tensor, truth: Tensor) -> float:
     return overlap.mean().item()
 
 
-def cosine(answer: Tensor, truth: Tensor) -> float:
-    """Smallest cosine over the rows."""
-    return torch.nn.functional.cosine_similarity(answer.double().flatten(1), truth.double().flatten(1)).min().item()
-
-
 def psnr(distance: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of differences relative to the peak; the worst row's, at most 200."""
     error = distance.square().flatten(1).mean(1).max().item()
@@ -124,14 +114,8 @@ def psnr(distance: Tensor) -> float:
 
 
 def refuse(contract: Contract, measurements: list[Measurement]) -> None:
-    """Raise ExportMismatchError with the first measurement that did not pass, if any."""
+    """Raise ExportError with the first measurement that did not pass, if any."""
     for found in measurements:
         if not found.passed:
-            raise ExportMismatchError(
-                f"{contract.name}: the file does not compute what the network computes: {found}; nothing was written."
-            )
-
-
-def report(measurements: list[Measurement]) -> list[dict[str, Any]]:
-    """The measurements as JSON has them."""
-    return [{**asdict(found), "passed": found.passed} for found in measurements]
+            sentence = f"{contract.name}: the file does not compute what the network computes: {found}"
+            raise ExportError(f"{sentence}; nothing was written.")

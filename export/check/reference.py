@@ -7,13 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.errors import ExportError
 from export.tensors import OPTIONAL, RANGES, Contract, TensorSpec, example_inputs
 
 FILE = "reference.npz"
-
-
-class ContractError(Exception):
-    """A network does not keep its stage's contract; the message names the tensor and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -31,71 +28,65 @@ class Reference:
 
 
 def load_reference(folder: Path, contract: Contract) -> Reference:
-    """Read what `save` wrote. Raises FileNotFoundError."""
+    """Read the file that `save` wrote. Raises FileNotFoundError."""
     with np.load(folder / FILE) as arrays:
-
-        def read(specs: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
-            return tuple(torch.from_numpy(arrays[spec.name]) for spec in specs)
-
-        return Reference(read(contract.inputs), read(contract.outputs))
+        sides = [[torch.from_numpy(arrays[spec.name]) for spec in side] for side in (contract.inputs, contract.outputs)]
+    return Reference(tuple(sides[0]), tuple(sides[1]))
 
 
 def ask(network: nn.Module, contract: Contract, label: str, rows: int, once: bool = False) -> Reference:
-    """Ask a network for its answers to `rows` example inputs, and hold it to its contract.
+    """Run a network on `rows` example inputs, and check that it keeps its contract.
 
-    Unless it may be asked only `once`, a network that scores instances is asked again, with a threshold for each photo
-    that splits its instances: else the `union` and COUNT might be compared on all or none of them.
+    Unless `once`, a network that scores instances runs again, with a threshold for each photo that splits its
+    instances: else `union` and COUNT might be compared on all or none of them.
 
     Raises:
-        ContractError: it fails on them, or an output has another number, shape, dtype or range than promised.
+        ExportError: it fails, or its outputs have another number, shape, dtype or range than promised.
     """
     reference = answer(network, contract, label, example_inputs(contract, rows, seed=rows))
     if once or not any(spec.name == "SCORE" for spec in contract.outputs):
         return reference
-    scores = reference.outputs[[spec.name for spec in contract.outputs].index("SCORE")]
-    position = [spec.name for spec in contract.inputs].index("THRESHOLDS")
-    inputs = list(reference.inputs)
-    inputs[position] = torch.cat((0.8 * scores, inputs[position][:, 1:]), dim=1)
-    return answer(network, contract, label, tuple(inputs))
+    inputs = {spec.name: value for spec, value in zip(contract.inputs, reference.inputs, strict=True)}
+    (scores,) = (value for spec, value in zip(contract.outputs, reference.outputs, strict=True) if spec.name == "SCORE")
+    inputs["THRESHOLDS"] = torch.cat((0.8 * scores, inputs["THRESHOLDS"][:, 1:]), dim=1)
+    return answer(network, contract, label, tuple(inputs.values()))
 
 
 def answer(network: nn.Module, contract: Contract, label: str, inputs: tuple[Tensor, ...]) -> Reference:
-    """Run a network once and check what it gives. Raises ContractError."""
+    """Run a network once and check its outputs. Raises ExportError."""
     rows = inputs[0].shape[0]
     try:
         with torch.no_grad():
             given = network(*inputs)
-    except Exception as error:  # a network of anyone's may raise anything
+    except Exception as error:  # a user's network may raise anything
         taken = ", ".join(f"{s.name} {describe(s, rows)}" for s in contract.inputs)
-        raise ContractError(f"{label} fails on {contract.name}'s inputs ({taken}): {error}") from error
+        raise ExportError(f"{label} fails on {contract.name}'s inputs ({taken}): {error}") from error
     outputs = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(outputs) != len(contract.outputs):
-        wanted = ", ".join(spec.name for spec in contract.outputs)
-        raise ContractError(
-            f"{label} gives {len(outputs)} outputs; {contract.name} gives {len(contract.outputs)}: {wanted}."
-        )
+        wanted = f"{len(contract.outputs)}: {', '.join(spec.name for spec in contract.outputs)}"
+        raise ExportError(f"{label} gives {len(outputs)} outputs; {contract.name} gives {wanted}.")
     for spec, output in zip(contract.outputs, outputs, strict=True):
         check_output(contract, spec, label, rows, output)
     return Reference(inputs, tuple(output.detach().clone() for output in outputs))
 
 
 def check_output(contract: Contract, spec: TensorSpec, label: str, rows: int, output: object) -> None:
-    """Raise ContractError unless an output has its spec's dtype, dims and range, and is finite or, if OPTIONAL, NaN."""
+    """Raise ExportError unless an output has its spec's dtype, dims and range, and is finite or, if OPTIONAL, NaN."""
     wanted = f"{contract.name} needs {describe(spec, rows)}"
     if not isinstance(output, Tensor):
-        raise ContractError(f"{label}: output {spec.name} is {type(output).__name__}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is {type(output).__name__}; {wanted}.")
     sizes = zip(spec.dims, output.shape[1:], strict=False)
     fits = output.ndim == 1 + len(spec.dims) and output.shape[0] == rows and all(a in (-1, b) for a, b in sizes)
     if output.dtype != spec.dtype or not fits:
-        raise ContractError(f"{label}: output {spec.name} is {plain(output.dtype)} {list(output.shape)}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is {plain(output.dtype)} {list(output.shape)}; {wanted}.")
     if spec.name in OPTIONAL and torch.isnan(output).all():
         return
     if not torch.isfinite(output).all():
-        raise ContractError(f"{label}: output {spec.name} is not finite everywhere; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} is not finite everywhere; {wanted}.")
     low, high = RANGES.get(spec.name, (-float("inf"), float("inf")))
     least, most = output.min().item(), output.max().item()
     if not low - 1e-3 <= least <= most <= high + 1e-3:
-        raise ContractError(f"{label}: output {spec.name} reaches from {least:.4g} to {most:.4g}; {wanted}.")
+        raise ExportError(f"{label}: output {spec.name} reaches from {least:.4g} to {most:.4g}; {wanted}.")
 
 
 def describe(spec: TensorSpec, rows: int) -> str:

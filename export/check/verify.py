@@ -10,11 +10,13 @@ import tritonclient.grpc as triton
 from torch import Tensor, from_numpy
 from tritonclient.utils import np_to_triton_dtype
 
+from contract.names import NETWORKS
+from contract.versions import REPORT, newest_version
 from export.check.gate import Measurement, measure
 from export.check.reference import load_reference
-from export.files.formats import Runtime, file_format
-from export.files.version_folder import REPORT, digest
-from export.tensors import NETWORKS, Contract, TensorSpec, read_contract
+from export.files.formats import file_format
+from export.files.version_folder import digest
+from export.tensors import Contract, Runtime, TensorSpec, read_contract
 
 TIMEOUT = 600.0  # seconds for one batch; full-size networks take a CPU minutes
 
@@ -73,7 +75,7 @@ def verify_repository(repository: Path, device: str = "cpu", server: Server | No
     failed = False
     for name in NETWORKS:
         contract = read_contract(name)
-        folder = newest_version(repository / name)
+        folder = newest_version(repository / name, holding=REPORT) or repository / name / "1"
         try:
             measurements = verify_network(folder, contract, device, server)
         except Exception as error:  # whatever a runtime raises, the others are still to be verified
@@ -100,12 +102,6 @@ def header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError("a header is NAME:VALUE")
     return name.strip().lower(), value.strip()
-
-
-def newest_version(folder: Path) -> Path:
-    """The version folder that Triton serves: the largest number that holds an export.."""
-    versions = [int(report.parent.name) for report in folder.glob(f"*/{REPORT}") if report.parent.name.isdecimal()]
-    return folder / str(max(versions, default=1))
 
 
 def verify_network(folder: Path, contract: Contract, device: str, server: Server | None) -> list[Measurement]:

@@ -1,32 +1,30 @@
 """The file formats a network can be exported to, and what they have in common."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from torch import Tensor, nn
+from torch import nn
 
-from export.tensors import Contract
+from export.tensors import Contract, Runtime
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
-Runtime: TypeAlias = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
 
 
 class FileFormat(Protocol):
-    """What a module of a format offers."""
+    """What the module of a format has."""
 
-    MODEL: str  # name of the file that is served, in a version folder
+    MODEL: str  # name of the served file in a version folder
 
     def write(self, network: nn.Module, contract: Contract, folder: Path) -> None:
-        """Write `network` into `folder`: the file MODEL, and what it refers to."""
+        """Write `network` into `folder`: the file MODEL and the files it refers to."""
 
     def load(self, folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
-        """Open what `write` wrote in its own runtime, on "cpu" or "cuda:<n>": CPU tensors in and out."""
+        """Open the file MODEL in the runtime of its format, on "cpu" or "cuda:<n>"."""
 
 
 def file_format(name: str) -> FileFormat:
-    """Return the module of a format. Only that one is imported: a machine may have but one of the runtimes."""
+    """Return the module of a format. Only that one is imported: a machine may have only one of the runtimes."""
     if name == "torchscript":
         from export.files import torchscript_file
 

@@ -1,4 +1,4 @@
-"""A network → one ONNX file with a dynamic batch, its weights beside it where they are large."""
+"""A network → one ONNX file with a dynamic batch; large weights are a file beside it."""
 
 import warnings
 from pathlib import Path
@@ -10,23 +10,20 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from export.files.formats import Runtime
 from export.files.version_folder import digest
-from export.tensors import Contract, example_inputs
+from export.tensors import Contract, Runtime, example_inputs
 
 MODEL = "model.onnx"
 OPSET = 23  # attention is one operator; ONNX Runtime fuses it on the CPU from 1.23, with CUDA from 1.25
-TRACED_BATCH = 2  # a trace at batch 1 bakes the 1 in
-EMBEDDED_BYTES = 1_000_000_000  # more weights go into a file of their own: an ONNX file ends at 2 GiB
+TRACED_BATCH = 2  # a trace at batch 1 makes the 1 a constant
+EMBEDDED_BYTES = 1_000_000_000  # more weights go into a file of their own: an ONNX file has at most 2 GiB
 
 
 def write(network: nn.Module, contract: Contract, folder: Path) -> None:
-    """Export a network into `folder`, with every −1 of its contract, and the batch, dynamic."""
-    dynamic = torch.export.Dim.DYNAMIC
-    shapes = tuple(
-        {0: dynamic, **{i + 1: dynamic for i, size in enumerate(spec.dims) if size == -1}} for spec in contract.inputs
-    )
-    external = weight_bytes(network) > EMBEDDED_BYTES
+    """Export a network into `folder`; the batch and every −1 of its contract are dynamic."""
+    sizes = [(-1, *spec.dims) for spec in contract.inputs]
+    shapes = tuple({i: torch.export.Dim.DYNAMIC for i, size in enumerate(dims) if size == -1} for dims in sizes)
+    external = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers())) > EMBEDDED_BYTES
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
         program = torch.onnx.export(
@@ -47,7 +44,7 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
 
 
 def keep_narrow_indices(graph: onnx_ir.Graph) -> None:
-    """Let GatherElements take int32 indices as they are: the exporter widens them to int64, twice the bytes."""
+    """Give GatherElements int32 indices as they are: the exporter widens them to int64, twice the bytes."""
     for node in tuple(graph):
         index = node.inputs[1] if node.op_type == "GatherElements" else None
         cast = index.producer() if index is not None else None
@@ -61,7 +58,7 @@ def keep_narrow_indices(graph: onnx_ir.Graph) -> None:
 def name_weights_by_content(folder: Path) -> None:
     """Rename the weights' file to weights-<digest>.data.
 
-    An export replaces the graph in one step; under a name of their own the old weights stay beside it until then.
+    An export replaces the graph in one step; until then the old weights stay under their own name.
     """
     written = folder / f"{MODEL}.data"
     named = folder / f"weights-{digest(written)[:16]}.data"
@@ -74,16 +71,11 @@ def name_weights_by_content(folder: Path) -> None:
     written.rename(named)
 
 
-def weight_bytes(network: nn.Module) -> int:
-    """Size of a network's parameters and buffers in bytes."""
-    return sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
-
-
 def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
-    """Open the exported file in ONNX Runtime on "cpu" or "cuda:<n>": the contract's inputs → its outputs."""
+    """Open the exported file in ONNX Runtime on "cpu" or "cuda:<n>"."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # An arena keeps what it ever took, a pattern takes it all at once: for SAM3 several gigabytes too much.
+    # An arena keeps all memory that it ever took, a pattern takes it at once: for SAM3 several gigabytes too much.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(folder / MODEL, options, providers=providers(device))
     names = [spec.name for spec in contract.outputs]

@@ -4,23 +4,30 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from export.tensors import HOUSE
+from export.tensors import REPOSITORY
 
 
 def lay_out(repository: Path) -> None:
-    """Copy everything hand-written from model_repository/ to `repository`, unless it is that folder itself."""
-    if repository.resolve() == HOUSE:
+    """Copy everything hand-written from model_repository/ to `repository`, unless it is that folder itself.
+
+    The copy stands alone: contract/, a link beside the Python models, becomes a folder of files there.
+    """
+    if repository.resolve() == REPOSITORY:
         return
-    for config in sorted(HOUSE.glob("*/config.pbtxt")):
+    for config in sorted(REPOSITORY.glob("*/config.pbtxt")):
         version = repository / config.parent.name / "1"
         version.mkdir(parents=True, exist_ok=True)
         shutil.copy2(config, version.parent)
         for module in (config.parent / "1").glob("*.py"):
             shutil.copy2(module, version)
+        if (shared := config.parent / "1" / "contract").exists():
+            if (copied := version / shared.name).is_symlink():
+                copied.unlink()
+            shutil.copytree(shared, copied, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def lay_tokenizer(repository: Path, write: Callable[[Path], None] | None) -> None:
-    """Put the files `decode` tokenises with beside it; remove them for a `segment` that does not read the prompt."""
+    """Write the tokenizer's files into the folder of `decode`; remove them for a `segment` that reads no prompt."""
     folder = repository / "decode" / "1"
     if write is not None:
         write(folder)

@@ -1,4 +1,4 @@
-"""A network → one TorchScript file with a dynamic batch that runs on whatever device it is loaded to."""
+"""A network → one TorchScript file with a dynamic batch that runs on any device it is loaded to."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,15 +8,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from export.check.gate import ExportMismatchError
-from export.files.formats import Runtime
-from export.tensors import Contract, example_inputs
+from export.errors import ExportError
+from export.tensors import Contract, Runtime, example_inputs
 
 MODEL = "model.pt"
-TRACED_BATCH = 2  # a trace at batch 1 takes sizes of 1 for granted
+TRACED_BATCH = 2  # a trace at batch 1 makes the 1 a constant
 NUMBERS = (torch.int64, torch.float64)  # the dtypes a trace gives Python's numbers
 
-# Neither is typed, and torch._C is private: only there can a trace's graph be changed, and pyproject.toml pins torch.
+# Neither is typed. Only the private torch._C can change a trace's graph; pyproject.toml pins torch.
 jit: Any = torch.jit
 compiler: Any = torch._C
 Graph: TypeAlias = Any
@@ -27,7 +26,7 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     """Trace a network in evaluation mode into `folder`, on the device it is on.
 
     Raises:
-        ExportMismatchError: the network makes a tensor on a device of its own choice.
+        ExportError: the network makes a tensor on a device of its own choice.
     """
     device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     inputs = tuple(value.to(device) for value in example_inputs(contract, TRACED_BATCH))
@@ -41,32 +40,32 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     follow_the_input(graph)
     keep_numbers_off_the_device(graph)
     if fixed := fixed_devices(graph):
-        raise ExportMismatchError(
-            f"{contract.name}: {fixed[0]} chooses its device itself, and so would fail on other GPUs; "
+        raise ExportError(
+            f"{contract.name}: {fixed[0]} chooses its device itself and would fail on other GPUs; "
             "make the tensor from one of the inputs, e.g. with device=pixels.device."
         )
     frozen.save(str(folder / MODEL))
 
 
 def follow_the_input(graph: Graph) -> None:
-    """Replace every device that the trace has baked in by the device of the first input."""
-    baked = constants(graph, "DeviceObjType")
-    if not baked:
+    """Replace every device that is a constant of the trace by the device of the first input."""
+    devices = constants(graph, "DeviceObjType")
+    if not devices:
         return
     _, first, *_ = graph.inputs()  # the module itself comes before them
     device = graph.create("prim::device", [first], 1)
     device.output().setType(compiler.DeviceObjType.get())
     graph.prependNode(device)
-    for constant in baked:
+    for constant in devices:
         constant.output().replaceAllUsesWith(device.output())
         constant.destroy()
 
 
 def keep_numbers_off_the_device(graph: Graph) -> None:
-    """Turn each tensor constant that is but a number into that number, made a tensor on the CPU where it is used.
+    """Turn each tensor constant that is only a number into that number, made a tensor on the CPU where it is used.
 
-    Loading a file moves its tensor constants to the device. The sizes a trace computes with are on the CPU, as are its
-    loops: with a factor on the GPU each would wait for the GPU to have done all its work so far.
+    Loading a file moves its tensor constants to the device. The sizes a trace computes with, and its loops, are on the
+    CPU: with a factor on the GPU each would wait for the GPU to finish all its work so far.
     """
     for constant in constants(graph, "TensorType"):
         value = constant.t("value")
@@ -79,7 +78,7 @@ def keep_numbers_off_the_device(graph: Graph) -> None:
 
 
 def fixed_devices(graph: Graph) -> list[str]:
-    """The operations that name a device, or make a tensor on the default one, wherever the inputs are."""
+    """The operations that name a device or make a tensor on the default one, whatever device the inputs are on."""
     found = []
     for node in nodes(graph):
         kinds = [value.type().kind() for value in node.inputs()]
@@ -92,12 +91,12 @@ def fixed_devices(graph: Graph) -> list[str]:
 
 
 def constants(graph: Graph, kind: str) -> list[Node]:
-    """The constants of one type, in the blocks of branches and loops too."""
+    """The constants of one type, also in branches and loops."""
     return [node for node in graph.findAllNodes("prim::Constant") if node.output().type().kind() == kind]
 
 
 def nodes(block: Any) -> Iterator[Node]:
-    """All nodes of a graph or block, those of branches and loops too."""
+    """All nodes of a graph or block, also in branches and loops."""
     for node in block.nodes():
         yield node
         for inner in node.blocks():
@@ -105,7 +104,7 @@ def nodes(block: Any) -> Iterator[Node]:
 
 
 def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
-    """Open the exported file on "cpu" or "cuda:<n>": the contract's inputs → its outputs, both on the CPU."""
+    """Open the exported file in PyTorch on "cpu" or "cuda:<n>"."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch 2.13 deprecates TorchScript, which Triton's pytorch backend serves
         module = jit.load(str(folder / MODEL), map_location=device)

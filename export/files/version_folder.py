@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-REPORT = "export.json"
+from contract.versions import REPORT
+
 OURS = ("model.onnx", "model.pt", "weights-*.data", "reference.npz")
-CHUNK = 1 << 24  # bytes of a large file read at a time
+CHUNK_BYTES = 1 << 24  # of a large file, read at a time
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Give a folder within `folder`, on the same disk, that is gone after the block; remove those of killed exports."""
+    """Make a folder within `folder`, on the same disk, for the block; remove those of killed exports."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.partial"):
         if not Path("/proc", left.name.split(".")[1]).exists():
@@ -28,9 +29,9 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def install(place: Path, folder: Path, model: str) -> None:
-    """Move complete files from `place` to `folder`, what the model refers to first, then the model, then its report.
+    """Move complete files from `place` to `folder`: what the model refers to, then the model, then its report.
 
-    What the report says is what is served: only when it is in place does the rest of the former export go.
+    The files of the former export are removed last.
     """
     files = sorted(place.iterdir(), key=lambda file: (file.name == REPORT, file.name == model))
     new = {file.name for file in files}
@@ -46,6 +47,6 @@ def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     found = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
+        while chunk := stream.read(CHUNK_BYTES):
             found.update(chunk)
     return found.hexdigest()

@@ -18,8 +18,8 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
-# Both tables hold two halves: linear light first, then the identity, for arithmetic on sRGB values themselves. Adding
-# half a table's length to the index chooses the space per photo without a branch.
+# Both tables have two halves: linear light, then the identity, for arithmetic on sRGB values themselves. Adding half a
+# table's length to the index selects the space per photo without a branch.
 
 
 def decoding_table() -> Tensor:
@@ -37,11 +37,6 @@ def encoding_table() -> Tensor:
 def decode_levels(levels: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
     """Look up uint8 codes; `in_srgb` is int32, 0 for linear light and 1 for sRGB, broadcast over `levels`."""
     return look_up(table, levels.to(torch.int32) + in_srgb * 256)
-
-
-def encode_levels(values: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
-    """Encode working values (clipped to 0–1) as uint8 sRGB; `in_srgb` as for decode_levels, float32."""
-    return look_up(table, (values.clamp(0.0, 1.0) * SCALE + encoding_offset(in_srgb)).to(torch.int32))
 
 
 def encoding_offset(in_srgb: Tensor) -> Tensor:

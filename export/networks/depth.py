@@ -10,10 +10,9 @@ from export.networks.pattern_bank import PatternBank
 from export.networks.shading import SIDE, Shadow, standardise
 
 SOURCE = "depth-anything/Depth-Anything-V2-Small-hf"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-REACH = 4.0  # heights kept, in standard deviations within the mask: beyond stands only what is not the instance
-SMOOTHING = 3.0  # σ in pixels; the network's last step is a linear enlargement, whose facets light makes visible
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+REACH = 4.0  # largest height, in standard deviations within the mask: only other objects are beyond
+SMOOTHING = 3.0  # σ in pixels; the network's last step is a linear enlargement, whose facets light would show
 # Depth-Anything-V2-Small's backbone as published; the rest of it is DepthAnythingConfig's defaults.
 BACKBONE = {
     "model_type": "dinov2",
@@ -26,10 +25,6 @@ BACKBONE = {
 }
 
 
-class DepthSourceError(ValueError):
-    """The depth network cannot serve as `shadow`; the message says why."""
-
-
 class DepthShadow(Shadow):
     """Geometry from a depth network, lit as `inflate` lights its own."""
 
@@ -37,15 +32,10 @@ class DepthShadow(Shadow):
     std: Tensor
 
     def __init__(self, model: DepthAnythingForDepthEstimation, patterns: PatternBank, cast: float = 0.0) -> None:
-        """Wrap a depth network.
+        """Wrap a depth network; the rest is as for every Shadow.
 
-        Args:
-            model: gives relative inverse depth: larger is nearer. Its weights may be in half precision.
-            patterns: the shadow patterns that LIGHT's ids choose from.
-            cast: strength of cast shadows: 0 none, 1 no direct light in them.
-
-        Raises:
-            DepthSourceError: the network gives metric depth, where larger is farther.
+        `model` gives relative inverse depth: larger is nearer. Its weights may be in half precision. Raises ValueError
+        for one that gives metric depth, where larger is farther.
         """
         super().__init__(patterns, cast)
         refuse_other_depth(model)
@@ -55,7 +45,7 @@ class DepthShadow(Shadow):
         self.eval()
 
     def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask the depth network; its relief casts the shadows too."""
+        """Run the depth network; its relief casts the shadows too."""
         height = relief(self.nearness(pixels), mask)
         return height, height
 
@@ -74,41 +64,34 @@ class DepthShadow(Shadow):
 
 
 def relief(nearness: Tensor, mask: Tensor) -> Tensor:
-    """Turn relative inverse depth into a smooth height field, float [B,1,518,518], near = high.
+    """Turn relative inverse depth into a smooth height field, near = high; all float [B,1,518,518], the mask in 0–1.
 
-    Both are float [B,1,518,518], the mask in 0–1. The result has mean 0 and standard deviation 1 within the mask.
-    Inverse depth serves as height unchanged: one instance is shallow against its distance, and over so short a range
-    inverse depth falls evenly with depth.
+    The result has mean 0 and standard deviation 1 within the mask. Inverse depth serves as height unchanged: one
+    instance is shallow compared with its distance, and over so short a range inverse depth is linear in depth.
     """
     height = standardise(nearness, mask).clamp(-REACH, REACH)
-    # A blur that leaves the ground out (normalised convolution): the cliff behind an instance must not bend its rim.
+    # A blur that leaves the background out (normalised convolution): the step behind an instance must not bend its rim.
     weight = mask + 1e-3
     smooth = gaussian_blur(height * weight, SMOOTHING) / gaussian_blur(weight, SMOOTHING)
     return standardise(smooth, mask)
 
 
 def refuse_other_depth(model: nn.Module) -> None:
-    """Raise DepthSourceError unless `model` is a Depth Anything that gives relative inverse depth."""
+    """Raise ValueError unless `model` is a Depth Anything that gives relative inverse depth."""
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", type(model).__name__)
     if kind != "depth_anything":
-        raise DepthSourceError(f"`shadow` takes a Depth Anything network, not {kind}: {SOURCE}, or one fine-tuned.")
+        raise ValueError(f"`shadow` takes a Depth Anything network, not {kind}: {SOURCE}, or one fine-tuned.")
     if getattr(config, "depth_estimation_type", "relative") != "relative":
-        raise DepthSourceError(
-            "This Depth Anything gives metric depth, where larger is farther, and would turn every relief inside out; "
+        raise ValueError(
+            "This Depth Anything gives metric depth, where larger is farther, and would invert every relief; "
             f"choose one for relative depth, such as {SOURCE}."
         )
 
 
 def load_depth(source: str = SOURCE) -> DepthAnythingForDepthEstimation:
-    """Load a depth network in float32 from a hub id or a local folder.
-
-    Raises:
-        DepthSourceError: the network is no Depth Anything, or gives metric depth.
-        OSError: nothing is found there; transformers' message names the source.
-    """
+    """Load a depth network in float32 from a hub id or a folder; OSError names the source if nothing is there."""
     model: DepthAnythingForDepthEstimation = AutoModelForDepthEstimation.from_pretrained(source, dtype=torch.float32)
-    refuse_other_depth(model)
     return model  # from_pretrained leaves it in evaluation mode
 
 
@@ -131,10 +114,10 @@ def full_random_depth(seed: int = 0) -> DepthAnythingForDepthEstimation:
 
 
 def random_depth(config: DepthAnythingConfig, seed: int) -> DepthAnythingForDepthEstimation:
-    """Build a network with weights loud enough that its answers differ from pixel to pixel and from photo to photo.
+    """Build a network with weights so large that its answers differ from pixel to pixel and from photo to photo.
 
-    transformers draws weights so small that every depth would lie within 1e-4 of every other, where any parity test
-    passes; and its last ReLU would cut half of them to 0.
+    With transformers' own, every depth is within 1e-4 of every other, where any parity test passes, and the last ReLU
+    cuts half of them to 0.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

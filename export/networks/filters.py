@@ -7,39 +7,34 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def gaussian_kernel(sigma: float, device: torch.device) -> Tensor:
-    """Return a normalised 1-D Gaussian, float32 [2·ceil(3σ)+1], made on the device: a CUDA graph takes no copies."""
-    radius = math.ceil(3.0 * sigma)
-    x = torch.arange(-radius, radius + 1, dtype=torch.float64, device=device)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    return (kernel / kernel.sum()).float()
-
-
 def gaussian_blur(image: Tensor, sigma: float, border: str = "reflect") -> Tensor:
     """Blur float [B,C,H,W] with a Gaussian of `sigma` pixels; edges are mirrored (OpenCV's default) or replicated."""
-    kernel = gaussian_kernel(sigma, image.device).to(image.dtype)
-    radius = kernel.shape[0] // 2
-    channels = image.shape[1]
+    channels, radius = image.shape[1], math.ceil(3.0 * sigma)
+    # Made on the device: a CUDA graph cannot hold a copy from the host.
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64, device=image.device)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).float().to(image.dtype).repeat(channels, 1, 1)
     padded = F.pad(image, (radius, radius, radius, radius), mode=border)
-    rows = F.conv2d(padded, kernel.reshape(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
-    return F.conv2d(rows, kernel.reshape(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
+    return F.conv2d(F.conv2d(padded, kernel.unsqueeze(3), groups=channels), kernel.unsqueeze(2), groups=channels)
 
 
 def gaussian_matrix(sigma: float, side: int, cell: int, outputs: int, border: str = "reflect") -> Tensor:
     """A Gaussian blur along one axis of a square as a matrix, float32 [outputs,side/cell]: M @ cells @ M.T.
 
-    A wide blur from cells is two small matrix products. The weights are those of pixels, added up in cells, so that a
-    border is that of the pixels: mirrored about the last one (OpenCV's default) or, as "replicate", repeated.
+    A wide blur from cells is two small matrix products. The weights are those of pixels, added up in cells, so that the
+    border is as for gaussian_blur.
 
     Args:
         sigma: pixels.
         side: of the square in pixels.
-        cell: pixels that are averaged to one column of the matrix; that they are blurs too, and is taken off `sigma`.
-        outputs: samples along the square, evenly spread.
+        cell: pixels averaged to one column of the matrix; that average is a blur too, and is taken off `sigma`.
+        outputs: evenly spread samples along the square.
         border: "reflect" or "replicate".
     """
     variance = sigma**2 - (cell**2 - 1.0) / 12.0
-    reach = math.ceil(4.0 * math.sqrt(variance))  # beyond 3 σ lies 0.3 %, which a white wall adds to a coat beside it
+    reach = math.ceil(
+        4.0 * math.sqrt(variance)
+    )  # 0.3 % lies beyond 3 σ, and a white wall would brighten a coat beside it
     centre = (torch.arange(outputs, dtype=torch.float64).unsqueeze(1) + 0.5) * (side / outputs) - 0.5
     place = torch.arange(-reach - 1, side + reach + 1)
     distance = place - centre
@@ -52,8 +47,8 @@ def gaussian_matrix(sigma: float, side: int, cell: int, outputs: int, border: st
     return (matrix / matrix.sum(1, keepdim=True)).float()
 
 
-# ONNX Runtime sums a reduction in another order when the batch is 1, and the last bit of a photo's answer would depend
-# on its neighbours. Pooling and plain additions go plane by plane whatever the batch, so the sums below use those.
+# ONNX Runtime sums a reduction in another order when the batch is 1, which would change the last bit of a photo's
+# answer. Pooling and plain additions work plane by plane at any batch, so the sums below use those.
 
 
 def spatial_mean(image: Tensor) -> Tensor:
@@ -74,9 +69,8 @@ def channel_sum(image: Tensor) -> Tensor:
 def logarithm(value: Tensor) -> Tensor:
     """Natural logarithm of float32 between e⁻¹⁰ and e¹⁰, to 1e-5.
 
-    ONNX Runtime's own differs in the last bit between the middle and the end of what a thread is given, and where
-    that lies depends on the batch. ln x = 64 · artanh((³²√x − 1) / (³²√x + 1)) needs only operations that round alike
-    everywhere.
+    ONNX Runtime's own differs in the last bit at the end of each thread's share of the work, which depends on the
+    batch. ln x = 64 · artanh((³²√x − 1) / (³²√x + 1)) needs only operations that round alike everywhere.
     """
     root = value
     for _ in range(5):
@@ -112,8 +106,8 @@ class GuidedFilter:
     """Smooths signals along the edges of one colour guide.
 
     The colour guided filter of He, Sun and Tang (2013), equations 14–16, its windows on a coarse grid as in the fast
-    guided filter (He and Sun, 2015). What depends on the guide alone, the inverse of each window's covariance
-    included (by cofactors), is computed once and serves every signal.
+    guided filter (He and Sun, 2015). What depends on the guide alone is computed once and serves every signal, with
+    the inverse of each window's covariance (by cofactors).
     """
 
     def __init__(self, guide: Tensor, cell: int, epsilon: float) -> None:
@@ -122,7 +116,7 @@ class GuidedFilter:
         Args:
             guide: float [B,3,H,W] in 0–1; H and W are multiples of `cell`.
             cell: side of a grid cell in pixels, a power of 2; windows are 3 × 3 cells.
-            epsilon: variance below which a difference in the guide is noise and no edge.
+            epsilon: variance below which a difference in the guide is noise, not an edge.
         """
         self.guide, self.cell = guide, cell
         self.mean = self.window_mean(guide)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from export.networks.colour import srgb_to_linear
 from export.networks.filters import channel_sum, spatial_mean
 
-# diffusers loads its classes late and shows a type checker placeholders in their place, bare of every method.
+# diffusers loads its classes late; a type checker sees placeholders without methods.
 library: Any = diffusers
 Pipeline: TypeAlias = Any  # diffusers.MarigoldIntrinsicsPipeline
 Unet: TypeAlias = Any  # diffusers.UNet2DConditionModel
@@ -23,18 +23,14 @@ TINY_AUTOENCODER = "madebyollin/taesd"  # shares its latents with Stable Diffusi
 TARGETS = ("albedo", "shading", "residual")
 LATENT = 4  # channels of one target's latent
 Autoencoder: TypeAlias = Literal["full", "tiny"]
-STEPS = (1, 2, 3, 4)  # as many as the network was published for; each one is a whole UNet in the graph
-
-
-class MarigoldSourceError(ValueError):
-    """The pipeline cannot serve as `albedo`; the message says why."""
+STEPS = (1, 2, 3, 4)  # those the network was published for; each is a whole UNet in the graph
 
 
 class MarigoldAlbedo(nn.Module):
     """The lighting pipeline as one graph: encode, 1–4 denoising steps, decode three targets, or the albedo alone.
 
-    What the pipeline draws or computes anew for every call is a constant here: the initial latent, the same for every
-    photo, so that a photo's albedo depends on nothing but the photo; and the embedding of the empty prompt.
+    What the pipeline draws or computes for every call is a constant here: the initial latent, so that a photo's albedo
+    depends on nothing but the photo, and the embedding of the empty prompt.
     """
 
     latent: Tensor
@@ -46,15 +42,14 @@ class MarigoldAlbedo(nn.Module):
         """Take a pipeline apart.
 
         Args:
-            pipeline: of the lighting kind; its weights may be in half precision, the schedule runs in float32.
+            pipeline: of the lighting kind, with a plain DDIM scheduler; its weights may be in half precision.
             steps: denoising steps, 1–4.
             side: resolution in pixels at which the network runs; divides 768.
             seed: of the initial latent.
             scored: decode shading and residual too, for the score. They are half of the network's work.
 
         Raises:
-            MarigoldSourceError: the pipeline is of another kind, or its scheduler is not plain DDIM.
-            ValueError: `steps` or `side` is not possible.
+            ValueError: the pipeline is of another kind, or `steps` or `side` is not possible.
         """
         super().__init__()
         refuse_other_targets(pipeline)
@@ -87,12 +82,12 @@ class MarigoldAlbedo(nn.Module):
         image = albedo_pixels.float() / 255.0
         if self.side != SIDE:
             image = F.avg_pool2d(image, SIDE // self.side)
+        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
         latents = self.denoise(image).chunk(len(TARGETS), dim=1)
         albedo = self.decode(latents[0])
         if self.scored:
-            missed = reconstruction_error(
-                srgb_to_linear(image), albedo * self.decode(latents[1]) + self.decode(latents[2])
-            )
+            model = albedo * self.decode(latents[1]) + self.decode(latents[2])
+            missed = reconstruction_error(srgb_to_linear(image), model)
         else:
             missed = image.new_full((image.shape[0], 1), float("nan"))
         if self.side != SIDE:
@@ -104,14 +99,6 @@ class MarigoldAlbedo(nn.Module):
         self.unet.to(dtype)
         self.vae.to(dtype)
 
-    def decompose(self, image: Tensor) -> Tensor:
-        """Predict albedo, shading and residual of sRGB float32 [B,3,side,side] in 0–1; float32 [B,9,side,side] in 0–1.
-
-        The same numbers as the pipeline's `prediction`, [B·3,3,side,side], for the same latent.
-        """
-        # One target after the other: the decoder's feature maps are the graph's largest tensors, 600 MB a photo each.
-        return torch.cat([self.decode(latent) for latent in self.denoise(image).chunk(len(TARGETS), dim=1)], dim=1)
-
     def denoise(self, image: Tensor) -> Tensor:
         """The latents of all targets for sRGB float32 [B,3,side,side] in 0–1; float32 [B,12,side/8,side/8]."""
         photo = self.encode(image * 2.0 - 1.0)
@@ -119,7 +106,7 @@ class MarigoldAlbedo(nn.Module):
         prompt = self.prompt.expand(image.shape[0], -1, -1).to(self.unet.dtype)
         for timestep, keep, change in self.schedule:
             both = torch.cat((photo, latent), dim=1).to(self.unet.dtype)
-            # Made on the device: the UNet would copy a number there from the host, which no CUDA graph can hold.
+            # Made on the device: the UNet would copy a number from the host, which no CUDA graph can hold.
             moment = both.new_full((), timestep, dtype=torch.int64)
             velocity = self.unet(both, moment, encoder_hidden_states=prompt, return_dict=False)[0]
             latent = keep * latent + change * velocity.float()
@@ -134,25 +121,24 @@ class MarigoldAlbedo(nn.Module):
     def encode(self, image: Tensor) -> Tensor:
         """Encode float32 [B,3,side,side] in −1 to 1 as the latent's most likely value, float32 [B,4,side/8,side/8]."""
         encoded = self.vae.encode(image.to(self.vae.dtype))
-        latent: Tensor = (
-            encoded.latents if isinstance(self.vae, library.AutoencoderTiny) else encoded.latent_dist.mode()
-        )
+        tiny = isinstance(self.vae, library.AutoencoderTiny)
+        latent: Tensor = encoded.latents if tiny else encoded.latent_dist.mode()
         return latent.float() * self.scaling
 
 
 def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], ...]:
-    """Return (timestep, keep, change) of each step: latent ← keep · latent + change · what the UNet says.
+    """Return (timestep, keep, change) of each step: latent ← keep · latent + change · the UNet's answer.
 
     Deterministic DDIM without clipping is linear in both, so the coefficients are read off the scheduler's own step
-    and hold for whatever betas, spacing and prediction type it is configured with.
+    and hold for any betas, spacing and prediction type.
 
     Raises:
-        MarigoldSourceError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
+        ValueError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
     """
     if not isinstance(scheduler, library.DDIMScheduler):
-        raise MarigoldSourceError(f"Only DDIM steps can be unrolled, not {type(scheduler).__name__}.")
+        raise ValueError(f"Only DDIM steps can be unrolled, not {type(scheduler).__name__}.")
     if scheduler.config.clip_sample or scheduler.config.thresholding:
-        raise MarigoldSourceError("A scheduler that clips its samples cannot be unrolled; set clip_sample to false.")
+        raise ValueError("A scheduler that clips its samples cannot be unrolled; set clip_sample to false.")
     scheduler.set_timesteps(steps)
     one, zero = torch.ones(1), torch.zeros(1)
     schedule = tuple(
@@ -160,7 +146,7 @@ def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], 
         for t in scheduler.timesteps
     )
     if not torch.isfinite(torch.tensor(schedule)).all():
-        raise MarigoldSourceError("The scheduler divides by a signal of zero: it needs prediction_type v_prediction.")
+        raise ValueError("The scheduler divides by a signal of zero: it needs prediction_type v_prediction.")
     return schedule
 
 
@@ -179,35 +165,27 @@ def reconstruction_error(image: Tensor, model: Tensor) -> Tensor:
 
 
 def refuse_other_targets(pipeline: Pipeline) -> None:
-    """Raise MarigoldSourceError unless the pipeline predicts albedo, shading and residual in linear light."""
+    """Raise ValueError unless the pipeline predicts albedo, shading and residual in linear light."""
     properties = pipeline.target_properties or {}
     names = tuple(properties.get("target_names", ()))
     if names != TARGETS:
-        raise MarigoldSourceError(
+        raise ValueError(
             f"`albedo` takes a Marigold that predicts {', '.join(TARGETS)}, such as {SOURCE}; "
             f"this one predicts {', '.join(names) or 'something else'}."
         )
     for name in TARGETS:
         if properties[name].get("prediction_space") != "linear":
-            raise MarigoldSourceError(f"`albedo` takes a Marigold for linear light; this one's {name} is not linear.")
+            raise ValueError(f"`albedo` takes a Marigold for linear light; this one's {name} is not linear.")
 
 
 def load_marigold(
     source: str = SOURCE, autoencoder: Autoencoder = "full", tiny_source: str = TINY_AUTOENCODER
 ) -> Pipeline:
-    """Load the pipeline in float32 from a hub id or a local folder.
+    """Load the pipeline in float32 from a hub id or a folder; OSError names the source if nothing is there.
 
-    Args:
-        source: hub id or folder of the pipeline.
-        autoencoder: "full" is the pipeline's own; "tiny" takes its place, at a fraction of the cost, with less detail.
-        tiny_source: hub id or folder of the tiny autoencoder.
-
-    Raises:
-        MarigoldSourceError: the pipeline is not of the lighting kind.
-        OSError: nothing is found there; diffusers' message names the source.
+    A tiny autoencoder, from `tiny_source`, replaces the pipeline's own for a fraction of the cost and less detail.
     """
     pipeline = library.MarigoldIntrinsicsPipeline.from_pretrained(source, dtype=torch.float32)
-    refuse_other_targets(pipeline)
     if autoencoder == "tiny":
         pipeline.register_modules(vae=library.AutoencoderTiny.from_pretrained(tiny_source, dtype=torch.float32).eval())
     return pipeline

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from export.networks.marigold import LATENT, SIDE, STEPS, TARGETS, Autoencoder, Pipeline, Unet, Vae, library
 
-# Linear in 0–1 are all three targets. The albedo is absolute; shading and residual were divided by one number per
-# photo for training (the larger of their 98th percentiles), hence "up to scale".
-LIGHTING = {
-    "target_names": list(TARGETS),
-    "albedo": {"prediction_space": "linear", "up_to_scale": False},
-    "shading": {"prediction_space": "linear", "up_to_scale": True},
-    "residual": {"prediction_space": "linear", "up_to_scale": True},
-}
+# All three targets are linear in 0–1. The albedo is absolute; for training, shading and residual were divided by one
+# number per photo (the larger of their 98th percentiles), hence "up to scale".
+LIGHTING: dict[str, Any] = {name: {"prediction_space": "linear", "up_to_scale": name != "albedo"} for name in TARGETS}
+LIGHTING["target_names"] = list(TARGETS)
 # As published for Stable Diffusion 2 and Marigold v1-1: the first step starts from noise alone (zero SNR).
 SCHEDULE = {
     "beta_start": 0.00085,
@@ -52,7 +48,7 @@ FULL = Size((320, 640, 1280, 1280), (5, 10, 20, 20), (128, 256, 512, 512), (64, 
 
 
 def tiny_marigold(seed: int = 0, autoencoder: Autoencoder = "full") -> Pipeline:
-    """Build a pipeline of the published one's classes, a few channels wide, with random weights; no download."""
+    """Build a pipeline of the published classes, a few channels wide, with random weights; no download."""
     return random_marigold(TINY, seed, autoencoder)
 
 
@@ -62,25 +58,16 @@ def full_random_marigold(seed: int = 0, autoencoder: Autoencoder = "full") -> Pi
 
 
 def random_marigold(size: Size, seed: int, autoencoder: Autoencoder) -> Pipeline:
-    """Put a lighting pipeline together whose answers differ visibly from pixel to pixel and from photo to photo."""
-    width, depth, heads = size.text
+    """Build a lighting pipeline whose answers differ visibly from pixel to pixel and from photo to photo."""
+    width, layers, heads = size.text
+    text: dict[str, Any] = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
+    text |= {"vocab_size": size.words, "num_attention_heads": heads, "hidden_act": "gelu"}
+    text |= {"bos_token_id": 0, "eos_token_id": 1}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet, vae = build_unet(size).eval(), build_autoencoder(size, autoencoder).eval()
-        encoder: Any = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=size.words,
-                hidden_size=width,
-                intermediate_size=4 * width,
-                num_hidden_layers=depth,
-                num_attention_heads=heads,
-                hidden_act="gelu",
-                bos_token_id=0,
-                eos_token_id=1,
-            )
-        )
-        encoder.eval()
-        make_loud(unet, vae)
+        encoder = cast(Any, CLIPTextModel(CLIPTextConfig(**text))).eval()
+        spread_outputs(unet, vae)
     tokens = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[], model_max_length=77)
     return library.MarigoldIntrinsicsPipeline(
         unet, vae, library.DDIMScheduler(**SCHEDULE), encoder, tokens, "intrinsics", LIGHTING, STEPS[-1], SIDE
@@ -88,14 +75,15 @@ def random_marigold(size: Size, seed: int, autoencoder: Autoencoder) -> Pipeline
 
 
 def build_unet(size: Size) -> Unet:
-    """Build Stable Diffusion 2's UNet, with latents of the photo and of three targets in and of the targets out."""
+    """Build Stable Diffusion 2's UNet: latents of the photo and of three targets in, latents of the targets out."""
+    attending = len(size.unet) - 1  # resolutions with attention: all but the coarsest
     return library.UNet2DConditionModel(
         sample_size=SIDE // 8,
         in_channels=(1 + len(TARGETS)) * LATENT,
         out_channels=len(TARGETS) * LATENT,
         block_out_channels=size.unet,
-        down_block_types=(*("CrossAttnDownBlock2D",) * (len(size.unet) - 1), "DownBlock2D"),
-        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * (len(size.unet) - 1)),
+        down_block_types=("CrossAttnDownBlock2D",) * attending + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * attending,
         attention_head_dim=size.heads,
         cross_attention_dim=size.text[0],
         layers_per_block=size.layers,
@@ -105,7 +93,7 @@ def build_unet(size: Size) -> Unet:
 
 
 def build_autoencoder(size: Size, autoencoder: Autoencoder) -> Vae:
-    """Build Stable Diffusion 2's autoencoder, or the one that stands in for it."""
+    """Build Stable Diffusion 2's autoencoder, or the tiny one that takes its place."""
     if autoencoder == "tiny":
         channels, blocks = size.tiny_autoencoder
         return library.AutoencoderTiny(
@@ -124,10 +112,10 @@ def build_autoencoder(size: Size, autoencoder: Autoencoder) -> Vae:
 
 
 @torch.no_grad()
-def make_loud(unet: Unet, vae: Vae) -> None:
+def spread_outputs(unet: Unet, vae: Vae) -> None:
     """Scale the last layers of encoder, UNet and decoder until their outputs vary as trained ones do.
 
-    Fresh weights answer almost the same to every photo, and there any parity test passes. Layer by layer, as in
+    Fresh weights give almost the same answer to every photo, where any parity test passes. Layer by layer, as in
     Mishkin and Matas, "All you need is a good init", 2016.
     """
     tiny = isinstance(vae, library.AutoencoderTiny)
@@ -149,5 +137,5 @@ def make_loud(unet: Unet, vae: Vae) -> None:
     rescale(unet.conv_out, lambda: unet(latent, 999, prompt), 0.0, 1.0)
     decoder_end = vae.decoder.layers[-1] if tiny else vae.decoder.conv_out
     latent = latent[:, :LATENT] / vae.config.scaling_factor
-    # The tiny decoder's last layer speaks 0–1, the full one's −1 to 1.
+    # The tiny decoder's last layer gives 0–1, the full one's −1 to 1.
     rescale(decoder_end, lambda: vae.decode(latent), *((0.5, 0.2) if tiny else (0.0, 0.4)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contract.light import position
+from export.errors import ExportError
 from export.networks.patterns import PATTERNS, SIDE, blurred, draw
 
 VARIANTS = 3  # drawings of each built-in pattern; the pattern seed chooses one
@@ -21,10 +22,6 @@ SHIFT = 0.1  # of the frame, either way
 # a pattern alike (multipliers from L'Ecuyer's tables of good generators, 1999).
 MODULUS = 2**31 - 1
 MULTIPLIERS = (1583458089, 784588716, 950706376, 1226874159)
-
-
-class MaterialsError(Exception):
-    """The folder of shadow materials cannot be used; the message says why."""
 
 
 class PatternBank(nn.Module):
@@ -41,7 +38,7 @@ class PatternBank(nn.Module):
         """Draw the built-in patterns (ids 1–10) and add the images of `materials` after them, or only these.
 
         Raises:
-            MaterialsError: the folder holds no image, or one that cannot be read.
+            ExportError: the folder holds no image, or one that cannot be read.
         """
         super().__init__()
         textures: list[list[Tensor]] = []
@@ -119,7 +116,7 @@ def read_materials(folder: Path) -> dict[str, Tensor]:
     """Read every image of a folder as a texture, dark = shadow; names (without suffix) in alphabetical order.
 
     Raises:
-        MaterialsError: there is none, or one cannot be read.
+        ExportError: there is none, or one cannot be read.
     """
     textures = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -127,9 +124,9 @@ def read_materials(folder: Path) -> dict[str, Tensor]:
             continue
         gray = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
         if gray is None:
-            raise MaterialsError(f"{file} is not an image; --materials takes a folder of gray images only.")
+            raise ExportError(f"{file} is not an image; --materials takes a folder of gray images only.")
         small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         textures[file.stem] = 1.0 - torch.from_numpy(small).float() / 255.0
     if not textures:
-        raise MaterialsError(f"{folder} holds no images; --materials takes a folder of gray images, dark = shadow.")
+        raise ExportError(f"{folder} holds no images; --materials takes a folder of gray images, dark = shadow.")
     return textures

@@ -39,7 +39,7 @@ class Canvas:
 
 
 def soft_step(distance: Tensor, width: float) -> Tensor:
-    """1 where distance < 0, 0 where it exceeds `width`, smooth between."""
+    """1 where distance < 0, 0 where it exceeds `width`, smooth between them."""
     t = (1.0 - distance / width).clamp(0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
@@ -63,7 +63,7 @@ def tree_foliage(canvas: Canvas) -> Tensor:
 
 
 def venetian_blinds(canvas: Canvas) -> Tensor:
-    """Level slats with gaps of light, and two cords."""
+    """Horizontal slats with gaps of light, and two cords."""
     slats = canvas.between(9.0, 14.0)
     phase = (canvas.y + 0.004 * canvas.noise(2)) * slats
     offset = (phase - phase.floor() - 0.5).abs()
@@ -81,26 +81,24 @@ def window(canvas: Canvas) -> Tensor:
     top, bottom = canvas.between(0.05, 0.12), canvas.between(0.88, 0.95)
     x = (canvas.x + lean * (canvas.y - 0.5) - left) / (right - left)
     y = (canvas.y - top) / (bottom - top)
-    columns, rows = 2, 3
 
     def bars(position: Tensor, count: int, width: float) -> Tensor:
         cell = position * count
         return soft_step((cell - cell.round()).abs() - width * count, 0.006 * count)
 
     wall = torch.maximum(soft_step(torch.minimum(x, 1.0 - x), 0.02), soft_step(torch.minimum(y, 1.0 - y), 0.02))
-    return torch.maximum(wall, torch.maximum(bars(x, columns, 0.022), bars(y, rows, 0.016)))
+    return torch.maximum(wall, torch.maximum(bars(x, 2, 0.022), bars(y, 3, 0.016)))
 
 
 def branch(canvas: Canvas) -> Tensor:
-    """Bare twigs: segments that fork and thin out from two boughs."""
+    """Bare twigs: segments that fork and become thinner, from two branches."""
     shadow = torch.zeros_like(canvas.x)
     start = [(-0.05, canvas.between(0.2, 0.5), canvas.between(-0.3, 0.3)), (1.05, canvas.between(0.5, 0.9), 3.3)]
     twigs = [(x, y, angle, 0.24, 0.016) for x, y, angle in start]
     while twigs:
         x, y, angle, length, width = twigs.pop()
         end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
-        t = ((canvas.x - x) * (end_x - x) + (canvas.y - y) * (end_y - y)) / length**2
-        t = t.clamp(0.0, 1.0)
+        t = (((canvas.x - x) * (end_x - x) + (canvas.y - y) * (end_y - y)) / length**2).clamp(0.0, 1.0)
         distance = torch.hypot(canvas.x - x - t * (end_x - x), canvas.y - y - t * (end_y - y))
         shadow = torch.maximum(shadow, soft_step(distance - width * (1.0 - 0.3 * t), 0.006))
         if length > 0.045:
@@ -131,17 +129,11 @@ def fence(canvas: Canvas) -> Tensor:
     return shadow
 
 
-def nearest_two(canvas: Canvas, count: int) -> tuple[Tensor, Tensor]:
-    """Distances to the nearest and second nearest of `count` random points."""
-    points = torch.rand((count, 2), generator=canvas.generator) * 1.2 - 0.1
-    distances = torch.hypot(canvas.x[None] - points[:, 0, None, None], canvas.y[None] - points[:, 1, None, None])
-    two = distances.topk(2, dim=0, largest=False).values
-    return two[0], two[1]
-
-
 def voronoi(canvas: Canvas) -> Tensor:
     """Irregular cells with dark seams, as through cracked or bubbled glass."""
-    first, second = nearest_two(canvas, 45)
+    points = torch.rand((45, 2), generator=canvas.generator) * 1.2 - 0.1
+    x, y = points.T.reshape(2, -1, 1, 1).unbind()
+    first, second = torch.hypot(canvas.x - x, canvas.y - y).topk(2, dim=0, largest=False).values.unbind()
     return (soft_step(second - first - 0.008, 0.02) + 0.35 * (first * 6.0).clamp(0.0, 1.0)).clamp(0.0, 1.0)
 
 
@@ -156,7 +148,7 @@ def lattice(canvas: Canvas) -> Tensor:
 
 
 def cloud(canvas: Canvas) -> Tensor:
-    """Drifting soft patches of several sizes."""
+    """Soft patches of several sizes."""
     return (0.45 + 1.5 * canvas.noise(3, octaves=4)).clamp(0.0, 1.0)
 
 
@@ -169,18 +161,7 @@ def screen(canvas: Canvas) -> Tensor:
     return 1.0 - soft_step(offset - canvas.between(0.27, 0.33), 0.06)
 
 
-PATTERNS: tuple[Callable[[Canvas], Tensor], ...] = (
-    tree_foliage,
-    venetian_blinds,
-    window,
-    branch,
-    curtain,
-    fence,
-    voronoi,
-    lattice,
-    cloud,
-    screen,
-)
+PATTERNS = (tree_foliage, venetian_blinds, window, branch, curtain, fence, voronoi, lattice, cloud, screen)
 
 
 def draw(pattern: Callable[[Canvas], Tensor], seed: int) -> Tensor:

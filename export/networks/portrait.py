@@ -22,7 +22,7 @@ class Portrait(nn.Module):
     GrabCut (Rother et al., 2004) with histograms for mixtures and a guided filter for the graph cut. What is
     connected to the head and shoulders stays, and holes in it are filled.
 
-    It ignores the prompt and cannot know that there is no person: SCORE only says how clearly the figure stands out.
+    It ignores the prompt and cannot detect that there is no person: SCORE only tells how distinct the figure is.
     """
 
     x: Tensor
@@ -37,7 +37,7 @@ class Portrait(nn.Module):
         side = SIDE // COARSE
         border = torch.zeros(1, 1, side, side)
         border[..., 0, :] = 1.0
-        # A body is cut by the lower edge and often by the sides near it: ground enters only above.
+        # The lower edge cuts a body, and often so do the sides near it: ground enters only above.
         border[..., : side * 5 // 6, 0] = 1.0
         border[..., : side * 5 // 6, -1] = 1.0
         self.register_buffer("border", border, persistent=False)
@@ -63,10 +63,10 @@ class Portrait(nn.Module):
         prior = self.head_and_shoulders(image)
         logit = separate(image, colour_bins(levels), prior, along_edges)
         alpha = self.connect(torch.sigmoid(2.5 * along_edges(logit)), prior)
-        # A blur before the threshold cuts teeth and fringes off the outline, as a cut-out by hand would.
+        # A blur before the threshold removes teeth and fringes from the outline.
         alpha = gaussian_blur(along_edges(alpha), 2.5, border="replicate").clamp(0.0, 1.0)
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
-        # How sure the pixels of the figure are, on average, scaled from "coin toss" = 0 to "certain" = 1.
+        # The mean certainty of the figure's pixels, from 0 for a probability of 0.5 to 1 for a probability of 1.
         certainty = (2.0 * alpha - 1.0).clamp(0.0, 1.0)
         score = spatial_mean(certainty * figure) / spatial_mean(figure).clamp(min=1e-6)
         score = score.reshape(-1, 1)
@@ -100,7 +100,7 @@ class Portrait(nn.Module):
     def connect(self, alpha: Tensor, prior: Tensor) -> Tensor:
         """Keep what is connected to the head and shoulders and fill its holes; alpha in and out [B,1,288,288]."""
         figure = cells(alpha, COARSE)
-        # Closing fills narrow notches: hats and hair end where light and dark alternate.
+        # Closing fills narrow notches, as at hats and hair where light and dark alternate.
         figure = -F.max_pool2d(-F.max_pool2d(figure, 3, 1, 1), 3, 1, 1)
         eroded = -F.max_pool2d(-figure, 5, 1, 2)
         core = cells(torch.sigmoid(prior), COARSE)
@@ -118,8 +118,8 @@ class Portrait(nn.Module):
 def shrink(pixels: Tensor) -> Tensor:
     """Average float [B,3,1008,1008] over cells of 3.5 × 3.5 pixels: [B,3,288,288].
 
-    Seven pixels make two cells, so one strided convolution with four kernels does it exactly, where a resize's
-    coordinates round differently from runtime to runtime.
+    Seven pixels make two cells, so one strided convolution with four kernels is exact; a resize's coordinates round
+    differently from runtime to runtime.
     """
     first = torch.tensor([1.0, 1.0, 1.0, 0.5, 0.0, 0.0, 0.0])
     halves = (first, first.flip(0))
@@ -145,8 +145,8 @@ def separate(image: Tensor, bins: Tensor, prior: Tensor, along_edges: GuidedFilt
 
 def colour_bins(levels: Tensor) -> Tensor:
     """Return each pixel's colour bin, int64 [B,H·W], of float [B,3,H,W] in 0–255."""
-    # shrink's levels are multiples of 1/49. Bins that begin between two multiples give every runtime, whatever its
-    # rounding, the same bin.
+    # shrink's levels are multiples of 1/49. With bins that begin between two multiples, every runtime finds the same
+    # bin, however it rounds.
     level = (levels + 1.0 / 98.0) / (256 // BINS)
     red, green, blue = level.to(torch.int64).chunk(3, dim=1)
     return ((red * BINS + green) * BINS + blue).reshape(levels.shape[0], -1)
@@ -173,7 +173,7 @@ def local_evidence(image: Tensor, figure: Tensor, ground: Tensor) -> Tensor:
     ground_mean, ground_share = local_mean(image, ground)
     to_ground = channel_sum((image - ground_mean) ** 2)
     to_figure = channel_sum((image - figure_mean) ** 2)
-    # Says nothing where one of the two is not to be seen nearby.
+    # 0 where one of the two is not near.
     both_near = (torch.minimum(figure_share, ground_share) / 0.1).clamp(0.0, 1.0)
     return ((to_ground - to_figure) / variance).clamp(-4.0, 4.0) * both_near
 

@@ -1,13 +1,15 @@
-"""Which network fills each stage, by preset, and how each of them is built."""
+"""Which network does each stage's work, by preset, and how each network is built."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, TypeVar
 
 from torch import nn
 
+from contract.names import STAGES
+from export.errors import ExportError
 from export.networks.inflate import Inflate
 from export.networks.own import build_own
 from export.networks.pattern_bank import PatternBank
@@ -15,171 +17,136 @@ from export.networks.portrait import Portrait
 from export.networks.recombine import Recombine
 from export.networks.retinex import Retinex
 
+Model = TypeVar("Model")
+# To load a model from a hub id or a folder, to build it at full size with random weights, to build it tiny.
+Ways: TypeAlias = tuple[Callable[[str], Model], Callable[[], Model], Callable[[], Model]]
+
 
 @dataclass(frozen=True)
 class Options:
-    """What networks are built with; each takes what concerns it.
-
-    Attributes:
-        patterns: the bank of shadow patterns.
-        cast_shadows: their strength in 0–1.
-        random_weights: build the published architectures with random weights instead of loading them.
-        selection: SAM3's instance, the best or the union of those above the threshold.
-        steps: Marigold's denoising steps, 1–4.
-        side: resolution in pixels at which Marigold runs.
-        autoencoder: Marigold's own or the tiny one.
-        residual: whether Marigold scores how badly its parts miss the photo.
-    """
+    """What networks are built with; each uses what concerns it."""
 
     patterns: PatternBank
-    cast_shadows: float = 0.0
-    random_weights: bool = False
-    selection: Literal["best", "union"] = "best"
-    steps: int = 1
-    side: int = 768
-    autoencoder: Literal["full", "tiny"] = "full"
-    residual: bool = True
+    cast_shadows: float = 0.0  # strength, 0–1
+    random_weights: bool = False  # the published architectures without loading their weights
+    selection: Literal["best", "union"] = "best"  # SAM3's best instance, or the union of those above the threshold
+    steps: int = 1  # Marigold's denoising steps, 1–4
+    side: int = 768  # resolution in pixels at which Marigold runs
+    autoencoder: Literal["full", "tiny"] = "full"  # Marigold's own or the tiny one
+    residual: bool = True  # whether Marigold scores how badly its parts reproduce the photo
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A network for one stage.
+    """A network for one stage."""
 
-    Attributes:
-        label: its name in BUILDERS and in export.json.
-        source: hub id or folder of its weights; None for the published ones.
-        tiny: build it a few channels wide with random weights.
-        checkpoint: weights of a user's own network, whose label is "package.module:factory".
-        tokenizer: hub id or folder of the tokenizer of a user's own network that reads the prompt.
-    """
-
-    label: str
-    source: str | None = None
-    tiny: bool = False
-    checkpoint: Path | None = None
-    tokenizer: str | None = None
+    label: str  # its name in BUILDERS and export.json; "package.module:factory" of a user's own network
+    source: str | None = None  # hub id or folder of its weights; None for the published ones
+    tiny: bool = False  # a few channels wide, with random weights
+    checkpoint: Path | None = None  # weights of a user's own network
+    tokenizer: str | None = None  # hub id or folder, for a user's own network that reads the prompt
 
 
 @dataclass(frozen=True)
 class Built:
-    """A network, and where its weights come from: a hub id or a folder, "random", or "none".
-
-    A network that reads the prompt also has what writes the tokenizer's files into `decode`'s folder.
-    """
+    """A network that is ready to be exported."""
 
     network: nn.Module
-    weights: str
-    write_tokenizer: Callable[[Path], None] | None = None
+    weights: str  # where they come from: a hub id or a folder, "random", or "none"
+    write_tokenizer: Callable[[Path], None] | None = None  # into `decode`'s folder, if the network reads the prompt
 
 
-def build_portrait(choice: Choice, options: Options) -> Built:
-    """`segment` by colour."""
-    return Built(Portrait(), "none")
+def get_model(choice: Choice, options: Options, published: str, ways: Ways[Model]) -> tuple[Model, str]:
+    """Build or load a model of the hub in the way that is asked for; return it, and where its weights come from."""
+    load, random, tiny = ways
+    if choice.tiny:
+        return tiny(), "random"
+    if options.random_weights and choice.source is None:
+        return random(), "random"
+    source = choice.source or published
+    return load(source), source
+
+
+# transformers and diffusers are imported only where a network needs them.
 
 
 def build_sam3(choice: Choice, options: Options) -> Built:
     """`segment` by SAM3."""
-    from export.networks import sam3  # transformers is imported only where a network needs it
+    from export.networks import sam3
 
-    if choice.tiny:
-        model, weights = sam3.tiny_sam3(seed=0), "random"
-    elif options.random_weights and choice.source is None:
-        model, weights = sam3.full_random_sam3(seed=0), "random"
-    else:
-        weights = choice.source or sam3.SOURCE
-        model = sam3.load_sam3(weights)
-    vocabulary = None if weights == "random" else weights  # none can be downloaded with weights that are not
+    ways = (sam3.load_sam3, sam3.full_random_sam3, sam3.tiny_sam3)
+    model, weights = get_model(choice, options, sam3.SOURCE, ways)
+    vocabulary = None if weights == "random" else weights  # random weights must need no download
     return Built(sam3.Sam3Segment(model, options.selection), weights, partial(sam3.write_tokenizer, vocabulary))
-
-
-def build_retinex(choice: Choice, options: Options) -> Built:
-    """`albedo` by multi-scale Retinex."""
-    return Built(Retinex(), "none")
 
 
 def build_marigold(choice: Choice, options: Options) -> Built:
     """`albedo` by latent diffusion."""
     from export.networks import marigold, marigold_random
 
-    if choice.tiny:
-        pipeline, weights = marigold_random.tiny_marigold(autoencoder=options.autoencoder), "random"
-    elif options.random_weights and choice.source is None:
-        pipeline, weights = marigold_random.full_random_marigold(autoencoder=options.autoencoder), "random"
-    else:
-        weights = choice.source or marigold.SOURCE
-        pipeline = marigold.load_marigold(weights, options.autoencoder)
-    network = marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual)
-    return Built(network, weights)
-
-
-def build_inflate(choice: Choice, options: Options) -> Built:
-    """`shadow` on the mask's silhouette, blown up."""
-    return Built(Inflate(options.patterns, options.cast_shadows), "none")
+    ways = (marigold.load_marigold, marigold_random.full_random_marigold, marigold_random.tiny_marigold)
+    load, random, tiny = (partial(way, autoencoder=options.autoencoder) for way in ways)
+    pipeline, weights = get_model(choice, options, marigold.SOURCE, (load, random, tiny))
+    return Built(marigold.MarigoldAlbedo(pipeline, options.steps, options.side, scored=options.residual), weights)
 
 
 def build_depth(choice: Choice, options: Options) -> Built:
     """`shadow` on the geometry of Depth Anything."""
     from export.networks import depth
 
-    if choice.tiny:
-        model, weights = depth.tiny_depth(), "random"
-    elif options.random_weights and choice.source is None:
-        model, weights = depth.full_random_depth(), "random"
-    else:
-        weights = choice.source or depth.SOURCE
-        model = depth.load_depth(weights)
+    ways = (depth.load_depth, depth.full_random_depth, depth.tiny_depth)
+    model, weights = get_model(choice, options, depth.SOURCE, ways)
     return Built(depth.DepthShadow(model, options.patterns, options.cast_shadows), weights)
 
 
-def build_recombine(choice: Choice, options: Options) -> Built:
-    """`recombine`, which is arithmetic and has no alternative."""
-    return Built(Recombine(), "none")
+BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
+    "segment": {"portrait": lambda choice, options: Built(Portrait(), "none"), "sam3": build_sam3},
+    "albedo": {"retinex": lambda choice, options: Built(Retinex(), "none"), "marigold": build_marigold},
+    "shadow": {
+        "inflate": lambda choice, options: Built(Inflate(options.patterns, options.cast_shadows), "none"),
+        "depth-anything": build_depth,
+    },
+    "recombine": {"recombine": lambda choice, options: Built(Recombine(), "none")},
+}
 
 
-class SourceError(Exception):
-    """A network's weights cannot be had; the message says why and what to do."""
+def preset(*labels: str, tiny: bool = False) -> Mapping[str, Choice]:
+    """Choose a network for each stage, in the order of STAGES."""
+    return {stage: Choice(label, tiny=tiny) for stage, label in zip(STAGES, labels, strict=True)}
+
+
+PRESETS: Mapping[str, Mapping[str, Choice]] = {
+    "classical": preset("portrait", "retinex", "inflate"),
+    "tiny": preset("sam3", "marigold", "depth-anything", tiny=True),
+    "full": preset("sam3", "marigold", "depth-anything"),
+}
 
 
 def build(stage: str, choice: Choice, options: Options) -> Built:
     """Build the network chosen for a stage.
 
     Raises:
-        OwnNetworkError: a user's network cannot be built or loaded.
-        SourceError: the weights cannot be found, or are another network's.
+        ExportError: its weights cannot be had or do not fit, or a user's network cannot be built.
         ImportError: the libraries of the extra `networks` are not installed.
     """
-    if ":" not in choice.label:
-        try:
-            return BUILDERS[stage][choice.label](choice, options)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise SourceError(
-                f"{choice.label}: {reason}\nName a folder that holds the weights, --{stage} {choice.label}=FOLDER; or "
-                "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
-                "full size without them: --random-weights."
-            ) from error
-    network = build_own(choice.label, choice.checkpoint)
-    tokenizer = choice.tokenizer
-    if tokenizer is None:
-        return Built(network, str(choice.checkpoint or "built"))
-    from export.networks.sam3 import write_tokenizer  # CLIP's tokenizer is what `decode` reads
-
-    return Built(network, str(choice.checkpoint or "built"), partial(write_tokenizer, tokenizer))
+    if ":" in choice.label:
+        return build_users(choice)
+    try:
+        return BUILDERS[stage][choice.label](choice, options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"{choice.label}: {reason}\nName a folder that holds the weights, --{stage} {choice.label}=FOLDER; or "
+            "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
+            "full size without them: --random-weights."
+        ) from error
 
 
-BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
-    "segment": {"portrait": build_portrait, "sam3": build_sam3},
-    "albedo": {"retinex": build_retinex, "marigold": build_marigold},
-    "shadow": {"inflate": build_inflate, "depth-anything": build_depth},
-    "recombine": {"recombine": build_recombine},
-}
+def build_users(choice: Choice) -> Built:
+    """A user's own network. Raises ExportError."""
+    write = None
+    if choice.tokenizer is not None:
+        from export.networks.sam3 import write_tokenizer  # CLIP's tokenizer is what `decode` reads
 
-PRESETS: Mapping[str, Mapping[str, Choice]] = {
-    "classical": {"segment": Choice("portrait"), "albedo": Choice("retinex"), "shadow": Choice("inflate")},
-    "tiny": {
-        "segment": Choice("sam3", tiny=True),
-        "albedo": Choice("marigold", tiny=True),
-        "shadow": Choice("depth-anything", tiny=True),
-    },
-    "full": {"segment": Choice("sam3"), "albedo": Choice("marigold"), "shadow": Choice("depth-anything")},
-}
+        write = partial(write_tokenizer, choice.tokenizer)
+    return Built(build_own(choice.label, choice.checkpoint), str(choice.checkpoint or "built"), write)

@@ -10,11 +10,11 @@ from export.networks.colour import SCALE, STEPS, decoding_table, look_up, srgb_t
 from export.networks.filters import box_mean, cells, channel_sum, gaussian_matrix, logarithm, spatial_mean
 
 SIDE = 768
-CELL = 4  # pixels: everything smooth is computed on cells of CELL²
+CELL = 4  # pixels: everything smooth is computed on cells of CELL × CELL
 SIGMAS = (15.0, 80.0, 250.0)  # pixels of a photo of side 1024
-BRIGHTEST = 4.0  # two stops: what is lifted further is the camera's noise
-TAIL = 0.01  # share of the pixels cut off at either end of the stretch
-SAMPLED = 5  # every fifth pixel tells the stretch where the tails lie
+BRIGHTEST = 4.0  # largest gain, two stops: more would amplify the camera's noise
+TAIL = 0.01  # share of the pixels clipped at each end of the stretch
+SAMPLED = 5  # the percentiles are those of every fifth pixel
 
 
 class Retinex(nn.Module):
@@ -23,7 +23,7 @@ class Retinex(nn.Module):
     R = mean over σ of log10(I+1) − log10(Gσ∗I+1), I being sRGB in 0–255, then each channel stretched from its 1st to
     its 99th percentile. (The usual min–max normalisation in between cancels in the stretch.) The surrounds Gσ∗I and
     their logarithms are computed on cells; the result differs from the direct formula by under 2/255.
-    The Retinex then lends the photo its luminance.
+    The photo then takes its luminance from the Retinex.
     """
 
     surrounds: Tensor
@@ -33,7 +33,7 @@ class Retinex(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Linear enlargement blurs a little itself; that is taken off the Gaussians.
+        # Linear enlargement blurs a little too; that is taken off the Gaussians.
         sigmas = [math.sqrt((sigma * SIDE / 1024.0) ** 2 - CELL**2 / 6.0) for sigma in SIGMAS]
         surrounds = torch.stack([gaussian_matrix(sigma, SIDE, CELL, SIDE // CELL) for sigma in sigmas])
         self.register_buffer("surrounds", surrounds, persistent=False)
@@ -86,7 +86,7 @@ def luminance(linear: Tensor) -> Tensor:
 def stretch(image: Tensor) -> Tensor:
     """Map each channel's 1st percentile to 0 and its 99th to 1, and clip; the percentiles are those of a sample.
 
-    The sample's pixels lie on a slanted grid, row after row: an upright one would fall in step with JPEG's blocks.
+    The sample's pixels lie on a slanted grid: an upright one would coincide with JPEG's blocks.
     """
     sample = image.reshape(image.shape[0], 3, -1)[:, :, ::SAMPLED]
     count = round(TAIL * int(sample.shape[2]))  # int: the size in a TorchScript trace is a tensor

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model
 
-PHOTO = 1008  # side of the contract's pixels
-SIDE = 288  # side of the contract's mask
+PHOTO = 1008  # side of the contract's photo
+SIDE = 288  # of the contract's mask
 SOURCE = "facebook/sam3"
 TOKENS = 32  # the contract's prompt length
 ATTENTION = "sdpa"  # fused attention; eager would hold 1.7 GB of scores a photo
@@ -22,7 +22,7 @@ Selection = Literal["best", "union"]
 
 
 class Sam3Segment(nn.Module):
-    """Normalisation, SAM3 and the choice of an instance: a photo and a prompt in, one mask out.
+    """Normalisation, SAM3 and the selection of an instance: a photo and a prompt in, one mask out.
 
     Scores and boxes are those of transformers' Sam3ImageProcessor.post_process_instance_segmentation:
     score = σ(logit) · σ(presence). The instance is selected inside the graph: all masks of a photo are 66 MB.
@@ -32,11 +32,8 @@ class Sam3Segment(nn.Module):
         """Wrap a model; its decoder is bound to the grid of its configuration.
 
         Args:
-            model: any Sam3Model that reads square images and at least 32 tokens.
+            model: reads square images and at least 32 tokens; else ValueError.
             selection: "best" gives the instance with the highest score, "union" all those above the threshold.
-
-        Raises:
-            ValueError: the selection is neither, or the model's configuration does not fit the contract.
         """
         super().__init__()
         if selection not in ("best", "union"):
@@ -48,12 +45,12 @@ class Sam3Segment(nn.Module):
         backbone = config.vision_config.backbone_config
         self.image_size = square(backbone.image_size)
         grid = self.image_size // square(backbone.patch_size)
-        # Masks have the size of the finest feature map. A number from the configuration: a traced size is a tensor.
+        # The side of the finest feature map, as a number from the configuration: a traced size is a tensor.
         self.mask_side = int(grid * config.vision_config.scale_factors[0])
         self.selection = selection
         self.model = model
         bind_grid(model.detr_encoder, model.detr_decoder, grid)
-        # On the wrapper, not only the model: an exporter restores the wrapper's own mode, and with it dropout.
+        # On the wrapper, not only the model: an exporter restores the wrapper's own mode, dropout included.
         self.eval()
 
     def forward(
@@ -78,16 +75,16 @@ class Sam3Segment(nn.Module):
         return self.select(found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks, thresholds)
 
     def cast_weights(self, dtype: torch.dtype) -> None:
-        """Cast the model. Normalisation, scores, the choice and the mask's probabilities stay in float32."""
+        """Cast the model. Normalisation, scores, the selection and the mask's probabilities stay in float32."""
         self.model.to(dtype=dtype)  # type: ignore[call-arg]  # transformers' annotation hides nn.Module's
 
     def select(
         self, logits: Tensor, presence: Tensor, boxes: Tensor, masks: Tensor, thresholds: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Score Q queries and choose among them: the outputs of forward.
+        """Score Q queries and select among them: the outputs of forward.
 
         Args:
-            logits: [B,Q]; their σ, times the presence's, is the score.
+            logits: [B,Q], of each query.
             presence: [B,1], the logit that anything of the prompt is in the photo.
             boxes: [B,Q,4], x0 y0 x1 y1; may reach beyond 0–1.
             masks: [B,Q,S,S], logits, S = self.mask_side.
@@ -144,11 +141,11 @@ def square(size: Any) -> int:
 
 
 def bind_grid(encoder: Any, decoder: Any, side: int) -> None:
-    """Give SAM3's encoder and decoder their grid, `side` × `side`, as known numbers.
+    """Give SAM3's encoder and decoder their grid, `side` × `side`, as constants.
 
     Their own methods pass it on in a tensor from the host: on a GPU each photo waits for its copy, a CUDA graph cannot
-    hold one, and torch.export cannot follow it through fused attention (GuardOnDataDependentSymNode). The decoder's
-    also caches its grid: one made during a trace would poison later calls.
+    hold one, and torch.export cannot follow it through fused attention (GuardOnDataDependentSymNode). The decoder also
+    caches its grid: one made during a trace would break later calls.
     """
 
     def flattened(features: list[Tensor], positions: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,10 +161,7 @@ def bind_grid(encoder: Any, decoder: Any, side: int) -> None:
 
 
 def load_sam3(source: str = SOURCE) -> Sam3Model:
-    """Load a checkpoint in float32, in evaluation mode.
-
-    Args:
-        source: a hub id, or a folder with config.json and the weights; sam3 and sam3_video checkpoints.
+    """Load a sam3 or sam3_video checkpoint in float32, in evaluation mode, from a hub id or a folder.
 
     Raises:
         OSError: the source cannot be found or read (facebook/sam3 needs an accepted licence and a login).
@@ -177,27 +171,21 @@ def load_sam3(source: str = SOURCE) -> Sam3Model:
         source, dtype=torch.float32, attn_implementation=ATTENTION, output_loading_info=True
     )
     if absent := sorted(info["missing_keys"]):
-        raise ValueError(
-            f"{source} lacks {len(absent)} of SAM3's tensors, e.g. {absent[0]}: it is no SAM3 checkpoint, or cut short."
-        )
+        what = f"{len(absent)} of SAM3's tensors, e.g. {absent[0]}"
+        raise ValueError(f"{source} lacks {what}: it is not a SAM3 checkpoint, or is incomplete.")
     return cast(Sam3Model, model.eval())
 
 
-def tiny_sam3(seed: int) -> Sam3Model:
-    """Build SAM3 in miniature: all its parts, 112 px, 10 queries, a vocabulary of 600, random weights."""
+def tiny_sam3(seed: int = 0) -> Sam3Model:
+    """Build SAM3 with all its parts, small: 112 pixels, 10 queries, a vocabulary of 600, random weights."""
     narrow: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
     backbone = narrow | {"model_type": "sam3_vit_model", "num_hidden_layers": 2, "global_attn_indexes": [1]}
     backbone |= {"image_size": 112, "patch_size": 14, "pretrain_image_size": 56, "window_size": 4}
     vision = {"model_type": "sam3_vision_model", "backbone_config": backbone, "fpn_hidden_size": 32}
     start, end = TINY_VOCABULARY - 2, TINY_VOCABULARY - 1
     text = narrow | {"model_type": "clip_text_model", "num_hidden_layers": 2, "max_position_embeddings": TOKENS}
-    text |= {
-        "vocab_size": end + 1,
-        "projection_dim": 32,
-        "bos_token_id": start,
-        "eos_token_id": end,
-        "pad_token_id": end,
-    }
+    text |= {"vocab_size": end + 1, "projection_dim": 32}
+    text |= {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end}
     config = Sam3Config(
         vision_config=vision | {"backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]]},
         text_config=text,
@@ -209,15 +197,15 @@ def tiny_sam3(seed: int) -> Sam3Model:
     return build_random(config, seed)
 
 
-def full_random_sam3(seed: int) -> Sam3Model:
-    """Build the published architecture, 840 M parameters and 3.4 GB, with random weights; nothing is downloaded."""
+def full_random_sam3(seed: int = 0) -> Sam3Model:
+    """Build the published architecture, 840 M parameters and 3.4 GB, with random weights; no download."""
     return build_random(Sam3Config(), seed)
 
 
 def build_random(config: Sam3Config, seed: int) -> Sam3Model:
-    """Build a model, in evaluation mode, with weights loud enough for its outputs to depend on its inputs.
+    """Build a model, in evaluation mode, with weights large enough for its outputs to depend on its inputs.
 
-    transformers' own initialisation leaves outputs near 1e-4, where a wrong export is as close as a right one.
+    transformers' own initialisation gives outputs near 1e-4, where a wrong export is as close as a right one.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -240,7 +228,7 @@ def write_tokenizer(source: str | None, folder: Path) -> None:
     """Write `folder`/vocab.json and merges.txt, which `decode` reads, from a checkpoint's CLIP tokenizer.
 
     Args:
-        source: a hub id or a folder, as for load_sam3; None for the made-up vocabulary of tiny_sam3.
+        source: a hub id or a folder, as for load_sam3; None for the vocabulary of tiny_sam3.
         folder: an existing folder, e.g. model_repository/decode/1.
 
     Raises:
@@ -250,7 +238,7 @@ def write_tokenizer(source: str | None, folder: Path) -> None:
         ids, merges = tiny_vocabulary()
     else:
         tokenizer = CLIPTokenizer.from_pretrained(source)
-        # The parsed tokenizer has both, whichever of tokenizer.json and vocab.json the checkpoint comes with.
+        # The parsed tokenizer has both parts, whether the checkpoint has tokenizer.json or vocab.json.
         parts = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
         ids = {**parts["vocab"], **tokenizer.get_added_vocab()}
         merges = [(left, right) for left, right in parts["merges"]]
@@ -263,7 +251,7 @@ def write_tokenizer(source: str | None, folder: Path) -> None:
 
 
 def tiny_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Ids and merges in CLIP's order: 256 bytes, 256 that end a word, what the merges make, start and end."""
+    """Ids and merges in CLIP's order: 256 bytes, 256 that end a word, the merged pieces, start and end."""
     visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
     symbols = [chr(byte) for byte in visible] + [chr(256 + at) for at in range(256 - len(visible))]
     room = TINY_VOCABULARY - 2 * len(symbols) - 2
@@ -275,6 +263,6 @@ def tiny_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
             left += right
     chosen = list(merges)[:room]
     pieces = [*symbols, *(symbol + "</w>" for symbol in symbols), *(left + right for left, right in chosen)]
-    # Ids that no piece uses: the model's table has a row for each.
+    # The model's table has a row for every id.
     pieces += [f"<|unused{at}|>" for at in range(TINY_VOCABULARY - 2 - len(pieces))]
     return {piece: at for at, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}, chosen

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from export import exporter
-from export.check.gate import ExportMismatchError
-from export.check.reference import ContractError
+from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.files import onnx_file
 from export.files.version_folder import scratch
-from export.tensors import HOUSE, Contract, TensorSpec, example_inputs
+from export.tensors import REPOSITORY, Contract, TensorSpec, example_inputs
 
 TINY = Contract(
     "tiny", (TensorSpec("PIXELS", torch.uint8, (3, 8, 8)),), (TensorSpec("BRIGHT", torch.float16, (3, 8, 8)),)
@@ -118,7 +117,7 @@ def test_a_file_that_fails_its_check_leaves_everything_as_it_was(
     (tmp_path / "model.onnx").write_bytes(b"the model before")
     honest = onnx_file.write
     monkeypatch.setattr(onnx_file, "write", lambda _, contract, folder: honest(BROKEN[case](), contract, folder))
-    with pytest.raises(ExportMismatchError, match="of BRIGHT at batch 1"):
+    with pytest.raises(ExportError, match="of BRIGHT at batch 1"):
         export_tiny(Tiny(), tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_bytes() == b"the model before"
@@ -128,7 +127,7 @@ def test_a_file_that_fails_its_check_leaves_everything_as_it_was(
 def test_a_network_that_breaks_its_contract_is_not_exported(
     tmp_path: Path, tiny_contract: None, network: type[nn.Module]
 ) -> None:
-    with pytest.raises(ContractError, match=r"tiny: output BRIGHT is .*; tiny needs float16 \[3,3,8,8\]"):
+    with pytest.raises(ExportError, match=r"tiny: output BRIGHT is .*; tiny needs float16 \[3,3,8,8\]"):
         export_tiny(network(), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -142,7 +141,7 @@ def test_a_file_with_the_batch_baked_in_is_refused(
         torch.onnx.export(network, example, folder / "model.onnx", input_names=names[0], output_names=names[1])
 
     monkeypatch.setattr(onnx_file, "write", write)
-    with pytest.raises(ExportMismatchError, match="the file does not run at batch 3"):
+    with pytest.raises(ExportError, match="the file does not run at batch 3"):
         export_tiny(Tiny(), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -152,7 +151,7 @@ def test_a_killed_export_leaves_the_model_before(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"the model before")
     command = [sys.executable, "-m", "export", "--repository", str(tmp_path)]
-    with subprocess.Popen(command, cwd=HOUSE.parent, stdout=subprocess.PIPE) as exporting:
+    with subprocess.Popen(command, cwd=REPOSITORY.parent, stdout=subprocess.PIPE) as exporting:
         told = b""
         while b"writing" not in told:
             assert exporting.stdout is not None
@@ -169,7 +168,7 @@ def test_a_killed_export_leaves_the_model_before(tmp_path: Path) -> None:
 
 def test_an_interrupted_export_says_so_in_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "export", "--repository", str(tmp_path)]
-    with subprocess.Popen(command, cwd=HOUSE.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(command, cwd=REPOSITORY.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdout is not None
         run.stdout.read(1)  # the first network is being built
         run.send_signal(signal.SIGINT)

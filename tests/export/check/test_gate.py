@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.check.gate import PRECISIONS, ExportMismatchError, Measurement, Precision, compare
+from contract.names import STAGES
+from contract.versions import REPORT
+from export.check.gate import PRECISIONS, Measurement, Precision, compare
+from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.files import torchscript_file
-from export.files.version_folder import REPORT
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Options, build
 from export.tensors import read_contract
-
-STAGES = ("segment", "albedo", "shadow")
 
 
 @cache
@@ -112,7 +112,7 @@ def test_a_sabotaged_export_is_refused_and_leaves_the_former_in_place(
     monkeypatch.setattr(
         torchscript_file, "write", lambda inner, contract, folder: honest(sabotage(inner).eval(), contract, folder)
     )
-    with pytest.raises(ExportMismatchError, match=f"{stage}: the file does not"):
+    with pytest.raises(ExportError, match=f"{stage}: the file does not"):
         export_tiny(stage, tmp_path, precision)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"model.pt": b"the model before"}
 

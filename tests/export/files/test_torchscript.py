@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from contract.light import LIGHT, SCENE
-from export.check.gate import ExportMismatchError
+from export.errors import ExportError
 from export.files import torchscript_file
 from export.networks.depth import DepthShadow, tiny_depth
 from export.networks.inflate import Inflate
@@ -23,6 +21,7 @@ from export.networks.portrait import Portrait
 from export.networks.retinex import Retinex
 from export.networks.sam3 import Sam3Segment, tiny_sam3
 from export.tensors import Contract, TensorSpec, example_inputs, read_contract
+from tests.rig.stripe import stripe
 
 BRIGHT = Contract(
     "bright", (TensorSpec("PIXELS", torch.uint8, (3, 8, 8)),), (TensorSpec("BRIGHT", torch.float32, (3, 8, 8)),)
@@ -54,10 +53,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> PatternBank:
-    """A bank of one stripe: the built-in one takes longer to draw than all of these tests."""
-    folder = tmp_path_factory.mktemp("materials")
-    cv2.imwrite(str(folder / "stripe.png"), np.tile(np.array([0, 255, 255, 0], np.uint8), (4, 1)))
-    return PatternBank(folder, built_in=False)
+    return stripe(tmp_path_factory.mktemp("materials"))
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -178,7 +174,7 @@ class ChoosesItsDevice(nn.Module):
 
 def test_a_network_whose_device_cannot_be_freed_is_refused_with_the_line_and_the_remedy(tmp_path: Path) -> None:
     sentence = r"bright: aten::arange \(.*test_torchscript\.py.*\) chooses its device itself, .* device=pixels\.device"
-    with pytest.raises(ExportMismatchError, match=sentence):
+    with pytest.raises(ExportError, match=sentence):
         torchscript_file.write(ChoosesItsDevice(), BRIGHT, tmp_path)
     assert not list(tmp_path.iterdir())
 

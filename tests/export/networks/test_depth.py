@@ -5,8 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,6 @@ from transformers.models.depth_anything import DepthAnythingForDepthEstimation
 from export.networks.depth import (
     SOURCE,
     DepthShadow,
-    DepthSourceError,
     full_random_depth,
     load_depth,
     relief,
@@ -27,14 +24,12 @@ from export.networks.pattern_bank import PatternBank
 from export.networks.shading import SIDE
 from export.tensors import example_inputs, read_contract
 from tests.rig.lights import tensors
+from tests.rig.stripe import stripe
 
 
 @pytest.fixture(scope="module")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> PatternBank:
-    """A bank of one stripe: the built-in one takes longer to draw than all of these tests."""
-    folder = tmp_path_factory.mktemp("materials")
-    cv2.imwrite(str(folder / "stripe.png"), np.tile(np.array([0, 255, 255, 0], np.uint8), (4, 1)))
-    return PatternBank(folder, built_in=False)
+    return stripe(tmp_path_factory.mktemp("materials"))
 
 
 @cache
@@ -137,13 +132,13 @@ def test_the_full_size_has_the_published_number_of_parameters() -> None:
 def test_metric_depth_is_refused_for_larger_is_farther_there(tmp_path: Path, patterns: PatternBank) -> None:
     metric = tiny_depth(0)
     metric.config.depth_estimation_type = "metric"
-    with pytest.raises(DepthSourceError, match="larger is farther"):
+    with pytest.raises(ValueError, match="larger is farther"):
         DepthShadow(metric, patterns)
     metric.save_pretrained(tmp_path)
-    with pytest.raises(DepthSourceError, match=SOURCE):
-        load_depth(str(tmp_path))
+    with pytest.raises(ValueError, match=SOURCE):
+        DepthShadow(load_depth(str(tmp_path)), patterns)
 
 
 def test_another_network_is_refused(patterns: PatternBank) -> None:
-    with pytest.raises(DepthSourceError, match="Depth Anything network, not Linear"):
+    with pytest.raises(ValueError, match="Depth Anything network, not Linear"):
         DepthShadow(nn.Linear(1, 1), patterns)  # type: ignore[arg-type]

@@ -13,7 +13,6 @@ from export.networks.marigold import (
     SOURCE,
     Autoencoder,
     MarigoldAlbedo,
-    MarigoldSourceError,
     Pipeline,
     library,
     load_marigold,
@@ -53,6 +52,11 @@ def original(network: MarigoldAlbedo, image: Tensor, steps: int, autoencoder: Au
     return prediction.reshape(image.shape[0], 9, *image.shape[2:])
 
 
+def decompose(network: MarigoldAlbedo, image: Tensor) -> Tensor:
+    """The network's albedo, shading and residual [B,9,S,S] for sRGB in 0–1."""
+    return torch.cat([network.decode(latent) for latent in network.denoise(image).chunk(3, dim=1)], dim=1)
+
+
 def psnr(answer: Tensor, truth: Tensor) -> float:
     return float(-10.0 * torch.log10(((answer - truth) ** 2).mean().clamp(min=1e-12)))
 
@@ -64,7 +68,7 @@ def test_it_predicts_what_the_pipeline_predicts(steps: int, autoencoder: Autoenc
     network = MarigoldAlbedo(pipeline(autoencoder), steps, SMALL)
     image = F.avg_pool2d(photos().float() / 255.0, SIDE // SMALL)
     truth = original(network, image, steps, autoencoder)
-    assert psnr(network.decompose(image), truth) >= 60.0
+    assert psnr(decompose(network, image), truth) >= 60.0
     assert truth.std(dim=(2, 3)).min() > 0.05, "predictions so flat that any two would agree"
     assert psnr(truth[1:], truth[:-1]) < 45.0, "photos so alike that any two would agree"
 
@@ -156,7 +160,7 @@ def test_the_full_size_has_the_published_number_of_parameters() -> None:
 def test_another_kind_of_marigold_is_refused() -> None:
     appearance = tiny_marigold()
     appearance.target_properties = {"target_names": ["albedo", "material"]}
-    with pytest.raises(MarigoldSourceError, match=f"{SOURCE}; this one predicts albedo, material"):
+    with pytest.raises(ValueError, match=f"{SOURCE}; this one predicts albedo, material"):
         MarigoldAlbedo(appearance)
 
 
@@ -165,12 +169,12 @@ def test_another_kind_of_marigold_is_refused() -> None:
     [({"clip_sample": True}, "clip_sample"), ({"prediction_type": "epsilon"}, "v_prediction")],
 )
 def test_a_schedule_that_cannot_be_unrolled_is_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(MarigoldSourceError, match=message):
+    with pytest.raises(ValueError, match=message):
         unroll(library.DDIMScheduler(**{**SCHEDULE, **change}), 1)
 
 
 def test_a_scheduler_that_draws_noise_is_refused() -> None:
-    with pytest.raises(MarigoldSourceError, match="LCMScheduler"):
+    with pytest.raises(ValueError, match="LCMScheduler"):
         unroll(library.LCMScheduler(), 1)
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from contract.light import LIGHT, SCENE
+from export.errors import ExportError
 from export.networks.inflate import Inflate
-from export.networks.pattern_bank import MaterialsError, PatternBank
+from export.networks.pattern_bank import PatternBank
 from export.networks.patterns import PATTERNS
 from export.networks.shading import cast_shadows, shade, slopes
 from tests.rig.lights import Numbers, light, tensors
@@ -187,10 +188,10 @@ def test_a_folder_of_materials_joins_or_replaces_the_patterns(tmp_path: Path, pa
 
 
 def test_materials_that_are_no_images_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(MaterialsError, match="holds no images"):
+    with pytest.raises(ExportError, match="holds no images"):
         PatternBank(tmp_path)
     (tmp_path / "notes.txt").write_text("not an image")
-    with pytest.raises(MaterialsError, match=r"notes\.txt is not an image"):
+    with pytest.raises(ExportError, match=r"notes\.txt is not an image"):
         PatternBank(tmp_path)
 
 
