@@ -106,11 +106,11 @@ def test_the_graph_normalises_as_the_models_own_image_processor_does(patterns: P
 @torch.no_grad()
 def test_every_photo_gets_its_own_relief_and_an_empty_mask_gives_numbers(patterns: PatternBank) -> None:
     network = DepthShadow(model(), patterns, cast=0.5)
-    pixels, alpha, aspect, light = inputs()
+    pixels, alpha, aspect, *lights = inputs()
     near = network.nearness(pixels)
     assert near.std(dim=(1, 2, 3)).min() > 0.1
     assert (near[0] - near[1]).abs().mean() > 0.1
-    shading = network(pixels, torch.zeros_like(alpha), aspect, light)
+    shading = network(pixels, torch.zeros_like(alpha), aspect, *lights)
     assert shading.shape == (2, 3, 2, SIDE, SIDE)
     assert shading.dtype == torch.float16
     assert torch.isfinite(shading).all()
