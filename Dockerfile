@@ -1,6 +1,6 @@
 # NVIDIA's Triton with what `decode` and `encode` import. The networks are not in the image but on a volume.
 # To pin it for good: --build-arg BASE=nvcr.io/nvidia/tritonserver@sha256:…
-ARG BASE=nvcr.io/nvidia/tritonserver:26.07-py3
+ARG BASE=nvcr.io/nvidia/tritonserver:26.11-py3
 FROM ${BASE}
 
 WORKDIR /opt/relight
@@ -9,6 +9,7 @@ COPY pyproject.toml docker/extras.py ./
 RUN python3 extras.py server --without nvidia-pytriton > requirements.txt \
  && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir --requirement requirements.txt \
  && rm requirements.txt
+COPY contract contract
 COPY server server
 COPY docker docker
 # Fresh named volumes take over the owner of what they cover.

@@ -27,7 +27,7 @@ lint: .venv/installed ## ruff and mypy --strict
 	$(BIN)/mypy model_repository/encode/1
 
 docker-test: .venv/installed ## both images built and the compose file run, on a Docker engine of its own (root, ten minutes)
-	$(BIN)/python -m docker.test
+	$(BIN)/python -m tests.docker
 
 serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 	$(BIN)/python -m server

@@ -13,6 +13,7 @@ RUN python3 extras.py server cpu export networks > requirements.txt \
  && rm requirements.txt
 COPY model_repository model_repository
 COPY export export
+COPY contract contract
 COPY server server
 COPY docker docker
 RUN python3 -m docker.layout /opt/tritonserver

@@ -144,7 +144,7 @@ def measure_every_row(
 ) -> list[Measurement]:
     """Compare every row of a reference at every batch size.
 
-    A batch smaller than the reference splits it; a larger one, and the last one of a split, repeats rows from its start.
+    A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
 
     Raises:
         ExportMismatchError: a batch is not answered.
@@ -154,7 +154,7 @@ def measure_every_row(
         batches = math.ceil(rows / size)
         order = torch.arange(batches * size) % rows
         try:
-            parts = [runtime(tuple(value[chosen] for value in reference.inputs)) for chosen in order.split(size)]
+            parts = [runtime(tuple(value[chosen] for value in reference.inputs)) for chosen in order.chunk(batches)]
         except Exception as error:  # each runtime raises types of its own
             raise ExportMismatchError(f"no answer at batch {size}: {error}") from error
         for position, (spec, truth) in enumerate(zip(contract.outputs, reference.outputs, strict=True)):

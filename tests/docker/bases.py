@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 from docker.extras import requirements
-from docker.test.engine import Engine, EngineError, run
+from tests.docker.engine import Engine, EngineError, run
 
 RELEASE, PYTHON = "bookworm", (3, 11)  # Debian's and its Python's
 PACKAGES = "python3,python3-pip,libpython3.11,prometheus,ca-certificates"
 PIP_CONF = "[global]\nno-index = true\nfind-links = /wheels\n"
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
-TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
+TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.11-py3"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 NOBODY = 65534
 
@@ -31,6 +31,7 @@ TRITON = f"""\
 FROM {PYTHON_IMAGE}
 WORKDIR /build
 RUN PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir 'numpy<2' onnxruntime nvidia-pytriton
+COPY contract contract
 COPY server server
 COPY docker docker
 RUN python3 -m docker.layout /opt/tritonserver

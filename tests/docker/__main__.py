@@ -1,4 +1,4 @@
-"""Builds both images over stand-in bases, runs the compose file without and with its GPU service, and takes all down.
+"""`make docker-test`: builds both images on stand-in bases, runs the compose file without and with its GPU service.
 
 The GPU service runs without its GPUs, which are not at hand, and opened to others: with TLS and an API key. Grafana is
 left out, for there is no stand-in for it.
@@ -12,83 +12,35 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from docker.test.bases import make_bases
-from docker.test.engine import Engine, EngineError, check_tools, compose_command, own_engine, run
+from tests.docker.bases import make_bases
+from tests.docker.engine import Engine, EngineError, check_tools, own_engine, run
+from tests.docker.stack import PROJECT, Stack, expect, timed, up, wait
+from tests.rig.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docker-test"
-PROJECT = "relight-docker-test"
-PATIENCE = 300.0  # seconds for what takes under 60 on an idle machine
 NAME = "relight.test"  # what the TLS certificate says
 EXTENSIONS = f"subjectAltName=DNS:{NAME},DNS:localhost"
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The services of one profile.
-
-    Attributes:
-        file: the compose file.
-        triton: which of its services is Triton.
-        settings: environment variables of Compose.
-    """
-
-    engine: Engine
-    file: Path
-    profile: str
-    triton: str
-    settings: dict[str, str]
-
-    @property
-    def services(self) -> list[str]:
-        """Those that are run."""
-        return ["export", self.triton, "verify", "prometheus"]
-
-    def compose(self, *arguments: str) -> str:
-        """Run Compose; return what it prints. Raises EngineError."""
-        command = [*(compose_command() or []), f"--project-name={PROJECT}", f"--project-directory={ROOT}"]
-        command += [f"--file={self.file}", f"--profile={self.profile}", *arguments]
-        return run(command, env={**self.engine.environment, **self.settings}, cwd=ROOT)
-
-    def inspect(self, service: str, what: str) -> str:
-        """A value of a service's newest container, e.g. .State.Health.Status."""
-        (container,) = self.compose("ps", "-q", service).split()[-1:]
-        return self.engine.docker("inspect", f"--format={{{{{what}}}}}", container).strip()
-
-
-@contextmanager
-def up(stack: Stack) -> Iterator[None]:
-    """Start the services and wait until Triton is healthy; take everything down afterwards, volumes too."""
-    try:
-        stack.compose("up", "--detach", "--no-build", *stack.services)
-        wait(f"{stack.triton} is healthy", lambda: stack.inspect(stack.triton, ".State.Health.Status") == "healthy")
-        yield
-    except BaseException:
-        print(stack.compose("logs", "--no-color", "--tail=40"))
-        raise
-    finally:
-        stack.compose("down", "--volumes", "--timeout=45")
-
-
 def main() -> int:
-    """Run the whole story; return 0, or 1 when a step fails."""
+    """Run every step; return 0, or 1 when one fails."""
     try:
         check_tools()
         BUILD.mkdir(parents=True, exist_ok=True)
         with own_engine(BUILD / "dockerd.log") as engine:
-            step("stand-in bases", lambda: make_bases(engine, ROOT, BUILD))
+            with timed("stand-in bases"):
+                make_bases(engine, ROOT, BUILD)
             without_gpu = Stack(engine, ROOT / "docker-compose.yml", "cpu", "triton-cpu", {})
-            step("docker compose build, profile cpu", lambda: without_gpu.compose("build", "export", "triton-cpu"))
+            with timed("docker compose build, profile cpu"):
+                without_gpu.compose("build", "export", "triton-cpu")
             try_profile_cpu(without_gpu)
             opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **open_doors()})
-            step("docker compose build, profile gpu", lambda: opened.compose("build", "triton"))
+            with timed("docker compose build, profile gpu"):
+                opened.compose("build", "triton")
             try_profile_gpu(opened)
             check_nothing_left(engine)
     except (EngineError, AssertionError) as error:
@@ -217,38 +169,6 @@ def check_nothing_left(engine: Engine) -> None:
     for kind in (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]):
         expect(f"docker {kind[0]} is empty", engine.docker(*kind).strip() == "")
     expect("no network is left", PROJECT not in engine.docker("network", "ls"))
-
-
-def wait(what: str, condition: Callable[[], bool]) -> None:
-    """Poll until a condition holds. Raises EngineError."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise EngineError(f"Waited {PATIENCE:g} s in vain until {what}.")
-        time.sleep(0.5)
-    print(f"  {what}")
-
-
-def expect(what: str, holds: bool) -> None:
-    """Say that something holds. Raises AssertionError where it does not."""
-    if not holds:
-        raise AssertionError(f"not so: {what}")
-    print(f"  {what}")
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Say what is done in the block, and how long it took."""
-    started = time.monotonic()
-    print(f"{what} …", flush=True)
-    yield
-    print(f"  {time.monotonic() - started:.0f} s", flush=True)
-
-
-def step(what: str, action: Callable[[], object]) -> None:
-    """Do one thing, timed."""
-    with timed(what):
-        action()
 
 
 if __name__ == "__main__":
