@@ -5,11 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
 from server.command import MODEL_CONTROL
@@ -75,22 +72,17 @@ def parse_arguments() -> Options:
         metrics_port=arguments.metrics_port,
         log=arguments.log,
         start_timeout=arguments.start_timeout,
-        access=read_access(vars(arguments)),
+        access=Access(
+            tls_cert=arguments.tls_cert,
+            tls_key=arguments.tls_key,
+            tls_ca=arguments.tls_ca,
+            api_key=read_key("--api-key-file", arguments.api_key_file),
+            admin_key=read_key("--admin-key-file", arguments.admin_key_file),
+        ),
         extra=(
             *(MODEL_CONTROL if arguments.model_control else ()),
             *(trace_flags(arguments.trace) if arguments.trace else ()),
         ),
-    )
-
-
-def read_access(given: Mapping[str, Any]) -> Access:
-    """What clients must show, from the command line's values by name. Raises ServerError."""
-    return Access(
-        tls_cert=given.get("tls_cert"),
-        tls_key=given.get("tls_key"),
-        tls_ca=given.get("tls_ca"),
-        api_key=read_key("--api-key-file", given.get("api_key_file")),
-        admin_key=read_key("--admin-key-file", given.get("admin_key_file")),
     )
 
 
@@ -136,14 +128,9 @@ def wait_for(process: "subprocess.Popen[bytes]") -> int:
             continue
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:
-    """Raise for SIGTERM what Ctrl-C raises, so that both end the server in the same way."""
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Serve; return 0 after a stop on request, 1 when the server cannot start or ends by itself."""
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the server as Ctrl-C does
     try:
         options = parse_arguments()
         with embedded_server(options) as server:

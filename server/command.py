@@ -20,15 +20,15 @@ def tritonserver_command(
     drain_seconds: int,
     access: Access,
 ) -> list[str]:
-    """Build it, less what only one of the two asks for.
+    """Build it; where there are three of something, they are for gRPC, HTTP and metrics.
 
     Args:
         binary: tritonserver.
         repository: the model repository.
         config_name: which of the derived configs.
         backends: the backend directory.
-        memory_prefix: how the names of the Python backend's shared memory begin.
-        hosts: the addresses on which gRPC, HTTP and metrics listen.
+        memory_prefix: of the names of the Python backend's shared memory.
+        hosts: the addresses to listen on.
         ports: their ports.
         drain_seconds: for requests in flight when the server is stopped.
         access: what is asked of clients.

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,25 +184,18 @@ def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> 
     Raises:
         ServerError: naming the port that is taken.
     """
-    sockets, ports = [], []
-    try:
-        hosts = (host, *([clear_text_host or host] * 2))
-        for at, port in zip(hosts, wanted, strict=True):
-            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            sockets.append(probe)
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ports = []
+    with ExitStack() as claimed:
+        for at, port in zip((host, *([clear_text_host or host] * 2)), wanted, strict=True):
             try:
-                probe.bind((at, port))
-                probe.listen()  # SO_REUSEADDR would let one port be claimed twice as long as nobody listens
+                listening = claimed.enter_context(socket.create_server((at, port)))
             except OSError as error:
+                reason = str(error.strerror).partition(" (while")[0]
                 raise ServerError(
-                    f"Port {port} on {at} cannot be used ({error.strerror}): "
+                    f"Port {port} on {at} cannot be used ({reason}): "
                     "stop what listens there or choose another with --grpc-port, --http-port or --metrics-port."
                 ) from error
-            ports.append(probe.getsockname()[1])
-    finally:
-        for probe in sockets:
-            probe.close()
+            ports.append(listening.getsockname()[1])
     return ports[0], ports[1], ports[2]
 
 

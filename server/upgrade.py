@@ -11,6 +11,8 @@ example: python -m server.upgrade --url 127.0.0.1:8000 --admin-key-file admin-ke
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,58 +25,51 @@ LABELLER = "encode"  # the model that writes INFO
 CHANGING = "changing"  # the parameter that keeps it from naming the networks
 
 
-class Administrator:
-    """Administrator's requests to one server that was started with `--model-control`."""
-
-    def __init__(self, http_url: str, admin_key: str | None, timeout: float) -> None:
-        """`http_url` is host:port; `timeout` is in seconds, for a model to load."""
-        self._url, self._timeout = http_url, timeout
-        self._headers = {ADMIN_KEY: admin_key} if admin_key else {}
-
-    def config(self, model: str) -> dict[str, Any]:
-        """A model's config. Raises ServerError."""
-        config: dict[str, Any] = json.loads(self._ask(f"/v2/models/{model}/config"))
-        return config
-
-    def versions(self) -> dict[str, str]:
-        """The newest version that serves, by network. Raises ServerError."""
-        found = {name: json.loads(self._ask(f"/v2/models/{name}"))["versions"] for name in NETWORKS}
-        return {name: max(versions, key=int) for name, versions in found.items()}
-
-    def load(self, model: str, config: dict[str, Any] | None = None) -> None:
-        """Load what has changed of a model, with another config than its own if one is given.
-
-        Returns when it serves. Raises ServerError; what served before still serves then.
-        """
-        parameters = {"config": json.dumps(config)} if config else {}
-        body = json.dumps({"parameters": parameters}).encode()
-        self._ask(f"/v2/repository/models/{model}/load", body)
-
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
-        return ask(self._url, path, body, headers=self._headers, timeout=self._timeout)
+Ask = Callable[..., bytes]  # path and, for a POST, body → the server's answer
 
 
-def upgrade(server: Administrator) -> dict[str, str]:
-    """Exchange the networks; return the version of each.
+def config_of(ask: Ask, model: str) -> dict[str, Any]:
+    """A model's config. Raises ServerError."""
+    config: dict[str, Any] = json.loads(ask(f"/v2/models/{model}/config"))
+    return config
+
+
+def served_versions(ask: Ask) -> dict[str, str]:
+    """The newest version that serves, by network. Raises ServerError."""
+    found = {name: json.loads(ask(f"/v2/models/{name}"))["versions"] for name in NETWORKS}
+    return {name: max(versions, key=int) for name, versions in found.items()}
+
+
+def load(ask: Ask, model: str, config: dict[str, Any] | None = None) -> None:
+    """Load what has changed of a model, with another config than its own if one is given.
+
+    Returns when it serves. Raises ServerError; what served before still serves then.
+    """
+    parameters = {"config": json.dumps(config)} if config else {}
+    ask(f"/v2/repository/models/{model}/load", json.dumps({"parameters": parameters}).encode())
+
+
+def upgrade(ask: Ask) -> dict[str, str]:
+    """Exchange the networks of the server that `ask` asks; return the version of each.
 
     Raises:
         RefusedError: the server allows no administration.
         ServerError: a network does not load, and answers carry no checksums until it does; or there is no server.
     """
-    config = server.config(LABELLER)
+    config = config_of(ask, LABELLER)
     settled = {name: value for name, value in config.get("parameters", {}).items() if name != CHANGING}
-    server.load(LABELLER, {**config, "parameters": {**settled, CHANGING: {"string_value": "yes"}}})
+    load(ask, LABELLER, {**config, "parameters": {**settled, CHANGING: {"string_value": "yes"}}})
     for name in NETWORKS:
         try:
-            server.load(name)
+            load(ask, name)
         except RefusedError as error:
             raise ServerError(
                 f"{name} cannot be exchanged ({error}). Its former version still serves, and answers carry no "
                 f"checksums. Take the newest folder of {name} away, or repair it, and run this again."
             ) from error
     # With its config: Triton would otherwise keep the one that the model was last loaded with.
-    server.load(LABELLER, {**config, "parameters": settled})
-    return server.versions()
+    load(ask, LABELLER, {**config, "parameters": settled})
+    return served_versions(ask)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -94,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         key = read_key("--admin-key-file", arguments.admin_key_file)
-        versions = upgrade(Administrator(arguments.url, key, arguments.timeout))
+        headers = {ADMIN_KEY: key} if key else {}
+        versions = upgrade(partial(ask, arguments.url, headers=headers, timeout=arguments.timeout))
     except RefusedError as error:
         hint = "give --admin-key-file, and start the server with --model-control"
         print(f"The server at {arguments.url} refuses ({error}): {hint}.", file=sys.stderr)
