@@ -12,11 +12,13 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.docker.bases import make_bases
+from tests.docker.bases import PYTHON_IMAGE, make_bases
 from tests.docker.engine import Engine, EngineError, check_tools, own_engine, run
 from tests.docker.stack import PROJECT, Stack, expect, timed, up, wait
 from tests.rig.places import ROOT
@@ -34,20 +36,35 @@ def main() -> int:
         with own_engine(BUILD / "dockerd.log") as engine:
             with timed("stand-in bases"):
                 make_bases(engine, ROOT, BUILD)
+            try_failing_service(Stack(engine, failing_services(), "cpu", "triton-cpu", {}))
             without_gpu = Stack(engine, ROOT / "docker-compose.yml", "cpu", "triton-cpu", {})
             with timed("docker compose build, profile cpu"):
                 without_gpu.compose("build", "export", "triton-cpu")
             try_profile_cpu(without_gpu)
-            opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **open_doors()})
+            opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **operator_files()})
             with timed("docker compose build, profile gpu"):
                 opened.compose("build", "triton")
             try_profile_gpu(opened)
             check_nothing_left(engine)
-    except (EngineError, AssertionError) as error:
+    except EngineError as error:
         print(f"FAILED: {error}", file=sys.stderr)
         return 1
     print("Everything was taken down: engine, images, containers, volumes, networks and firewall rules.")
     return 0
+
+
+def try_failing_service(stack: Stack) -> None:
+    """A service that fails ends the wait, and its own last lines are told."""
+    said = ""
+    with timed("docker compose up, one service fails"):
+        try:
+            with up(stack):
+                pass
+        except EngineError as error:
+            said = str(error)
+        expect("the failed service is named", said.startswith("The service verify failed."))
+        expect("its last lines are told", "verify says why" in said)
+        expect("those of others are not", "prometheus says" not in said)
 
 
 def try_profile_cpu(stack: Stack) -> None:
@@ -64,13 +81,12 @@ def try_profile_cpu(stack: Stack) -> None:
 
 def try_profile_gpu(stack: Stack) -> None:
     """The production service less its GPUs, opened to others."""
-    closed = {**stack.settings, "RELIGHT_SECRETS": "secrets"}
+    refusal = replace(stack, settings={**stack.settings, "RELIGHT_SECRETS": "secrets"})
     try:
-        refusal = Stack(stack.engine, stack.file, stack.profile, stack.triton, closed)
-        refusal.compose("run", "--rm", "--no-deps", stack.triton)
-        expect("it does not open without TLS and a key", False)
+        said = refusal.compose("run", "--rm", "--no-deps", stack.triton)
     except EngineError as error:
-        expect("it does not open without TLS and a key", "needs TLS and an API key" in str(error))
+        said = str(error)
+    expect("it does not open without TLS and a key", "needs TLS and an API key" in said)
     stack.compose("down", "--volumes")
     secrets = Path(stack.settings["RELIGHT_SECRETS"])
     access = ["--url", "localhost:8001", "--tls", "--ca", str(secrets / "ca.pem")]
@@ -92,7 +108,7 @@ def restart_amid_a_run(stack: Stack) -> None:
     command = client(table, "restarted", "--url", "127.0.0.1:8001", "--files", "output", "--wait-for-server", "300")
     with subprocess.Popen(command, cwd=ROOT) as running:
         wait("the run has begun", lambda: any(output.rglob("*output*")) or running.poll() is not None)
-        expect("the run is restarted in its midst", running.poll() is None)
+        expect("the run is still going on", running.poll() is None)
         started = time.monotonic()
         stack.compose("restart", "--timeout=45", stack.triton)
         print(f"  Triton was stopped under load and started again within {time.monotonic() - started:.0f} s")
@@ -135,20 +151,32 @@ def client(table: str, name: str, *options: str) -> list[str]:
     return [sys.executable, "client/run_csv.py", "--csv", table, "--output", output, "--restart", *options]
 
 
+def failing_services() -> Path:
+    """A compose file whose services only write a line; one of them fails."""
+    services = {}
+    for name in ("export", "triton-cpu", "verify", "prometheus"):
+        line = f"echo {name} says why; {'false' if name == 'verify' else 'sleep 1000'}"
+        services[name] = {"image": PYTHON_IMAGE, "profiles": ["cpu"], "init": True, "command": ["sh", "-c", line]}
+    return write_yaml(BUILD / "failing.yml", {"services": services})
+
+
 def less_gpus() -> Path:
     """docker-compose.yml without what is for GPUs: their reservation, and limits that not every machine can raise."""
-    yaml = YAML()
-    content = yaml.load((ROOT / "docker-compose.yml").read_text())
+    content = YAML().load((ROOT / "docker-compose.yml").read_text())
     del content["services"]["triton"]["deploy"]
     del content["services"]["triton"]["ulimits"]
-    file = BUILD / "docker-compose.yml"
+    return write_yaml(BUILD / "docker-compose.yml", content)
+
+
+def write_yaml(file: Path, content: Any) -> Path:
+    """Write a file for Compose; return it."""
     with file.open("w") as stream:
-        yaml.dump(content, stream)
+        YAML().dump(content, stream)
     return file
 
 
-def open_doors() -> dict[str, str]:
-    """A folder with a certificate, its authority and keys, and the settings that open the service with them."""
+def operator_files() -> dict[str, str]:
+    """Settings that open the service to other machines, with a folder of a certificate, its authority and keys."""
     folder = BUILD / "secrets"
     folder.mkdir(exist_ok=True)
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]

@@ -43,33 +43,27 @@ class Stack:
         return run(command, env={**self.engine.environment, **self.settings}, cwd=ROOT)
 
     def inspect(self, service: str, what: str) -> str:
-        """A value of a service's newest container, e.g. .State.ExitCode; empty while there is none."""
-        containers = self.compose("ps", "-q", service).split()
-        if not containers:
-            return ""
-        return self.engine.docker("inspect", f"--format={{{{{what}}}}}", containers[-1]).strip()
+        """A value of a service's newest container, e.g. .State.ExitCode."""
+        container = self.compose("ps", "-q", service).split()[-1]
+        return self.engine.docker("inspect", f"--format={{{{{what}}}}}", container).strip()
 
-    def state(self, service: str) -> str:
-        """Such as "created", "running healthy" or "exited 1"."""
-        status = self.inspect(service, ".State.Status")
-        if status == "exited":
-            return f"{status} {self.inspect(service, '.State.ExitCode')}"
-        health = self.inspect(service, "if .State.Health}}{{.State.Health.Status}}{{end")
-        return f"{status} {health}".strip()
+    def states(self) -> dict[str, str]:
+        """What Docker says of each service's newest container, e.g. "Up 3 minutes (healthy)" or "Exited (1) …"."""
+        form = '{{.Label "com.docker.compose.service"}}\t{{.Status}}'
+        ours = f"label=com.docker.compose.project={PROJECT}"
+        lines = self.engine.docker("ps", "--all", "--filter", ours, "--format", form).splitlines()
+        return dict(line.split("\t") for line in reversed(lines))  # the newest comes first
 
     def failed(self) -> str:
-        """The first service that ended with an error, or was found unhealthy; empty where there is none."""
-        states = {service: self.state(service) for service in self.services}
-        bad = (name for name, state in states.items() if re.search("exited (?!0$)|unhealthy", state))
-        return next(bad, "")
+        """A service that ended with an error, or was found unhealthy; empty where there is none."""
+        states = self.states().items()
+        return next((name for name, state in states if re.search(r"Exited \([^0]|\(unhealthy\)", state)), "")
 
     def healthy(self) -> bool:
         """Whether Triton is healthy. Raises EngineError as soon as a service has failed."""
-        if self.state(self.triton) == "running healthy":
-            return True
         if service := self.failed():
             raise EngineError(f"The service {service} failed.")
-        return False
+        return "(healthy)" in self.states().get(self.triton, "")
 
     def last_lines(self) -> str:
         """The end of the failed service's log; of Triton's where none has failed."""
@@ -80,14 +74,17 @@ class Stack:
 
 @contextmanager
 def up(stack: Stack) -> Iterator[None]:
-    """Start the services and wait until Triton is healthy; take everything down afterwards, volumes too."""
+    """Start the services and wait until Triton is healthy; take everything down afterwards, volumes too.
+
+    Raises:
+        EngineError: a service fails, or the block does; with the last lines of what failed.
+    """
     try:
         stack.compose("up", "--detach", "--no-build", *stack.services)
         wait(f"{stack.triton} is healthy", stack.healthy)
         yield
-    except BaseException:
-        print(stack.last_lines())
-        raise
+    except EngineError as error:
+        raise EngineError(f"{error}\n{stack.last_lines()}") from error
     finally:
         stack.compose("down", "--volumes", "--timeout=45")
 
@@ -97,15 +94,15 @@ def wait(what: str, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise EngineError(f"Waited {WAIT_SECONDS:g} s in vain until {what}.")
+            raise EngineError(f"Waited {WAIT_SECONDS:g} s, and still not so: {what}.")
         time.sleep(0.5)
-    print(f"  {what}")
+    print(f"  {what}", flush=True)
 
 
 def expect(what: str, holds: bool) -> None:
-    """Say that something holds. Raises AssertionError where it does not."""
+    """Say that something holds. Raises EngineError where it does not."""
     if not holds:
-        raise AssertionError(f"not so: {what}")
+        raise EngineError(f"Not so: {what}.")
     print(f"  {what}")
 
 
