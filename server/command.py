@@ -20,18 +20,10 @@ def tritonserver_command(
     drain_seconds: int,
     access: Access,
 ) -> list[str]:
-    """Build it; where there are three of something, they are for gRPC, HTTP and metrics.
+    """Build it.
 
-    Args:
-        binary: tritonserver.
-        repository: the model repository.
-        config_name: which of the derived configs.
-        backends: the backend directory.
-        memory_prefix: of the names of the Python backend's shared memory.
-        hosts: the addresses to listen on.
-        ports: their ports.
-        drain_seconds: for requests in flight when the server is stopped.
-        access: what is asked of clients.
+    Hosts and ports are those of gRPC, HTTP and metrics. The names of the Python backend's shared memory begin with
+    `memory_prefix`. Requests in flight get `drain_seconds` when the server is stopped.
     """
     services = zip(("grpc", "http", "metrics"), hosts, ports, strict=True)
     return [

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,10 +147,8 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
             process.kill()
             process.wait()
     # After a crash of the server its Python processes have lost their parent, but not their group.
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def wait_until_it_answers(server: RunningServer, access: Access, timeout: float) -> None:

@@ -30,9 +30,8 @@ class Selection:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that make CUDA see only the chosen GPUs, numbered from 0 in the order given."""
-        if not self.chosen:
-            return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.chosen)}
+        visible = {"CUDA_VISIBLE_DEVICES": ",".join(self.chosen)} if self.chosen else {}
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **visible}
 
 
 @dataclass(frozen=True)

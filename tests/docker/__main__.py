@@ -1,7 +1,7 @@
 """`make docker-test`: builds both images on stand-in bases, runs the compose file without and with its GPU service.
 
-The GPU service runs without its GPUs, which are not at hand, and opened to others: with TLS and an API key. Grafana is
-left out, for there is no stand-in for it.
+The GPU service runs without GPUs, and open to other machines: with TLS and an API key. Grafana is left out, because
+there is no stand-in for its image.
 """
 
 import csv

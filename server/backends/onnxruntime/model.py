@@ -25,11 +25,6 @@ SMALL_BYTES = 100_000_000  # of a network's file with its weights
 class TritonPythonModel:
     """One instance of one ONNX model, on the CPU or on one GPU."""
 
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leave the config as it is written: it is complete."""
-        return auto_complete_model_config
-
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
 

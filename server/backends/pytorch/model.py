@@ -18,11 +18,6 @@ from batches import answer, join_on_cpu, join_on_gpu, model_file, rows_of, split
 class TritonPythonModel:
     """One instance of one TorchScript model, on the CPU or on one GPU."""
 
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leave the config as it is written: it is complete."""
-        return auto_complete_model_config
-
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
 
