@@ -28,7 +28,7 @@ lint: .venv/installed ## ruff, mypy --strict and who may import whom
 	$(BIN)/mypy model_repository/encode/1
 
 docker-test: .venv/installed ## both images built and the compose file run, on a Docker engine of its own (root, ten minutes)
-	$(BIN)/python -m docker.test
+	$(BIN)/python -m tests.docker
 
 serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 	$(BIN)/python -m server
@@ -50,6 +50,6 @@ clean: ## remove what was built: environment, networks, output
 	touch $@
 
 # Networks are exported again when their source or contract has changed.
-$(MODELS): .venv/installed $(wildcard export/*.py export/*/*.py) $(wildcard model_repository/*/config.pbtxt)
+$(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py) $(wildcard model_repository/*/config.pbtxt)
 	$(BIN)/python -m export
 	touch $@

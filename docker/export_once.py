@@ -1,4 +1,4 @@
-"""Fills the model repository unless it is filled already, and holds what it wrote to its networks again."""
+"""Exports the networks into the model repository unless they are there, and verifies what was written."""
 
 import os
 import shlex
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from contract.names import NETWORKS
-from contract.versions import REPORT
+from contract.versions import REPORT, newest_version
 from docker.places import MODELS
 from export.__main__ import main as export
 from export.files.repository import lay_out
@@ -20,7 +20,7 @@ def is_built(repository: Path, wanted: str) -> bool:
     return (
         record.exists()
         and record.read_text() == wanted
-        and all(any((repository / name).glob(f"*/{REPORT}")) for name in NETWORKS)
+        and all(newest_version(repository / name, REPORT) for name in NETWORKS)
     )
 
 

@@ -1,19 +1,23 @@
-"""`python -m export verify DIR`: hold an export to its network's answers again, where it is served."""
+"""`python -m export verify DIR`: compare an export with its network's answers again, where it is served."""
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import tritonclient.grpc as triton
 from torch import Tensor, from_numpy
 from tritonclient.utils import np_to_triton_dtype
 
 from contract.names import NETWORKS
 from contract.versions import REPORT, newest_version
-from export.check.gate import Measurement, measure
-from export.check.reference import load_reference
+from export.check.gate import Measurement, Precision, compare
+from export.check.reference import Reference, load_reference
+from export.errors import ExportError
 from export.files.formats import file_format
 from export.files.version_folder import digest
 from export.tensors import Contract, Runtime, TensorSpec, read_contract
@@ -110,6 +114,7 @@ def verify_network(folder: Path, contract: Contract, device: str, server: Server
     Raises:
         FileNotFoundError: nothing was exported there.
         ValueError: the file is not the one that was exported.
+        ExportError: a batch is not answered.
     """
     text = json.loads((folder / REPORT).read_text())
     form = file_format(text["format"])
@@ -117,10 +122,50 @@ def verify_network(folder: Path, contract: Contract, device: str, server: Server
         raise ValueError(
             f"{folder / form.MODEL} is not the file that was exported: its SHA-256 differs from {REPORT}'s."
         )
-    runtime = served(server, contract, text["format"]) if server else form.load(folder, contract, device)
-    random_weights = text["weights"] == "random"
-    batches = tuple(text["batches"])
-    return measure(load_reference(folder, contract), runtime, contract, batches, text["precision"], random_weights)
+    sizes: Iterable[int] = text["batches"]
+    runtime = form.load(folder, contract, device) if server is None else served(server, contract, text["format"])
+    if server is not None:
+        sizes = range(1, served_limit(server, contract.name) + 1)
+    return measure_every_row(
+        load_reference(folder, contract), runtime, contract, sizes, text["precision"], text["weights"] == "random"
+    )
+
+
+def measure_every_row(
+    reference: Reference,
+    runtime: Runtime,
+    contract: Contract,
+    sizes: Iterable[int],
+    precision: Precision,
+    random_weights: bool,
+) -> list[Measurement]:
+    """Compare every row of a reference at every batch size.
+
+    A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
+
+    Raises:
+        ExportError: a batch is not answered.
+    """
+    found, rows = [], len(reference.inputs[0])
+    for size in sizes:
+        batches = math.ceil(rows / size)
+        order = torch.arange(batches * size) % rows
+        try:
+            parts = [runtime(tuple(value[chosen] for value in reference.inputs)) for chosen in order.chunk(batches)]
+        except Exception as error:  # each runtime raises types of its own
+            raise ExportError(f"no answer at batch {size}: {error}") from error
+        for position, (spec, truth) in enumerate(zip(contract.outputs, reference.outputs, strict=True)):
+            answer = torch.cat([part[position] for part in parts])
+            values = compare(spec, answer, truth[order], precision, random_weights)
+            found += [Measurement(spec.name, size, *value) for value in values]
+    return found
+
+
+def served_limit(server: Server, model: str) -> int:
+    """The largest batch that a server takes for a model; at least 1."""
+    with server.connect() as client:
+        answer = client.get_model_config(model, headers=server.headers, client_timeout=TIMEOUT)
+    return max(1, int(answer.config.max_batch_size))
 
 
 def served(server: Server, contract: Contract, file_format_name: str) -> Runtime:

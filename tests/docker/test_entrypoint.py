@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from contract.names import NETWORKS
-from docker.entrypoint import fit_machine, read_settings, tritonserver_command
+from docker.entrypoint import command_line, fit_machine, read_settings
 from docker.export_once import DONE, is_built
 from docker.health import fault
 from docker.layout import lay_out
-from docker.secrets import read_access, refuse_open_doors
+from docker.secrets import check_exposure, read_access
 from docker.served import announce, fingerprint, verified
 from docker.verify import describe_server, wait_until_ready
 from server.access import ADMINISTRATION, Access
@@ -40,7 +40,7 @@ def test_settings_that_cannot_be_read_are_named(given: dict[str, str], reason: s
 
 
 def command(access: Access = OPEN, gpus: int = 2) -> list[str]:
-    return tritonserver_command(read_settings({}), access, "gpu2", [H100] * gpus)
+    return command_line(read_settings({}), access, "gpu2", [H100] * gpus)
 
 
 def test_administration_is_closed_whatever_is_set() -> None:
@@ -79,10 +79,10 @@ def test_tritonserver_knows_every_flag(tmp_path: Path) -> None:
 def test_the_server_does_not_open_without_tls_and_a_key(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text(KEY)
     access = read_access(tmp_path)
-    refuse_open_doors(access, "127.0.0.1")
+    check_exposure(access, "127.0.0.1")
     with pytest.raises(ServerError, match=r"0\.0\.0\.0 opens .* put server\.pem and server\.key into the folder"):
-        refuse_open_doors(access, "0.0.0.0")
-    refuse_open_doors(replace(access, tls_cert=Path("c"), tls_key=Path("k")), "0.0.0.0")
+        check_exposure(access, "0.0.0.0")
+    check_exposure(replace(access, tls_cert=Path("c"), tls_key=Path("k")), "0.0.0.0")
 
 
 def test_a_weak_key_is_refused(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_verification_shows_what_the_server_asks_for(tmp_path: Path) -> None:
 def test_verification_waits_for_a_server_that_is_ready_and_says_why_it_gave_up(
     server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wait_until_ready(describe_server(OPEN, server.grpc_url), patience=60.0)
+    wait_until_ready(describe_server(OPEN, server.grpc_url), timeout=60.0)
     with pytest.raises(ServerError, match=r"127\.0\.0\.1:9 was not ready within 0\.1 s: .*refused"):
-        wait_until_ready(describe_server(OPEN, "127.0.0.1:9"), patience=0.1)
+        wait_until_ready(describe_server(OPEN, "127.0.0.1:9"), timeout=0.1)
     assert "Waiting for 127.0.0.1:9" in capsys.readouterr().out
 
 

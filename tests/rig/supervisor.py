@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.rig.places import ROOT
 
 
@@ -27,13 +29,15 @@ class Supervised:
         self._thread.start()
 
     def processes(self, program: str, argument: str) -> list[int]:
-        """Process ids in the server's present life."""
+        """Ids of the server's present processes that run `program` with `argument` in their command lines."""
         found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, ValueError):
-                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if words[0].endswith(program) and argument in " ".join(words) and self._is_ours(int(folder.name)):
-                    found.append(int(folder.name))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._process.pid)
+            for process in (server, *server.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    words = process.cmdline()
+                    if words and words[0].endswith(program) and argument in " ".join(words):
+                        found.append(process.pid)
         return found
 
     def kill(self, program: str, argument: str = "") -> None:
@@ -50,15 +54,6 @@ class Supervised:
         self._ended.set()
         self._process.terminate()
         self._thread.join()
-
-    def _is_ours(self, pid: int) -> bool:
-        parent = pid
-        while parent > 1:
-            if parent == self._process.pid:
-                return True
-            stat = Path(f"/proc/{parent}/stat").read_text()
-            parent = int(stat.rpartition(")")[2].split()[1])
-        return False
 
     def _start(self) -> "subprocess.Popen[bytes]":
         ports = ("--grpc-port", self.grpc_url.rpartition(":")[2], "--http-port", "0", "--metrics-port", "0")

@@ -1,4 +1,4 @@
-"""The embedded server's life: how it starts, why it does not, and that nothing is left of it."""
+"""How the embedded server starts, why it does not, and that nothing is left of it at the end."""
 
 import os
 import re
@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from export.files import torchscript_file
@@ -23,7 +24,7 @@ from tests.rig.places import ROOT
 
 SHARED_MEMORY = Path("/dev/shm")
 FREE_PORTS = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
-PATIENCE = 60.0  # seconds; what is waited for takes under 5 on an idle machine
+WAIT_SECONDS = 60.0  # for what takes under 5 on an idle machine
 
 
 @dataclass
@@ -48,9 +49,8 @@ class Command:
 
     def triton(self) -> int:
         """The process id of tritonserver, which is also the id of its group."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        assert len(children) == 1
-        return int(children[0])
+        (child,) = psutil.Process(self.process.pid).children()
+        return child.pid
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def command(folder: Path, *arguments: str | Path) -> Iterator[Command]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(WAIT_SECONDS)
 
 
 @contextmanager
@@ -77,23 +77,20 @@ def serving(folder: Path, repository: Path) -> Iterator[Command]:
         yield server
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
         time.sleep(0.05)
 
 
 def leavings(server: Command, group: int) -> list[str]:
     """What there is of a server: the command lines of its group's living processes and its shared memory."""
     found = [str(region) for region in server.shared_memory]
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in "ZX":
-                found.append((folder / "cmdline").read_text())
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it ended meanwhile
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
     return found
 
 
@@ -120,7 +117,7 @@ def test_it_serves_on_this_machine_only_until_ctrl_c(repository: Path, tmp_path:
         assert f"Log: {tmp_path / 'triton.log'}" in server.said
         assert "Started GRPCInferenceService" in (tmp_path / "triton.log").read_text()
         grpc, http, metrics = server.ports
-        assert answers_inference(f"127.0.0.1:{http}", PATIENCE)
+        assert answers_inference(f"127.0.0.1:{http}", WAIT_SECONDS)
         for port in (grpc, http, metrics):
             socket.create_connection(("127.0.0.1", port)).close()
             with pytest.raises(ConnectionRefusedError):
@@ -129,17 +126,17 @@ def test_it_serves_on_this_machine_only_until_ctrl_c(repository: Path, tmp_path:
         assert len(leavings(server, group)) > 8  # tritonserver, a process for each instance, their shared memory
 
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(WAIT_SECONDS) == 0
         assert leavings(server, group) == []
 
 
-def test_sigterm_stops_it_too_and_an_impatient_second_signal_changes_nothing(repository: Path, tmp_path: Path) -> None:
+def test_sigterm_stops_it_too_and_a_second_signal_changes_nothing(repository: Path, tmp_path: Path) -> None:
     with serving(tmp_path, repository) as server:
         group = server.triton()
         server.process.terminate()
         wait_for(lambda: "Waiting for in-flight requests" in (tmp_path / "triton.log").read_text())
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(WAIT_SECONDS) == 0
         assert leavings(server, group) == []
         assert "Traceback" not in server.said
 
@@ -149,7 +146,7 @@ def test_a_stop_while_models_load_leaves_nothing_either(repository: Path, tmp_pa
         wait_for(lambda: len(server.shared_memory) > 2)  # one for each model that has begun
         group = server.triton()
         server.process.terminate()
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(WAIT_SECONDS) == 0
         assert leavings(server, group) == []
         assert "Traceback" not in server.said
 
@@ -166,7 +163,7 @@ def test_when_triton_crashes_it_says_so_and_leaves_nothing(repository: Path, tmp
     with serving(tmp_path, repository) as server:
         group = server.triton()
         os.kill(group, signal.SIGKILL)
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
         assert "Triton ended by itself (SIGKILL" in server.said
         wait_for(lambda: leavings(server, group) == [], 5.0)  # killed at once, but the kernel takes its time
 
@@ -178,7 +175,7 @@ def test_models_that_fail_to_load_are_named_with_the_reason(repository: Path, tm
     (models / "albedo" / "1" / "model.onnx").unlink()
     shutil.copy(repository / "albedo" / "1" / "model.onnx", models / "shadow" / "1")
     with command(tmp_path, "--repository", models, "--log", tmp_path / "triton.log", *FREE_PORTS) as server:
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
     reasons = dict(re.findall(r"^Model `(\w+)` failed to load: (.+)$", server.said, re.MULTILINE))
     assert reasons.keys() == {"segment", "albedo", "shadow"}
     assert "Protobuf parsing failed" in reasons["segment"]
@@ -196,7 +193,7 @@ def test_torchscript_models_that_fail_to_load_are_named_with_the_reason(reposito
     (models / "segment" / "1" / "model.pt").write_bytes(b"garbage")
     torchscript_file.write(Retinex(), read_contract("albedo"), models / "shadow" / "1")
     with command(tmp_path, "--repository", models, *FREE_PORTS) as server:
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
     reasons = dict(re.findall(r"^Model `(\w+)` failed to load: (.+)$", server.said, re.MULTILINE))
     assert reasons.keys() == {"segment", "albedo", "shadow"}
     assert f"{models}/segment/1/model.pt cannot be read" in reasons["segment"]
@@ -210,21 +207,21 @@ def test_an_ensemble_that_does_not_fit_is_explained_by_that_alone(repository: Pa
     ensemble = models / "relight" / "config.pbtxt"
     ensemble.write_text(ensemble.read_text().replace('{ key: "ALPHA" value: "ALPHA" }', '{ key: "A" value: "ALPHA" }'))
     with command(tmp_path, "--repository", models, *FREE_PORTS) as server:
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
     assert server.said.startswith("Triton did not start: in ensemble relight, ")
     assert "CudaDriverHelper" not in server.said
 
 
 def test_a_start_that_takes_too_long_ends_with_the_remedy(repository: Path, tmp_path: Path) -> None:
     with command(tmp_path, "--repository", repository, "--start-timeout", "0.5", *FREE_PORTS) as server:
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
     assert "did not answer within 0.5 s; --start-timeout gives it longer" in server.said
     assert server.shared_memory == []
 
 
 def test_a_start_timeout_is_a_number_of_seconds(tmp_path: Path) -> None:
     with command(tmp_path, "--start-timeout", "0") as server:
-        assert server.process.wait(PATIENCE) == 2
+        assert server.process.wait(WAIT_SECONDS) == 2
     assert "--start-timeout is a number of seconds, not 0" in server.said
 
 
@@ -244,7 +241,7 @@ def refuses_port(folder: Path, repository: Path, port: int, *options: str) -> No
     """Expect that a server which is to use `port` for each of `options` says that it cannot and what to do."""
     chosen = [text for option in options for text in (option, str(port))]
     with command(folder, "--repository", repository, *FREE_PORTS, *chosen) as server:
-        assert server.process.wait(PATIENCE) == 1
+        assert server.process.wait(WAIT_SECONDS) == 1
     assert f"Port {port} on 127.0.0.1 cannot be used (Address already in use)" in server.said
     assert "choose another with --grpc-port, --http-port or --metrics-port" in server.said
     assert "Traceback" not in server.said
@@ -254,6 +251,6 @@ def test_a_folder_without_models_is_refused_with_the_remedy(tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     for name, sentence in (("nowhere", "There is no model repository"), ("empty", "write it with `python -m export`")):
         with command(tmp_path, "--repository", tmp_path / name, *FREE_PORTS) as server:
-            assert server.process.wait(PATIENCE) == 1
+            assert server.process.wait(WAIT_SECONDS) == 1
         assert str(tmp_path / name) in server.said
         assert sentence in server.said

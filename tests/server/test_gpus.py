@@ -2,28 +2,23 @@
 
 import subprocess
 import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
-from server.gpus import Gpu, Selection, host_policies, parse_selection, select
+from server.gpus import Gpu, Selection, find_gpus, host_policies, parse_selection, select
 from server.installation import ServerError
 from tests.rig.places import ROOT
 
-# As nvidia-smi prints them.
-TABLE = """\
-0, GPU-aaaa, 00000000:1B:00.0, NVIDIA H100 80GB HBM3
-1, GPU-bbbb, 00000000:43:00.0, NVIDIA H100 80GB HBM3
-2, GPU-cccc, 00000000:9B:00.0, NVIDIA A100-SXM4-80GB
-"""
-LISTING = """\
-GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa)
-GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-bbbb)
-  MIG 3g.40gb     Device  0: (UUID: MIG-1111)
-  MIG 1g.10gb     Device  1: (UUID: MIG-2222)
-GPU 2: NVIDIA A100-SXM4-80GB (UUID: GPU-cccc)
-"""
-FIRST, SECOND, THIRD = select(Selection(3), TABLE)
+FIRST = Gpu("0", "GPU-aaaa", "0000:1b:00.0", "NVIDIA H100 80GB HBM3")
+SECOND = Gpu("1", "GPU-bbbb", "0000:43:00.0", "NVIDIA H100 80GB HBM3")
+THIRD = Gpu("2", "GPU-cccc", "0000:9b:00.0", "NVIDIA A100-SXM4-80GB")
+GPUS = [FIRST, SECOND, THIRD]
+SLICE = Gpu("1", "MIG-2222", "0000:43:00.0", "NVIDIA H100 80GB HBM3 MIG 1g.9856mb")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +48,7 @@ def test_a_selection_is_a_number_a_list_or_uuids(text: str, selection: Selection
     ],
 )
 def test_what_is_no_selection_is_refused_with_the_reason(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ArgumentTypeError, match=reason):
         parse_selection(text)
 
 
@@ -64,19 +59,55 @@ def test_cuda_sees_the_chosen_gpus_alone_and_counts_as_nvidia_smi_does() -> None
 
 
 def test_gpus_are_found_by_number_and_by_uuid_in_the_order_asked_for() -> None:
-    assert Gpu("0", "GPU-aaaa", "0000:1b:00.0", "NVIDIA H100 80GB HBM3") == FIRST
-    assert select(parse_selection("2,0"), TABLE) == [THIRD, FIRST]
-    assert select(parse_selection("GPU-bbbb"), TABLE) == [SECOND]
+    assert select(Selection(1), GPUS) == [FIRST]
+    assert select(parse_selection("2,0"), GPUS) == [THIRD, FIRST]
+    assert select(parse_selection("GPU-bbbb"), GPUS) == [SECOND]
+    assert select(parse_selection("MIG-2222"), GPUS, [SLICE]) == [SLICE]
 
 
-def test_a_mig_slice_is_beside_its_gpu_but_another_kind_of_gpu() -> None:
-    (found,) = select(parse_selection("MIG-2222"), TABLE, LISTING)
-    assert found == Gpu("1", "GPU-bbbb", "0000:43:00.0", "NVIDIA H100 80GB HBM3 MIG 1g.10gb")
+@pytest.mark.parametrize(("text", "missing"), [("5", "3, 4"), ("MIG-3333", "MIG-3333")])
+def test_a_gpu_that_is_not_there_is_named_beside_those_that_are(text: str, missing: str) -> None:
+    with pytest.raises(ServerError, match=rf"no GPU {missing} here; the driver lists 0 \(NVIDIA H100 80GB HBM3\), 1 "):
+        select(parse_selection(text), GPUS)
 
 
-def test_a_gpu_that_is_not_there_is_named_beside_those_that_are() -> None:
-    with pytest.raises(ServerError, match=r"no GPU 3, 4 here; nvidia-smi lists 0 \(NVIDIA H100 80GB HBM3\), 1 "):
-        select(Selection(5), TABLE)
+def test_the_driver_is_asked_for_what_a_gpu_and_a_slice_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's library answers as NVIDIA documents it; a machine with GPUs is not at hand."""
+    answers: dict[str, Callable[..., object]] = {
+        "Init": lambda: None,
+        "DeviceGetCount": lambda: 2,
+        "DeviceGetHandleByIndex": lambda index: GPUS[index],
+        "DeviceGetIndex": lambda gpu: int(gpu.number),
+        "DeviceGetPciInfo": lambda gpu: SimpleNamespace(busId=f"0000{gpu.bus}".upper()),
+        "DeviceGetUUID": lambda gpu: gpu.uuid,
+        "DeviceGetName": lambda gpu: gpu.name,
+        "DeviceGetHandleByUUID": lambda uuid: {SLICE.uuid: SLICE}[uuid],
+        "DeviceGetDeviceHandleFromMigDeviceHandle": lambda gpu: SECOND,
+        "DeviceGetAttributes": lambda gpu: SimpleNamespace(gpuInstanceSliceCount=1, memorySizeMB=9856),
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, f"nvml{name}", answer)
+    assert find_gpus(Selection(2)) == [FIRST, SECOND]
+    assert find_gpus(parse_selection("MIG-2222")) == [SLICE]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (pynvml.NVMLError_LibraryNotFound, "no NVIDIA driver: .* or serve with 0 GPUs"),
+        (pynvml.NVMLError_DriverNotLoaded, r"driver fails \(Driver Not Loaded\)"),
+    ],
+)
+def test_a_machine_without_a_working_driver_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, fault: type[Exception], sentence: str
+) -> None:
+    def fail() -> None:
+        raise fault
+
+    monkeypatch.setattr(pynvml, "nvmlInit", fail)
+    assert find_gpus(Selection(0)) == []
+    with pytest.raises(ServerError, match=sentence):
+        find_gpus(Selection(1))
 
 
 def machine(folder: Path, sockets: int, beside: dict[str, str]) -> tuple[Path, Path]:

@@ -181,9 +181,9 @@ def test_what_cannot_be_encrypted_stays_on_the_machine_and_asks_for_the_key_too(
         answers_inference(locked.http_url, 30.0)
 
 
-def test_an_open_server_says_that_strangers_can_come_in(pki: Path) -> None:
+def test_an_open_server_says_that_anyone_can_use_it(pki: Path) -> None:
     server = Options(pki, this_machine(gpus=0), host="0.0.0.0")
-    assert "--tls-cert, --tls-key and --api-key-file close it" in describe_access(server)
+    assert "--tls-cert, --tls-key and --api-key-file restrict it" in describe_access(server)
     assert describe_access(replace(server, host="127.0.0.1")) == ""
 
 

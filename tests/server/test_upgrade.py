@@ -18,8 +18,8 @@ from onnx import helper, numpy_helper
 from tritonclient.grpc import service_pb2_grpc
 
 from client.triton.request import MESSAGE_SIZES, photo_request, request_template, unpack
-from server.__main__ import MODEL_CONTROL
 from server.access import Access
+from server.command import MODEL_CONTROL
 from server.derive import this_machine
 from server.embedded import Options, RunningServer, embedded_server
 from server.http_api import ask
@@ -200,4 +200,4 @@ def test_who_has_no_key_exchanges_nothing(served: RunningServer, capsys: pytest.
 
 def test_a_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--url", "127.0.0.1:1"]) == 1
-    assert "nobody answers at 127.0.0.1:1" in capsys.readouterr().err
+    assert "no server answers at 127.0.0.1:1" in capsys.readouterr().err

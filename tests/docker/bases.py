@@ -1,7 +1,7 @@
-"""Stand-ins for the images that the Dockerfiles and docker-compose.yml name, made without any image registry.
+"""Stand-ins for the images that the Dockerfiles and docker-compose.yml name, made without an image registry.
 
-They are Debian with its own Python and Prometheus. The wheels are downloaded here, with this machine's own pip and
-whatever index it is set to, and lie in the image: builds need no network, and the Dockerfiles know nothing of it.
+They are Debian with its own Python and Prometheus. The wheels are downloaded with this machine's pip and its index, and
+are in the image: builds need no network, and the Dockerfiles are used unchanged.
 """
 
 import shutil
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 from docker.extras import requirements
-from docker.test.engine import Engine, EngineError, run
+from tests.docker.engine import Engine, EngineError, run
 
 RELEASE, PYTHON = "bookworm", (3, 11)  # Debian's and its Python's
 PACKAGES = "python3,python3-pip,libpython3.11,prometheus,ca-certificates"
 PIP_CONF = "[global]\nno-index = true\nfind-links = /wheels\n"
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
-TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
+TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.11-py3"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 NOBODY = 65534
 
@@ -26,11 +26,12 @@ RUN mkdir -p /prometheus && chown {NOBODY} /prometheus
 USER {NOBODY}
 ENTRYPOINT ["/usr/bin/prometheus"]
 """
-# Of NVIDIA's image: Triton under /opt/tritonserver, with backends; none of what our Dockerfile is to add.
+# What NVIDIA's image has: Triton under /opt/tritonserver, with backends; nothing that our Dockerfile adds.
 TRITON = f"""\
 FROM {PYTHON_IMAGE}
 WORKDIR /build
 RUN PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir 'numpy<2' onnxruntime nvidia-pytriton
+COPY contract contract
 COPY server server
 COPY docker docker
 RUN python3 -m docker.layout /opt/tritonserver
@@ -50,7 +51,7 @@ def download_wheels(project: Path, folder: Path) -> None:
 
 
 def make_root(folder: Path, wheels: Path) -> None:
-    """Install Debian into `folder`, unless it is there, and hand it the wheels. Raises EngineError."""
+    """Install Debian into `folder`, unless it is there, and copy the wheels into it. Raises EngineError."""
     if not (folder / "etc" / "pip.conf").exists():
         shutil.rmtree(folder, ignore_errors=True)
         run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(folder)])

@@ -1,7 +1,7 @@
-"""Builds both images over stand-in bases, runs the compose file without and with its GPU service, and takes all down.
+"""`make docker-test`: builds both images on stand-in bases, runs the compose file without and with its GPU service.
 
-The GPU service runs without its GPUs, which are not at hand, and opened to others: with TLS and an API key. Grafana is
-left out, for there is no stand-in for it.
+The GPU service runs without GPUs, and open to other machines: with TLS and an API key. Grafana is left out, because
+there is no stand-in for its image.
 """
 
 import csv
@@ -12,90 +12,59 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
-from docker.test.bases import make_bases
-from docker.test.engine import Engine, EngineError, check_tools, compose_command, own_engine, run
+from tests.docker.bases import PYTHON_IMAGE, make_bases
+from tests.docker.engine import Engine, EngineError, check_tools, own_engine, run
+from tests.docker.stack import PROJECT, Stack, expect, timed, up, wait
+from tests.rig.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docker-test"
-PROJECT = "relight-docker-test"
-PATIENCE = 300.0  # seconds for what takes under 60 on an idle machine
 NAME = "relight.test"  # what the TLS certificate says
 EXTENSIONS = f"subjectAltName=DNS:{NAME},DNS:localhost"
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The services of one profile.
-
-    Attributes:
-        file: the compose file.
-        triton: which of its services is Triton.
-        settings: environment variables of Compose.
-    """
-
-    engine: Engine
-    file: Path
-    profile: str
-    triton: str
-    settings: dict[str, str]
-
-    @property
-    def services(self) -> list[str]:
-        """Those that are run."""
-        return ["export", self.triton, "verify", "prometheus"]
-
-    def compose(self, *arguments: str) -> str:
-        """Run Compose; return what it prints. Raises EngineError."""
-        command = [*(compose_command() or []), f"--project-name={PROJECT}", f"--project-directory={ROOT}"]
-        command += [f"--file={self.file}", f"--profile={self.profile}", *arguments]
-        return run(command, env={**self.engine.environment, **self.settings}, cwd=ROOT)
-
-    def inspect(self, service: str, what: str) -> str:
-        """A value of a service's newest container, e.g. .State.Health.Status."""
-        (container,) = self.compose("ps", "-q", service).split()[-1:]
-        return self.engine.docker("inspect", f"--format={{{{{what}}}}}", container).strip()
-
-
-@contextmanager
-def up(stack: Stack) -> Iterator[None]:
-    """Start the services and wait until Triton is healthy; take everything down afterwards, volumes too."""
-    try:
-        stack.compose("up", "--detach", "--no-build", *stack.services)
-        wait(f"{stack.triton} is healthy", lambda: stack.inspect(stack.triton, ".State.Health.Status") == "healthy")
-        yield
-    except BaseException:
-        print(stack.compose("logs", "--no-color", "--tail=40"))
-        raise
-    finally:
-        stack.compose("down", "--volumes", "--timeout=45")
-
-
 def main() -> int:
-    """Run the whole story; return 0, or 1 when a step fails."""
+    """Run every step; return 0, or 1 when one fails."""
     try:
         check_tools()
         BUILD.mkdir(parents=True, exist_ok=True)
         with own_engine(BUILD / "dockerd.log") as engine:
-            step("stand-in bases", lambda: make_bases(engine, ROOT, BUILD))
+            with timed("stand-in bases"):
+                make_bases(engine, ROOT, BUILD)
+            try_failing_service(Stack(engine, failing_services(), "cpu", "triton-cpu", {}))
             without_gpu = Stack(engine, ROOT / "docker-compose.yml", "cpu", "triton-cpu", {})
-            step("docker compose build, profile cpu", lambda: without_gpu.compose("build", "export", "triton-cpu"))
+            with timed("docker compose build, profile cpu"):
+                without_gpu.compose("build", "export", "triton-cpu")
             try_profile_cpu(without_gpu)
-            opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **open_doors()})
-            step("docker compose build, profile gpu", lambda: opened.compose("build", "triton"))
+            opened = Stack(engine, less_gpus(), "gpu", "triton", {"GPUS": "0", **operator_files()})
+            with timed("docker compose build, profile gpu"):
+                opened.compose("build", "triton")
             try_profile_gpu(opened)
             check_nothing_left(engine)
-    except (EngineError, AssertionError) as error:
+    except EngineError as error:
         print(f"FAILED: {error}", file=sys.stderr)
         return 1
     print("Everything was taken down: engine, images, containers, volumes, networks and firewall rules.")
     return 0
+
+
+def try_failing_service(stack: Stack) -> None:
+    """A service that fails ends the wait, and its own last lines are told."""
+    said = ""
+    with timed("docker compose up, one service fails"):
+        try:
+            with up(stack):
+                pass
+        except EngineError as error:
+            said = str(error)
+        expect("the failed service is named", said.startswith("The service verify failed."))
+        expect("its last lines are told", "verify says why" in said)
+        expect("those of others are not", "prometheus says" not in said)
 
 
 def try_profile_cpu(stack: Stack) -> None:
@@ -112,13 +81,12 @@ def try_profile_cpu(stack: Stack) -> None:
 
 def try_profile_gpu(stack: Stack) -> None:
     """The production service less its GPUs, opened to others."""
-    closed = {**stack.settings, "RELIGHT_SECRETS": "secrets"}
+    refusal = replace(stack, settings={**stack.settings, "RELIGHT_SECRETS": "secrets"})
     try:
-        refusal = Stack(stack.engine, stack.file, stack.profile, stack.triton, closed)
-        refusal.compose("run", "--rm", "--no-deps", stack.triton)
-        expect("it does not open without TLS and a key", False)
+        said = refusal.compose("run", "--rm", "--no-deps", stack.triton)
     except EngineError as error:
-        expect("it does not open without TLS and a key", "needs TLS and an API key" in str(error))
+        said = str(error)
+    expect("it does not open without TLS and a key", "needs TLS and an API key" in said)
     stack.compose("down", "--volumes")
     secrets = Path(stack.settings["RELIGHT_SECRETS"])
     access = ["--url", "localhost:8001", "--tls", "--ca", str(secrets / "ca.pem")]
@@ -140,7 +108,7 @@ def restart_amid_a_run(stack: Stack) -> None:
     command = client(table, "restarted", "--url", "127.0.0.1:8001", "--files", "output", "--wait-for-server", "300")
     with subprocess.Popen(command, cwd=ROOT) as running:
         wait("the run has begun", lambda: any(output.rglob("*output*")) or running.poll() is not None)
-        expect("the run is restarted in its midst", running.poll() is None)
+        expect("the run is still going on", running.poll() is None)
         started = time.monotonic()
         stack.compose("restart", "--timeout=45", stack.triton)
         print(f"  Triton was stopped under load and started again within {time.monotonic() - started:.0f} s")
@@ -183,20 +151,32 @@ def client(table: str, name: str, *options: str) -> list[str]:
     return [sys.executable, "client/run_csv.py", "--csv", table, "--output", output, "--restart", *options]
 
 
+def failing_services() -> Path:
+    """A compose file whose services only write a line; one of them fails."""
+    services = {}
+    for name in ("export", "triton-cpu", "verify", "prometheus"):
+        line = f"echo {name} says why; {'false' if name == 'verify' else 'sleep 1000'}"
+        services[name] = {"image": PYTHON_IMAGE, "profiles": ["cpu"], "init": True, "command": ["sh", "-c", line]}
+    return write_yaml(BUILD / "failing.yml", {"services": services})
+
+
 def less_gpus() -> Path:
     """docker-compose.yml without what is for GPUs: their reservation, and limits that not every machine can raise."""
-    yaml = YAML()
-    content = yaml.load((ROOT / "docker-compose.yml").read_text())
+    content = YAML().load((ROOT / "docker-compose.yml").read_text())
     del content["services"]["triton"]["deploy"]
     del content["services"]["triton"]["ulimits"]
-    file = BUILD / "docker-compose.yml"
+    return write_yaml(BUILD / "docker-compose.yml", content)
+
+
+def write_yaml(file: Path, content: Any) -> Path:
+    """Write a file for Compose; return it."""
     with file.open("w") as stream:
-        yaml.dump(content, stream)
+        YAML().dump(content, stream)
     return file
 
 
-def open_doors() -> dict[str, str]:
-    """A folder with a certificate, its authority and keys, and the settings that open the service with them."""
+def operator_files() -> dict[str, str]:
+    """Settings that open the service to other machines, with a folder of a certificate, its authority and keys."""
     folder = BUILD / "secrets"
     folder.mkdir(exist_ok=True)
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
@@ -217,38 +197,6 @@ def check_nothing_left(engine: Engine) -> None:
     for kind in (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]):
         expect(f"docker {kind[0]} is empty", engine.docker(*kind).strip() == "")
     expect("no network is left", PROJECT not in engine.docker("network", "ls"))
-
-
-def wait(what: str, condition: Callable[[], bool]) -> None:
-    """Poll until a condition holds. Raises EngineError."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise EngineError(f"Waited {PATIENCE:g} s in vain until {what}.")
-        time.sleep(0.5)
-    print(f"  {what}")
-
-
-def expect(what: str, holds: bool) -> None:
-    """Say that something holds. Raises AssertionError where it does not."""
-    if not holds:
-        raise AssertionError(f"not so: {what}")
-    print(f"  {what}")
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Say what is done in the block, and how long it took."""
-    started = time.monotonic()
-    print(f"{what} …", flush=True)
-    yield
-    print(f"  {time.monotonic() - started:.0f} s", flush=True)
-
-
-def step(what: str, action: Callable[[], object]) -> None:
-    """Do one thing, timed."""
-    with timed(what):
-        action()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Docker engine for as long as a `with` block lasts; nothing of it is left on the machine."""
+"""A Docker engine for as long as a `with` block lasts; the machine is then as it was before."""
 
 import os
 import shutil
@@ -62,9 +62,9 @@ def compose_command() -> list[str] | None:
 
 @contextmanager
 def own_engine(log: Path) -> Iterator[Engine]:
-    """Start dockerd beside whatever engine the machine may have, and remove every trace of it afterwards.
+    """Start dockerd beside any engine that the machine may have, and remove everything of it afterwards.
 
-    It has no default bridge: builds go without network, and Compose makes networks of its own.
+    It has no default bridge: builds have no network, and Compose makes its own networks.
 
     Raises:
         EngineError: it does not start.
@@ -95,7 +95,7 @@ def own_engine(log: Path) -> Iterator[Engine]:
 
 
 def firewall() -> str:
-    """The firewall's rules, those of unused tables too: restoring them removes what was added since."""
+    """The firewall's rules, of unused tables too, so that restoring them removes what was added since."""
     rules = run(["iptables-save"])
     empty = "".join(
         f"*{table}\n" + "".join(f":{chain} ACCEPT\n" for chain in chains) + "COMMIT\n"
