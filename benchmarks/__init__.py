@@ -1,4 +1,4 @@
-"""Measurements of the running system: load from perf_analyzer, and what it shows."""
+"""Measurements of the running system, each figure beside its ideal. Commands stand on `rig/`, not on each other."""
 
 import os
 

@@ -19,15 +19,11 @@ REPEATED = (
 
 
 class Table(nn.Module):
-    """Stands in for a position embedding that does not depend on the photo."""
-
-    cos: Tensor
-    sin: Tensor
+    """In the place of a position embedding that does not depend on the photo."""
 
     def __init__(self, cos: Tensor, sin: Tensor) -> None:
         super().__init__()
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        self.cos, self.sin = nn.Buffer(cos, persistent=False), nn.Buffer(sin, persistent=False)
 
     def forward(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The cosines and sines, both float32 [1,N,head width], whatever is asked."""
@@ -60,18 +56,11 @@ def channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub has no such overload
 
 
-def compile_blocks(network: nn.Module) -> None:
+def compile_blocks(network: nn.Module, mode: str | None = None) -> None:
     """Compile the repeated blocks with torch.compile, a graph for each batch size."""
     for kind in REPEATED:
         for block in instances(network, kind):
-            block.compile(dynamic=False)
-
-
-def autotune_blocks(network: nn.Module) -> None:
-    """The same, and every matrix product's kernel is chosen by trying."""
-    for kind in REPEATED:
-        for block in instances(network, kind):
-            block.compile(dynamic=False, mode="max-autotune-no-cudagraphs")
+            block.compile(dynamic=False, mode=mode)
 
 
 def instances(network: nn.Module, kind: str) -> list[Any]:

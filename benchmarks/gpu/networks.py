@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.errors import CannotMeasureError
+from benchmarks.rig.report import BenchmarkError
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Options, build
 from export.tensors import Contract, example_inputs, read_contract
@@ -59,7 +59,7 @@ def built(name: str, tiny: bool) -> nn.Module:
     """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
 
     Raises:
-        CannotMeasureError: at full size it has not the published number of parameters.
+        BenchmarkError: at full size it has not the published number of parameters.
     """
     recipe = RECIPES[name]
     first = replace(recipe, steps=1, residual=True)
@@ -71,7 +71,7 @@ def built(name: str, tiny: bool) -> nn.Module:
     network = build(recipe.stage, choice, options).network.eval()
     millions = round(parameters(network) / 1e6)
     if not tiny and millions != recipe.millions:
-        raise CannotMeasureError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
+        raise BenchmarkError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
     return network
 
 
@@ -97,28 +97,21 @@ def parameters(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-class FreshInputs:
-    """Draws a network's inputs anew for every batch, on the device.
+def fresh_inputs(contract: Contract, device: torch.device) -> Callable[[int], tuple[Tensor, ...]]:
+    """A function that draws a network's inputs anew for a batch of so many rows, on the device.
 
     Pixels are noise. Prompts, masks and lights come from a pool of valid ones; a batch has one prompt, as a run has.
     """
+    drawn = Contract(contract.name, tuple(one for one in contract.inputs if one.dtype != torch.uint8), ())
+    pool = {spec.name: rows.to(device) for spec, rows in zip(drawn.inputs, example_inputs(drawn, POOL), strict=True)}
 
-    def __init__(self, contract: Contract, device: torch.device) -> None:
-        """Draw the pool."""
-        self._contract, self._device = contract, device
-        drawn = Contract(contract.name, tuple(one for one in contract.inputs if one.dtype != torch.uint8), ())
-        pool = example_inputs(drawn, POOL)
-        self._pool = {spec.name: rows.to(device) for spec, rows in zip(drawn.inputs, pool, strict=True)}
+    def draw(batch: int) -> tuple[Tensor, ...]:
+        rows = torch.randint(POOL, (batch,), device=device)
+        return tuple(
+            torch.randint(256, (batch, *spec.dims), dtype=torch.uint8, device=device)
+            if spec.dtype == torch.uint8
+            else pool[spec.name][rows[:1].expand(batch) if spec.name.startswith("TOKEN") else rows]
+            for spec in contract.inputs
+        )
 
-    def draw(self, batch: int) -> tuple[Tensor, ...]:
-        """Inputs of `batch` rows."""
-        rows = torch.randint(POOL, (batch,), device=self._device)
-        prompt = rows[:1].expand(batch)
-        tensors = []
-        for spec in self._contract.inputs:
-            if spec.dtype == torch.uint8:
-                shape = (batch, *spec.dims)
-                tensors.append(torch.randint(256, shape, dtype=torch.uint8, device=self._device))
-            else:
-                tensors.append(self._pool[spec.name][prompt if spec.name.startswith("TOKEN") else rows])
-        return tuple(tensors)
+    return draw

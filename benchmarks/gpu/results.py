@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.errors import CannotMeasureError
+from benchmarks.rig.report import BenchmarkError, write_json
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,9 @@ class Results:
     service: Service | None = None
 
     def with_chip(self, chip: Chip) -> Results:
-        """These results and the chip's ceilings.
-
-        Raises:
-            CannotMeasureError: they are of another one.
-        """
+        """These results and the chip's ceilings. Raises BenchmarkError: they are of another chip."""
         if self.chip is not None and self.chip.name != chip.name:
-            raise CannotMeasureError(
+            raise BenchmarkError(
                 f"The results so far are of {self.chip.name}, this is {chip.name}: name another file with --json."
             )
         return replace(self, chip=chip)
@@ -141,33 +137,32 @@ class Results:
         content = asdict(self)
         for point, values in zip(self.points, content["points"], strict=True):
             values["share_of_peak"] = self.share(point)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(file)
+        write_json(file, content)
 
 
 def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
     """Read what `save` wrote to add to it, or begin anew where there is no file.
 
     Raises:
-        CannotMeasureError: it was measured on another machine, or in a dry run and this is none.
+        BenchmarkError: it was measured on another machine, or in a dry run and this is none.
     """
-    if not file.exists():
-        return Results(machine, dry_run)
-    found = read_results(file)
-    if (found.machine, found.dry_run) != (machine, dry_run):
-        raise CannotMeasureError(
-            f"{file} holds {described(found.machine, found.dry_run)}, this is {described(machine, dry_run)}: "
-            "name another file with --json."
+
+    def described(results: Results) -> str:
+        return f"{'a dry run' if results.dry_run else 'measurements'} on {results.machine}"
+
+    new = Results(machine, dry_run)
+    found = read_results(file) if file.exists() else new
+    if described(found) != described(new):
+        raise BenchmarkError(
+            f"{file} holds {described(found)}, this is {described(new)}: name another file with --json."
         )
     return found
 
 
 def read_results(file: Path) -> Results:
-    """Read what `save` wrote. Raises CannotMeasureError."""
+    """Read what `save` wrote. Raises BenchmarkError."""
     if not file.exists():
-        raise CannotMeasureError(f"There are no results at {file}: measure first, or name them with --json.")
+        raise BenchmarkError(f"There are no results at {file}: measure first, or name them with --json.")
     content: dict[str, Any] = json.loads(file.read_text())
     points = [{key: value for key, value in one.items() if key != "share_of_peak"} for one in content["points"]]
     return Results(
@@ -179,8 +174,3 @@ def read_results(file: Path) -> Results:
         tuple(Point(**point) for point in points),
         Service(**content["service"]) if content["service"] else None,
     )
-
-
-def described(machine: str, dry_run: bool) -> str:
-    """A machine and kind of run in words."""
-    return f"{'a dry run' if dry_run else 'measurements'} on {machine}"

@@ -9,19 +9,16 @@ from functools import partial
 
 import torch
 
-from benchmarks.gpu.child import run_isolated
-from benchmarks.gpu.chip import measure_chip
-from benchmarks.gpu.errors import CannotMeasureError
-from benchmarks.gpu.measure import NO_TIME, measure_variant
+from benchmarks.gpu.device import Setting, measure_chip
+from benchmarks.gpu.measure import NO_TIME, measure_reference, measure_variant
 from benchmarks.gpu.networks import built
-from benchmarks.gpu.plan import Plan
-from benchmarks.gpu.reference import measure_reference
+from benchmarks.gpu.process import run_isolated
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
-from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.variants import Variant
+from benchmarks.gpu.variants import Plan, Variant
+from benchmarks.rig.report import BenchmarkError
 
 CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
-SAYING = 3.0  # seconds that are kept back for a process to end in
+END_SECONDS = 3.0  # seconds that are kept back for a process to end in
 
 
 def measure_all(
@@ -37,7 +34,7 @@ def measure_all(
         keep: is given the results after each piece, so that nothing is lost.
 
     Raises:
-        CannotMeasureError: there is no GPU, it does not even multiply two matrices, or the results are of another.
+        BenchmarkError: there is no GPU, it does not even multiply two matrices, or the results are of another.
     """
     torch.set_num_threads(1)  # a pool of threads would not survive the forks
     results = results.with_chip(ask_chip(setting))
@@ -56,10 +53,10 @@ def ask_chip(setting: Setting) -> Chip:
     """Measure the ceilings."""
     log = setting.log("chip")
     outcome = run_isolated(partial(measure_chip, setting), CHIP_SECONDS, log, start=setting.start)
-    if outcome.sent and isinstance(outcome.sent[0], CannotMeasureError):
+    if outcome.sent and isinstance(outcome.sent[0], BenchmarkError):
         raise outcome.sent[0]
     if not outcome.sent:
-        raise CannotMeasureError(f"The chip could not be measured ({outcome.fault}); {log} holds what was said.")
+        raise BenchmarkError(f"The chip could not be measured ({outcome.fault}); {log} holds what was said.")
     chip: Chip = outcome.sent[0]
     print(f"{chip.name}: fp16 {chip.fp16:.3g} TFLOP/s, bf16 {chip.bf16:.3g}, copy {chip.copy:.4g} GB/s", flush=True)
     return chip
@@ -85,27 +82,21 @@ def ask_reference(setting: Setting, name: str, deadline: float) -> Mapping[str, 
 def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
     """Measure a network in a variant; sizes without a number have a finding."""
     batches = variant.batches(setting.batches, setting.tiny)
-    seconds = min(variant.seconds, left(deadline) - SAYING)
+    seconds = min(variant.seconds, left(deadline) - END_SECONDS)
     if seconds < (0.0 if setting.tiny else variant.least):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
     started = time.monotonic()
     work = partial(measure_variant, setting, name, variant, seconds)
-    outcome = run_isolated(work, seconds + SAYING, setting.log(name, variant.name), start=setting.start)
+    outcome = run_isolated(work, seconds + END_SECONDS, setting.log(name, variant.name), start=setting.start)
     points = {point.batch: point for point in outcome.sent if isinstance(point, Point)}
     fault = outcome.fault or NO_TIME
     for batch in batches:
         points.setdefault(batch, Point(name, variant.name, batch, finding=fault))
-    print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s: {summary(points)}", flush=True)
+    told = [
+        f"batch {batch} {point.finding or f'{point.ms_per_image:.4g} ms'}" for batch, point in sorted(points.items())
+    ]
+    print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s: {', '.join(told)}", flush=True)
     return list(points.values())
-
-
-def summary(points: Mapping[int, Point]) -> str:
-    """The points of a variant in a line."""
-
-    def tell(point: Point) -> str:
-        return point.finding or f"{point.ms_per_image:.4g} ms"
-
-    return ", ".join(f"batch {batch} {tell(points[batch])}" for batch in sorted(points))
 
 
 def left(deadline: float) -> float:

@@ -1,14 +1,16 @@
-"""The variants of a network that are measured: precision, form, and what was changed in it."""
+"""The variants of a network that are measured (precision, form, what was changed in it), and in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from torch import nn
 from torch.nn.attention import SDPBackend
 
-from benchmarks.gpu import changes, runners
+from benchmarks.gpu import changes, forms
 from export.check.gate import Precision
 
 FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
@@ -23,7 +25,7 @@ class Variant:
     Attributes:
         name: what tables call it.
         precision: what its weights are cast to, but for what must stay in float32.
-        runner: its form.
+        form: eager, a file, compiled, a CUDA graph.
         changes: made in place, in turn, before the form is.
         attention: the kernels that may be taken, best first; those that cannot do the job are passed over.
         seconds: after which its process is stopped; a compiler takes its time.
@@ -33,8 +35,8 @@ class Variant:
     """
 
     name: str
-    precision: Precision
-    runner: runners.Runner = runners.eager
+    precision: Precision = "fp16"
+    form: forms.Form = forms.eager
     changes: tuple[Callable[[nn.Module], None], ...] = ()
     attention: tuple[SDPBackend, ...] = FUSED
     seconds: float = 60.0
@@ -50,51 +52,28 @@ class Variant:
 SEED, HALF, SERVED = "eager fp32", "eager fp16", "TorchScript fp16"
 GRAPH, BLOCKS, EVERYTHING = "CUDA graph fp16", "compiled blocks fp16", "everything fp16"
 
+_compiled = partial(Variant, form=forms.with_compiled_blocks, sizes=3, seconds=150, least=40)
+_all = (changes.keep_rotary_tables, changes.channels_last, changes.compile_blocks)
+_autotune = partial(changes.compile_blocks, mode="max-autotune-no-cudagraphs")
 VARIANTS = {
     one.name: one
     for one in (
         Variant(SEED, "fp32", seconds=110),
-        Variant(HALF, "fp16"),
+        Variant(HALF),
         Variant("eager bf16", "bf16"),
-        Variant(SERVED, "fp16", runners.torchscript),
-        Variant(GRAPH, "fp16", runners.cuda_graph),
-        Variant(
-            BLOCKS,
-            "fp16",
-            runners.with_compiled_blocks,
-            (changes.compile_blocks,),
-            seconds=150,
-            least=40,
-            sizes=3,
-            rehearsed=1,  # EVERYTHING has compiled blocks at the second size
-        ),
-        Variant(
-            EVERYTHING,
-            "fp16",
-            runners.with_compiled_blocks_in_a_graph,
-            (changes.keep_rotary_tables, changes.channels_last, changes.compile_blocks),
-            CUDNN,
-            seconds=150,
-            least=40,
-            sizes=3,
-        ),
-        Variant("cuDNN attention fp16", "fp16", attention=CUDNN),
-        Variant("unfused attention fp16", "fp16", attention=UNFUSED),
-        Variant("rotary tables kept fp16", "fp16", changes=(changes.keep_rotary_tables,)),
-        Variant("each prompt once fp16", "fp16", changes=(changes.encode_each_prompt_once,)),
-        Variant("channels last fp16", "fp16", changes=(changes.channels_last,)),
-        Variant(
-            "autotuned blocks fp16",
-            "fp16",
-            runners.with_compiled_blocks,
-            (changes.autotune_blocks,),
-            seconds=240,
-            least=60,
-            sizes=1,
-        ),
-        Variant("compiled whole fp16", "fp16", runners.compiled_whole, seconds=300, least=90, sizes=1),
-        Variant("AOTInductor fp16", "fp16", runners.aot_inductor, seconds=300, least=90),
-        Variant("ONNX Runtime fp16", "fp16", runners.onnx_runtime, seconds=400, least=120),
+        Variant(SERVED, form=forms.torchscript),
+        Variant(GRAPH, form=forms.in_a_graph(forms.eager)),
+        _compiled(BLOCKS, changes=(changes.compile_blocks,), rehearsed=1),  # EVERYTHING has the second size
+        _compiled(EVERYTHING, form=forms.in_a_graph(forms.with_compiled_blocks), changes=_all, attention=CUDNN),
+        Variant("cuDNN attention fp16", attention=CUDNN),
+        Variant("unfused attention fp16", attention=UNFUSED),
+        Variant("rotary tables kept fp16", changes=(changes.keep_rotary_tables,)),
+        Variant("each prompt once fp16", changes=(changes.encode_each_prompt_once,)),
+        Variant("channels last fp16", changes=(changes.channels_last,)),
+        _compiled("autotuned blocks fp16", changes=(_autotune,), seconds=240, least=60, sizes=1),
+        Variant("compiled whole fp16", form=forms.compiled_whole, seconds=300, least=90, sizes=1),
+        Variant("AOTInductor fp16", form=forms.aot_inductor, seconds=300, least=90),
+        Variant("ONNX Runtime fp16", form=forms.onnx_runtime, seconds=400, least=120),
     )
 }
 
@@ -121,3 +100,19 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sam3", ("autotuned blocks fp16", "ONNX Runtime fp16")),
     ("marigold", ("eager bf16", BLOCKS, "AOTInductor fp16", "ONNX Runtime fp16")),
 )
+Plan: TypeAlias = Sequence[tuple[str, Variant]]
+
+
+def plan_of(
+    order: Sequence[tuple[str, Sequence[str]]],
+    variants: Mapping[str, Variant],
+    networks: Collection[str],
+    names: Collection[str],
+) -> Plan:
+    """The pairs of `order` whose network and variant are among the chosen; of an empty choice, all are."""
+    return [
+        (network, variants[name])
+        for network, of_network in order
+        for name in of_network
+        if network in (networks or (network,)) and name in (names or (name,))
+    ]

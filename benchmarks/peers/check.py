@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from benchmarks.peers.job import PICTURES, Job, Row
-from benchmarks.peers.networks import Pixels
+from benchmarks.peers.job import Job
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import PICTURES, Pixels
 
 TOLERANCE = 2  # levels of 255: runtimes round differently
 # The mask's edge is steep, and rounding shifts it: so many levels, at so large a share of a picture's values.

@@ -1,21 +1,20 @@
 """LitServe's server, run as `python -m benchmarks.peers.litserve_api HOST PORT`: every worker holds the networks."""
 
 import json
-import os
 import sys
 from typing import Any
 
-import numpy as np
 from litserve import LitAPI, LitServer
 from starlette.requests import Request
 from starlette.responses import Response
 
 from benchmarks.peers.job import BATCH, WAIT
-from benchmarks.peers.networks import Networks, Pixels, read_photo, write_png
+from benchmarks.peers.opencv_codecs import read_photo, write_png
+from benchmarks.rig.lights import Light
+from benchmarks.rig.networks import Networks, Pixels
+from benchmarks.rig.places import CORES
 
-CORES = len(os.sched_getaffinity(0))
-
-Asked = tuple[Pixels, list[float]]
+Asked = tuple[Pixels, Light]
 
 
 class RelightAPI(LitAPI):  # type: ignore[misc]  # LitServe has no types
@@ -37,7 +36,7 @@ class RelightAPI(LitAPI):  # type: ignore[misc]  # LitServe has no types
     def predict(self, asked: list[Asked]) -> list[dict[str, Pixels]]:
         """Relight a batch."""
         photos, lights = zip(*asked, strict=True)
-        return self.networks.relight(photos, np.array(lights, np.float32))
+        return self.networks.relight(photos, lights)
 
     def unbatch(self, output: list[dict[str, Pixels]]) -> list[dict[str, Pixels]]:
         """One answer per request."""

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import ray_environment
+from benchmarks.peers import ray_install
 from benchmarks.peers.job import IN_FLIGHT
 
 OURS = "ours"
@@ -37,6 +37,7 @@ PEERS = (
     Peer("calls", "ensemble", "our ensemble, tritonclient, one synchronous call at a time", WARM, 32),
     Peer("threads", "ensemble", f"our ensemble, tritonclient, {IN_FLIGHT} threads of such calls", WARM),
     Peer(OURS, "ensemble", "our ensemble, client/run_csv.py", WARM),
+    Peer("onnx", "with_onnx", "the ONNX networks and our codecs in one process, a thread per core: the ceiling", WARM),
     Peer("pytriton", "with_pytriton", "PyTriton, the ONNX networks in its function", WARM),
     Peer("litserve", "with_litserve", "LitServe, the ONNX networks in a worker per core", WARM),
     Peer("sequential", "eager", "eager PyTorch, one photo at a time, Pillow", 1, 8),
@@ -49,11 +50,9 @@ PEERS = (
 
 def interpreter(module: str) -> Path:
     """The Python that runs a family."""
-    return ray_environment.PYTHON if module == "with_ray" else Path(sys.executable)
+    return ray_install.PYTHON if module == "with_ray" else Path(sys.executable)
 
 
-def obstacle(module: str) -> str | None:
-    """Why a family cannot take part, with the remedy; None where it can."""
-    if module == "with_ray" and not ray_environment.is_installed():
-        return f"it is not installed: `{ray_environment.COMMAND}` does that"
-    return None
+def obstacle(module: str) -> str:
+    """Why a family cannot take part, with the remedy; empty where it can."""
+    return ray_install.OBSTACLE if module == "with_ray" and not ray_install.READY.exists() else ""

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.check import Reference, difference, missing, read_pictures
-from benchmarks.peers.job import PICTURES, Job, Row
-from benchmarks.peers.photos import write_photos
+from benchmarks.peers.job import Job
 from benchmarks.peers.registry import OURS, WARM, Peer, obstacle
 from benchmarks.peers.session import Measurement, PeerError, Session, started
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import PICTURES
+from benchmarks.rig.photos import write_photos
 
 
 @dataclass
@@ -60,6 +62,16 @@ class Comparison:
     results: list[Result]
     file_bytes: float
 
+    @property
+    def compared(self) -> list[Result]:
+        """Those that did not fail."""
+        return [result for result in self.results if not result.failure]
+
+    @property
+    def ours(self) -> Result:
+        """Ours, which is always among them."""
+        return next(result for result in self.results if result.peer.name == OURS)
+
 
 class Place:
     """The photos, and new folders for what is made of them; goes with its folder."""
@@ -81,8 +93,8 @@ def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str]
     Raises:
         PeerError: ours cannot be run.
     """
-    results = {peer.name: Result(peer) for peer in peers}
-    modules = list(dict.fromkeys(peer.module for peer in peers))
+    results = [Result(peer, failure=obstacle(peer.module)) for peer in peers]
+    modules = list(dict.fromkeys(result.peer.module for result in results if not result.failure))
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         place = Place(Path(name), photos)
         reference: Reference = {}
@@ -90,12 +102,7 @@ def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str]
         for number in range(rounds):
             turn = number % len(modules)
             for module in modules[turn:] + modules[:turn]:  # nobody always follows the same neighbour
-                family = [result for result in results.values() if result.peer.module == module and not result.failure]
-                reason = obstacle(module)
-                if reason:
-                    for result in family:
-                        result.failure = reason
-                    continue
+                family = [result for result in results if result.peer.module == module and not result.failure]
                 try:
                     with started(module, place.folder) as session:
                         if not reference:
@@ -110,7 +117,7 @@ def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str]
                         raise
                     for result in family:
                         result.failure = result.failure or str(error)
-    return Comparison(list(results.values()), file_bytes)
+    return Comparison(results, file_bytes)
 
 
 def take_turn(session: Session, result: Result, place: Place, reference: Reference) -> None:

@@ -6,23 +6,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import tree
 from benchmarks.peers.job import Job
 from benchmarks.peers.registry import interpreter
+from benchmarks.peers.worker import adopt_orphans
+from benchmarks.rig.places import ROOT
+from benchmarks.rig.processes import cpu_seconds, end, memory_bytes, tree_of
+from benchmarks.rig.report import BenchmarkError
 from server.embedded import undisturbed
 
-ROOT = Path(__file__).resolve().parents[2]
-TIME_LIMIT = 600.0  # seconds for one answer
-STOP_TIMEOUT = 40.0  # seconds for an orderly end
+ANSWER_SECONDS, STOP_SECONDS = 600.0, 40.0  # for one answer; for an orderly end
 SAMPLING_SHARE = 0.02  # of a core, for reading the memory
 
 
-class PeerError(Exception):
+class PeerError(BenchmarkError):
     """A contestant cannot be started or has failed; the message says which and why."""
 
 
@@ -67,14 +68,14 @@ class Session:
     def measure(self, name: str, job: Job) -> Measurement:
         """Have a job done and take its cost. Raises PeerError."""
         with sampled_memory(self.process.pid) as peak:
-            cpu, started = tree.cpu_seconds(self.process.pid), time.perf_counter()
+            cpu, started = cpu_seconds(self.process.pid), time.perf_counter()
             self.do(name, job)
-            seconds, cpu = time.perf_counter() - started, tree.cpu_seconds(self.process.pid) - cpu
+            seconds, cpu = time.perf_counter() - started, cpu_seconds(self.process.pid) - cpu
         return Measurement(len(job.rows), seconds, cpu, peak[0])
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        watchdog = threading.Timer(TIME_LIMIT, self.process.kill)
+        watchdog = threading.Timer(ANSWER_SECONDS, self.process.kill)
         watchdog.daemon = True  # a Ctrl-C between its start and the next line must not wait for it
         watchdog.start()
         try:
@@ -95,12 +96,10 @@ class Session:
 def started(module: str, around: Path) -> Iterator[Session]:
     """A family with a folder of its own in `around`, ready for jobs until the block ends. Raises PeerError."""
     with tempfile.TemporaryDirectory(dir=around) as name:
-        folder = Path(name)
-        log = folder / "log"
-        command = [str(interpreter(module)), "-m", "benchmarks.peers.worker", module, str(folder)]
+        log = Path(name) / "log"
         with log.open("w") as said:
             process = subprocess.Popen(
-                command,
+                [str(interpreter(module)), "-m", "benchmarks.peers.worker", module, name],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -108,31 +107,29 @@ def started(module: str, around: Path) -> Iterator[Session]:
                 text=True,
                 start_new_session=True,  # a terminal's Ctrl-C reaches us alone, who then end it in order
             )
-        tree.adopt_orphans()  # what outlives the family's own process
+        adopt_orphans()  # what outlives the family's own process
         try:
             yield Session(module, process, log)
         finally:
             with undisturbed():
                 stop(process)
-                tree.adopt_orphans(False)
+                adopt_orphans(False)
 
 
 def stop(process: "subprocess.Popen[str]") -> None:
-    """End a family by the end of its input; kill what is left of its tree after STOP_TIMEOUT."""
-    members = tree.tree_of(process.pid)
+    """End a family by the end of its input; kill what is left of its tree after STOP_SECONDS."""
+    members = tree_of(process.pid)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with suppress(BrokenPipeError):  # what was not yet sent to a dead process
                 pipe.close()
-            except BrokenPipeError:  # what was not yet sent to a dead process
-                continue
     try:
-        process.wait(STOP_TIMEOUT)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        members = tree.tree_of(process.pid)
+        members = tree_of(process.pid)
         process.kill()
         process.wait()
-    tree.end(members, patience=2.0)
+    end(members, seconds=2.0)
 
 
 @contextmanager
@@ -143,7 +140,7 @@ def sampled_memory(root: int) -> Iterator[list[int]]:
     def sample() -> None:
         while True:
             started = time.perf_counter()
-            peak[0] = max(peak[0], tree.memory_bytes(root))
+            peak[0] = max(peak[0], memory_bytes(root))
             # Reading walks all pages of the processes and holds them up meanwhile.
             if done.wait((time.perf_counter() - started) / SAMPLING_SHARE):
                 return

@@ -1,56 +1,42 @@
 """What the comparison prints: a table, what it comes to against the ideals, and why others may be faster."""
 
-import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.registry import OURS
 from benchmarks.peers.rounds import Comparison, Result
-from benchmarks.report import Figure, machine
+from benchmarks.rig.places import CORES
+from benchmarks.rig.report import Figure, machine, markdown
 
-CORES = len(os.sched_getaffinity(0))
 TITLE = "The same photos and networks, relit by others and by ours"
 HEADINGS = ("", "where", "images/s", "÷ ours", "CPU-ms/image", "÷ ours", "MB on the wire", "peak MB", "what it is")
 
 
 def table(comparison: Comparison) -> str:
     """The contestants in the order of their throughput, and those that are not compared, as Markdown."""
-    found = {result.peer.name: result for result in comparison.results}
-    ours = found[OURS]
-    compared = sorted(
-        (result for result in comparison.results if not result.failure), key=lambda r: -r.images_per_second
-    )
-    lines = [HEADINGS, ("---", "---", *["---:"] * 6, "---")]
-    for result in compared:
-        lines.append(
-            (
-                result.peer.name,
-                where(result),
-                f"{result.images_per_second:.2f}",
-                f"{result.images_per_second / ours.images_per_second:.2f}",
-                f"{1000 * result.cpu_per_image:.0f}",
-                f"{result.cpu_per_image / ours.cpu_per_image:.2f}",
-                f"{result.wire_bytes / 1e6:.2f}",
-                f"{result.memory / 1e6:.0f}",
-                result.peer.does,
-            )
+    ours = comparison.ours
+    rows = [
+        (
+            result.peer.name,
+            where(result),
+            f"{result.images_per_second:.2f}",
+            f"{result.images_per_second / ours.images_per_second:.2f}",
+            f"{1000 * result.cpu_per_image:.0f}",
+            f"{result.cpu_per_image / ours.cpu_per_image:.2f}",
+            f"{result.wire_bytes / 1e6:.2f}",
+            f"{result.memory / 1e6:.0f}",
+            result.peer.does,
         )
-    rows = ["| " + " | ".join(line) + " |" for line in lines]
-    left_out = [
-        f"{result.peer.name} is not compared: {result.failure}." for result in comparison.results if result.failure
+        for result in sorted(comparison.compared, key=lambda result: -result.images_per_second)
     ]
-    return "\n".join([*rows, *(["", *left_out] if left_out else [])])
+    left_out = [f"{one.peer.name} is not compared: {one.failure}." for one in comparison.results if one.failure]
+    return "\n".join([markdown(HEADINGS, rows, numbers=range(2, 8)), *(["", *left_out] if left_out else [])])
 
 
 def figures(comparison: Comparison) -> list[Figure]:
     """Ours against the best of the others, each ratio with its ideal."""
-    compared = [result for result in comparison.results if not result.failure]
-    ours = next(result for result in compared if result.peer.name == OURS)
-    found = []
+    ours, found = comparison.ours, []
     for on_the_wire in (True, False):
-        others = [result for result in compared if result.on_the_wire == on_the_wire and result is not ours]
+        others = [one for one in comparison.compared if one.on_the_wire == on_the_wire and one is not ours]
         if others:
             fastest = max(others, key=lambda result: result.images_per_second)
             thriftiest = min(others, key=lambda result: result.cpu_per_image)
@@ -76,18 +62,17 @@ def busy(result: Result) -> float:
 
 def verdicts(comparison: Comparison) -> list[str]:
     """A sentence for each contestant that is faster than ours, with the reasons that the numbers give."""
-    compared = [result for result in comparison.results if not result.failure]
-    ours = next(result for result in compared if result.peer.name == OURS)
-    faster = [result for result in compared if result.images_per_second > ours.images_per_second]
+    ours = comparison.ours
     return [
         f"{result.peer.name} ({where(result)}) makes {result.images_per_second / ours.images_per_second:.2f} times the "
         f"images/s of ours on {CORES} cores: {' and '.join(reasons(result, ours)) or 'nothing measured says why'}."
-        for result in faster
+        for result in comparison.compared
+        if result.images_per_second > ours.images_per_second
     ]
 
 
 def where(result: Result) -> str:
-    """Whether photos and files travelled."""
+    """Whether photos and files were sent to a server."""
     return "over the wire" if result.on_the_wire else "in process"
 
 
@@ -105,7 +90,7 @@ def reasons(faster: Result, ours: Result) -> list[str]:
     return found
 
 
-def to_json(comparison: Comparison) -> str:
+def to_json(comparison: Comparison) -> dict[str, Any]:
     """Everything that was measured."""
     peers: list[dict[str, Any]] = []
     for result in comparison.results:
@@ -118,10 +103,4 @@ def to_json(comparison: Comparison) -> str:
             }
         peers.append(content)
     found = [asdict(figure) for figure in figures(comparison)]
-    return json.dumps({"title": TITLE, "machine": machine(), "figures": found, "peers": peers}, indent=2) + "\n"
-
-
-def write_json(comparison: Comparison, file: Path) -> None:
-    """Write it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(to_json(comparison))
+    return {"title": TITLE, "machine": machine(), "figures": found, "peers": peers}

@@ -11,19 +11,17 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
-from benchmarks.peers.contestant import Contestant
-from benchmarks.peers.job import IN_FLIGHT, Job, Row
+from benchmarks.peers.job import IN_FLIGHT, Contestant, Job
+from benchmarks.rig.lights import Row
+from benchmarks.rig.places import ROOT
 from server.child import __file__ as CHILD
 from server.embedded import claim_ports
 
-ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-START_TIMEOUT = 120.0  # seconds
-STOP_TIMEOUT = 20.0
+START_SECONDS, STOP_SECONDS = 120.0, 20.0
 
 
 async def relight(session: aiohttp.ClientSession, address: str, job: Job, row: Row) -> None:
@@ -35,10 +33,9 @@ async def relight(session: aiohttp.ClientSession, address: str, job: Job, row: R
         answer.raise_for_status()
         sizes: dict[str, int] = json.loads(answer.headers["X-Sizes"])
         body = await answer.read()
-    start = 0
     for name, size in sizes.items():
-        job.picture(row, name).write_bytes(body[start : start + size])
-        start += size
+        job.write(row, {name: body[:size]})
+        body = body[size:]
 
 
 async def relight_all(job: Job, address: str) -> None:
@@ -58,7 +55,7 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     """LitServe's server as a process of its own, which ends with this one."""
     port = claim_ports(HOST, 0, 0, 0)[0]
     command = [sys.executable, "-m", "benchmarks.peers.litserve_api", HOST, str(port)]
-    bound: list[Any] = [sys.executable, CHILD, str(os.getpid()), *command]
+    bound = [sys.executable, str(CHILD), str(os.getpid()), *command]
     process = subprocess.Popen(bound, cwd=ROOT, stdin=subprocess.DEVNULL)
     try:
         wait_until_healthy(process, f"http://{HOST}:{port}/health")
@@ -66,14 +63,14 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     finally:
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
 
 
 def wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
     """Poll until every worker has loaded its networks. Raises RuntimeError."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"LitServe's server ended with exit code {process.returncode}")
@@ -82,4 +79,4 @@ def wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
                 return
         except (urllib.error.URLError, TimeoutError):  # not listening, or 503: not ready
             time.sleep(0.1)
-    raise RuntimeError(f"LitServe's server was not ready within {START_TIMEOUT:g} s")
+    raise RuntimeError(f"LitServe's server was not ready within {START_SECONDS:g} s")

@@ -3,6 +3,7 @@
 It says what contestants it has, then does one job per line of its input, and ends with it.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -11,10 +12,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchmarks.peers.contestant import Contestant, Family
-from benchmarks.peers.job import job_from_json
-from benchmarks.peers.tree import adopt_orphans
-from benchmarks.peers.wire import Wire, counted
+from benchmarks.peers.job import Contestant, Family, job_from_json
+from benchmarks.rig.wire import Wire, counted
+
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(module: str, folder: Path) -> None:
@@ -28,6 +29,12 @@ def main(module: str, folder: Path) -> None:
         for line in sys.stdin:
             order = json.loads(line)
             say(answers, do(contestants[order["name"]], order))
+
+
+def adopt_orphans(adopt: bool = True) -> None:
+    """Make what our children leave behind our own children, so that a daemon stays in the tree; or do so no more."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(adopt)) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
 def do(contestant: Contestant, order: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sweep.points import Measurement, Point, from_json, to_json
+from benchmarks.rig.report import BenchmarkError, write_json
+from benchmarks.sweep.points import Measurement, Point, from_json
 
 PLAN, POINTS = "sweep.json", "points.jsonl"
-
-
-class OtherSweepError(Exception):
-    """The folder holds points measured otherwise; the message says what differs and what to do."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,7 @@ class Plan:
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """The plan of the sweep in a folder, None where there is none.
-
-    Raises:
-        OtherSweepError: the file is not a plan.
-    """
+    """The plan of the sweep in a folder, None where there is none. Raises BenchmarkError: the file is not a plan."""
     file = folder / PLAN
     if not file.exists():
         return None
@@ -46,37 +39,30 @@ def read_plan(folder: Path) -> Plan | None:
         points = tuple(Point(**point) for point in content["points"])
         return Plan(content["settings"], content["networks"], points)
     except (ValueError, KeyError, TypeError) as error:
-        raise OtherSweepError(f"{file} is not the plan of a sweep: --restart writes it anew.") from error
+        raise BenchmarkError(f"{file} is not the plan of a sweep: --restart writes it anew.") from error
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
     """Begin a sweep in a folder; points that are there are forgotten."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / POINTS).write_text("")
-    partial = folder / f"{PLAN}.partial"
-    partial.write_text(json.dumps(asdict(plan), indent=2) + "\n")
-    partial.replace(folder / PLAN)
+    write_json(folder / PLAN, asdict(plan))
 
 
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to mix points of different conditions.
+    """Refuse to mix points of different conditions. Raises BenchmarkError, naming each difference."""
 
-    Raises:
-        OtherSweepError: naming each difference.
-    """
+    def brief(value: Any) -> str:
+        text = json.dumps(value)
+        return text if len(text) <= 80 else f"{text[:77]}…"
+
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if keys:
         differences = ", ".join(f"{key} {brief(before.get(key))} → {brief(now.get(key))}" for key in keys)
-        raise OtherSweepError(
+        raise BenchmarkError(
             f"The points in {folder} were measured with other {what} ({differences}): "
             "--restart forgets them, --output keeps them and starts elsewhere."
         )
-
-
-def brief(value: Any) -> str:
-    """A value as a sentence can hold it."""
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def read_points(folder: Path) -> list[Measurement]:
@@ -92,7 +78,7 @@ def read_points(folder: Path) -> list[Measurement]:
 def append_point(folder: Path, measurement: Measurement) -> None:
     """Add a point that is done."""
     with (folder / POINTS).open("a") as stream:
-        stream.write(json.dumps(to_json(measurement)) + "\n")
+        stream.write(json.dumps(asdict(measurement)) + "\n")
 
 
 def left(plan: Plan, done: Sequence[Measurement]) -> list[Point]:

@@ -8,14 +8,12 @@ from google.protobuf.json_format import MessageToJson
 from tritonclient.grpc import InferenceServerClient, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.sweep.points import ENSEMBLE, Point
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.sweep.points import Point
+from contract.names import ENSEMBLE
 from server.tensorrt import fit_batch
 
 KIND_GPU = model_config_pb2.ModelInstanceGroup.Kind.Value("KIND_GPU")
-
-
-class LoadsRefusedError(Exception):
-    """The server does not let clients load models; the message says how to start it."""
 
 
 def resize(
@@ -47,11 +45,7 @@ class Loader:
     """The models of one server: as they were when the loader was made, and as they are loaded now."""
 
     def __init__(self, client: InferenceServerClient) -> None:
-        """Read the configs of the ensemble and its members.
-
-        Raises:
-            InferenceServerException: the server does not answer.
-        """
+        """Read the configs of the ensemble and its members. Raises InferenceServerException."""
         self._client = client
         ensemble = client.get_model_config(ENSEMBLE).config
         members = [step.model_name for step in ensemble.ensemble_scheduling.step]
@@ -75,24 +69,21 @@ class Loader:
 
     def total_instances(self, model: str, instances: int) -> int:
         """Instances of a model with `instances` on each of its GPUs; of the ensemble, the fewest of its members."""
-        totals = []
-        for name in self.parts(model):
-            groups = self._served[name].instance_group
-            totals.append(
-                sum(instances * len(group.gpus) if group.kind == KIND_GPU else group.count for group in groups)
-            )
-        return min(totals)
+        return min(
+            sum(instances * len(group.gpus) if group.kind == KIND_GPU else group.count for group in groups)
+            for groups in (self._served[name].instance_group for name in self.parts(model))
+        )
 
     def open_ensemble(self) -> None:
         """Let the ensemble take single photos only: then its members may have any batch size, larger or smaller.
 
         Raises:
-            LoadsRefusedError: the server does not take a model's config from a client.
+            BenchmarkError: the server does not take a model's config from a client.
         """
         try:
             self._load(ENSEMBLE, resize(self._served[ENSEMBLE], 1, 1, on_gpu=self.on_gpu))
         except InferenceServerException as error:
-            raise LoadsRefusedError(
+            raise BenchmarkError(
                 f"The server does not load models on request ({error.message()}): "
                 "start it with --model-control-mode=explicit --load-model=*, or as `python -m server --model-control`."
             ) from error
@@ -116,11 +107,7 @@ class Loader:
         return True
 
     def restore(self, keep: Collection[str] = ()) -> None:
-        """Load the members as they were, less those to `keep`.
-
-        Raises:
-            InferenceServerException: the server does not answer.
-        """
+        """Load the members as they were, less those to `keep`. Raises InferenceServerException."""
         for model in [model for model in self._changed if model not in keep]:
             self._load(model, self._served[model])
             del self._changed[model]

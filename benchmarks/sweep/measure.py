@@ -5,22 +5,27 @@ from __future__ import annotations
 import csv
 import math
 import re
-import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from benchmarks.perf_analyzer import run_perf_analyzer
-from benchmarks.sweep import gpu_metrics, throughput
+from benchmarks.rig import gpu_metrics
+from benchmarks.rig.perf_analyzer import analyzer_command, environment
+from benchmarks.rig.runs import RunFailedError, observe
+from benchmarks.rig.triton import compare, read_counts, read_statistics
 from benchmarks.sweep.points import Measurement, Point
-from benchmarks.sweep.sampling import sampled
-from benchmarks.sweep.stages import compare, read_statistics
 
 THREAD = re.compile(r"^\s*Thread \[\d+\] had error: ")  # perf_analyzer repeats a reason for each of its threads
 WAVES = 3  # the first and the last of what is in flight do not count
+INTERVAL = 0.02  # seconds between two readings of the count of answers: what a duration may be wrong by
+
+
+Look = Callable[[int], object]
 
 
 class MeasurementFailedError(Exception):
@@ -32,17 +37,27 @@ class Load:
     """How points are driven.
 
     Attributes:
+        binary: perf_analyzer.
         grpc_url, metrics_url: host:port.
         requests: of a point, at least; never fewer than WAVES times what is in flight.
         timeout: seconds of a point, at most.
         extra: further arguments to perf_analyzer.
     """
 
+    binary: Path
     grpc_url: str
     metrics_url: str | None
     requests: int
     timeout: float
     extra: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How many requests a model has answered, and when that was read (seconds of a monotonic clock)."""
+
+    seconds: float
+    answers: int
 
 
 def measure(
@@ -51,7 +66,7 @@ def measure(
     """Drive what is loaded with a point's concurrency and return what came out.
 
     Throughput and stages are counted by Triton, latencies by perf_analyzer. The requests are a multiple
-    of those in flight, so that the last ones still find company for a batch.
+    of those in flight, so that the last ones still find others for a batch.
 
     Args:
         client: of the server under load.
@@ -66,50 +81,62 @@ def measure(
         InferenceServerException: the server does not answer.
     """
     requests = point.concurrency * max(WAVES, math.ceil(load.requests / point.concurrency))
+    readings: list[Reading] = []
+    gpus: list[gpu_metrics.Gpus] = []
+
+    def look(process: int) -> None:
+        readings.append(Reading(time.monotonic(), read_counts(client, point.model).requests))
+        if readings[-1].seconds - readings[0].seconds >= len(gpus) * gpu_metrics.INTERVAL:
+            gpus.append(gpu_metrics.read_gpus(load.metrics_url))
+
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
         if cold:
             drive(point, point.concurrency, input_data, report, load)
         before = read_statistics(client, models)
-        with (
-            InferenceServerClient(load.grpc_url) as observer,  # a client serves one thread
-            sampled(lambda: throughput.read_answers(observer, point.model), throughput.INTERVAL) as readings,
-            sampled(lambda: gpu_metrics.read_gpus(load.metrics_url), gpu_metrics.INTERVAL) as gpus,
-        ):
-            drive(point, requests, input_data, report, load)
+        drive(point, requests, input_data, report, load, look)
         after = read_statistics(client, models)
         with report.open(newline="") as stream:
             row = next(csv.DictReader(stream))
-    rate = throughput.rate(readings, point.concurrency, requests)
-    if rate is None:
-        raise MeasurementFailedError("too short to tell its pace: --measurement-requests makes it longer")
-    return Measurement(
-        point,
-        images_per_second=rate,
-        p50_ms=float(row["p50 latency"]) / 1000,
-        p95_ms=float(row["p95 latency"]) / 1000,
-        p99_ms=float(row["p99 latency"]) / 1000,
-        stages=compare(before, after),
-        gpu=gpu_metrics.summarise(gpus),
-    )
+    pace = rate(readings, point.concurrency, requests)
+    if pace is None:
+        raise MeasurementFailedError("too short to tell its throughput: --measurement-requests makes it longer")
+    p50, p95, p99 = (float(row[f"{name} latency"]) / 1000 for name in ("p50", "p95", "p99"))
+    return Measurement(point, "", pace, p50, p95, p99, compare(before, after), gpu_metrics.summarise(gpus))
 
 
-def drive(point: Point, requests: int, input_data: Path, report: Path, load: Load) -> None:
-    """Send requests and write perf_analyzer's report.
-
-    Raises:
-        MeasurementFailedError: not all were answered in time.
-    """
-    arguments = ["-i", "grpc", "-u", load.grpc_url, "--async", "--input-data", str(input_data)]
-    arguments += ["--concurrency-range", str(point.concurrency), "--request-count", str(requests)]
-    arguments += ["-f", str(report), *load.extra]
+def drive(
+    point: Point, requests: int, input_data: Path, report: Path, load: Load, look: Look = lambda process: None
+) -> None:
+    """Send requests and write perf_analyzer's report. Raises MeasurementFailedError: not all were answered in time."""
+    options = ("--async", "--request-count", str(requests), "-f", str(report), *load.extra)
+    command = analyzer_command(load.binary, load.grpc_url, input_data, point.concurrency, *options, model=point.model)
     try:
-        done = run_perf_analyzer(arguments, model=point.model, capture=True, timeout=load.timeout)
-    except subprocess.TimeoutExpired as error:
-        raise MeasurementFailedError(
-            f"not done within {load.timeout:g} s: --restart with a longer --timeout"
-        ) from error
-    if done.returncode != 0 or not report.exists():
-        reasons = dict.fromkeys(THREAD.sub("", line) for line in (done.stderr or done.stdout).splitlines())
-        last = [reason for reason in reasons if reason.strip()][-2:]
-        raise MeasurementFailedError(" ".join(last) or f"perf_analyzer ended with exit code {done.returncode}")
+        observe(command, look, INTERVAL, timeout=load.timeout, environment=environment(load.binary))
+    except RunFailedError as error:
+        reasons = dict.fromkeys(THREAD.sub("", line) for line in error.said.splitlines() if line.strip())
+        remedy = "" if error.ended else ": --restart with a longer --timeout"
+        raise MeasurementFailedError(" ".join(list(reasons)[-2:]) + remedy) from error
+    if not report.exists():
+        raise MeasurementFailedError("perf_analyzer wrote no report")
+
+
+def rate(readings: Sequence[Reading], concurrency: int, requests: int) -> float | None:
+    """Answers per second while as many requests were in flight as ever; None when that was too short to tell.
+
+    The first answers to `concurrency` requests and the last are left out: until then the models fill, and from then on
+    they run empty. At both ends of what remains work is under way alike, so that it is the throughput of a long run.
+    (perf_analyzer's own clock runs from the first request, when the models are empty, to the next full second after
+    the last answer, by which a short point would look slower than it is.)
+
+    Args:
+        readings: the first from before any answer.
+        concurrency: requests in flight.
+        requests: answered in all.
+    """
+    start = readings[0].answers
+    news = [now for before, now in pairwise(readings) if now.answers > before.answers]
+    steady = [reading for reading in news if concurrency <= reading.answers - start <= requests - concurrency]
+    if len(steady) < 2:
+        return None
+    return (steady[-1].answers - steady[0].answers) / (steady[-1].seconds - steady[0].seconds)

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from benchmarks.sweep.points import ENSEMBLE, Measurement, Stage, fastest, measured
+from benchmarks.rig.triton import Stage
+from benchmarks.sweep.points import Measurement, fastest, measured
+from contract.names import ENSEMBLE
 
 SIZE = (8.0, 5.0)  # inches
 DOTS = 120  # per inch
@@ -27,20 +29,16 @@ COLOURS = {
 
 def write_plots(folder: Path, measurements: Sequence[Measurement]) -> list[Path]:
     """Write the plots that the points allow as PNG files and return them."""
-    plots = []
+    plots: list[tuple[str, Figure]] = []
     models = [model for model in COLOURS if measured(measurements, model)]
     if models:
-        plots.append(save(draw_throughput(measurements, models), folder / "throughput.png"))
-        plots.append(save(draw_latency(measurements, models), folder / "latency.png"))
+        plots += [("throughput.png", draw_throughput(measurements, models))]
+        plots += [("latency.png", draw_latency(measurements, models))]
     if ENSEMBLE in models:
-        plots.append(save(draw_stages(measurements), folder / "stages.png"))
-    return plots
-
-
-def save(figure: Figure, file: Path) -> Path:
-    """Write a figure."""
-    figure.savefig(file, dpi=DOTS)
-    return file
+        plots += [("stages.png", draw_stages(measurements))]
+    for name, figure in plots:
+        figure.savefig(folder / name, dpi=DOTS)
+    return [folder / name for name, _ in plots]
 
 
 def draw_throughput(measurements: Sequence[Measurement], models: Sequence[str]) -> Figure:

@@ -1,13 +1,16 @@
-"""What is measured at one point of a sweep, and what came out."""
+"""What is measured at one point of a sweep, what came out, and which point is recommended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-ENSEMBLE = "relight"
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
+from benchmarks.rig.gpu_metrics import GpuUse
+from benchmarks.rig.triton import Stage
+from contract.names import ENSEMBLE, NETWORKS
+from server.derive import this_machine, write_derived
 
 
 @dataclass(frozen=True)
@@ -29,38 +32,6 @@ class Point:
     def __str__(self) -> str:
         several = f", {self.instances} instances" if self.instances > 1 else ""
         return f"{self.model}, batch {self.batch}{several}, {self.concurrency} in flight"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One model's part in a point, as Triton counts it.
-
-    Attributes:
-        queue_ms: what a photo waited for its batch, mean.
-        compute_ms: what a photo's batch took, its tensors' way in and out included, mean.
-        compute_ms_per_image: the same divided among the batch's photos: what a photo costs an instance.
-        mean_batch: photos per execution.
-    """
-
-    queue_ms: float
-    compute_ms: float
-    compute_ms_per_image: float
-    mean_batch: float
-
-
-@dataclass(frozen=True)
-class GpuUse:
-    """What Triton's metrics said of the GPUs during a point.
-
-    Attributes:
-        memory_mb: the most that was in use on the fullest GPU, everything loaded included, in 10⁶ bytes.
-        memory_total_mb: what that GPU has, in 10⁶ bytes.
-        utilisation: 0–1, the mean over time and GPUs.
-    """
-
-    memory_mb: float
-    memory_total_mb: float
-    utilisation: float
 
 
 @dataclass(frozen=True)
@@ -94,23 +65,18 @@ class Measurement:
         """Photos per execution; of an ensemble, in the network that forms the smallest batches."""
         return min(stage.mean_batch for name, stage in self.stages.items() if name in NETWORKS or len(self.stages) == 1)
 
-
-def to_json(measurement: Measurement) -> dict[str, Any]:
-    """The measurement as JSON can hold it."""
-    return asdict(measurement)
+    def __str__(self) -> str:
+        if self.finding:
+            return f"{self.point}: {self.finding}"
+        rate = f"{self.images_per_second:.2f} images/s"
+        return f"{self.point}: {rate}, batches of {self.mean_batch:.1f}, p95 {self.p95_ms:.0f} ms"
 
 
 def from_json(content: dict[str, Any]) -> Measurement:
-    """The measurement that `to_json` wrote."""
-    gpu = content["gpu"]
-    return Measurement(
-        **{
-            **content,
-            "point": Point(**content["point"]),
-            "stages": {name: Stage(**stage) for name, stage in content["stages"].items()},
-            "gpu": GpuUse(**gpu) if gpu else None,
-        }
-    )
+    """The measurement whose dictionary was written."""
+    point, stages, gpu = Point(**content.pop("point")), content.pop("stages"), content.pop("gpu")
+    known = {name: Stage(**stage) for name, stage in stages.items()}
+    return Measurement(point, **content, stages=known, gpu=GpuUse(**gpu) if gpu else None)
 
 
 def measured(measurements: Iterable[Measurement], model: str) -> list[Measurement]:
@@ -122,3 +88,36 @@ def measured(measurements: Iterable[Measurement], model: str) -> list[Measuremen
 def fastest(measurements: Iterable[Measurement]) -> Measurement:
     """The one with the most photos a second; of equals the first."""
     return max(measurements, key=lambda one: one.images_per_second)
+
+
+def recommend(measurements: Sequence[Measurement], share: float) -> tuple[Point, str] | None:
+    """The ensemble's point with the most photos a second that leaves 1 − `share` of the GPU's memory free, and why.
+
+    Where no memory is known, on a CPU, all points are considered. None when no point of the ensemble remains.
+    """
+    points = measured(measurements, ENSEMBLE)
+    within = [one for one in points if one.gpu is None or one.gpu.memory_mb <= share * one.gpu.memory_total_mb]
+    if not within:
+        return None
+    best = fastest(within)
+    reason = "the most of all; no GPU's memory was measured"
+    if best.gpu is not None:
+        used = best.gpu.memory_mb / best.gpu.memory_total_mb
+        reason = f"with {used:.0%} of the GPU's memory, the most within {share:.0%}"
+    return best.point, f"Recommended: {best.point}: {best.images_per_second:.2f} images/s, {reason}."
+
+
+def apply(point: Point, repository: Path, gpus: int) -> str:
+    """Write the configs with a point's batch into a repository; return the commands that serve them, in a sentence.
+
+    Raises:
+        ServerError: a config of the repository cannot be read.
+    """
+    name = write_derived(repository, replace(this_machine(gpus), max_batch=point.batch, instances=point.instances))
+    options = [f"--max-batch {point.batch}"]
+    options += [f"--gpus {gpus}"] if gpus else []
+    options += [f"--instances {point.instances}"] if point.instances > 1 else []
+    return (
+        f"Written: {repository}/*/configs/{name}.pbtxt. `python -m server {' '.join(options)}` serves them, "
+        f"or `tritonserver --model-config-name={name}` elsewhere."
+    )

@@ -2,85 +2,86 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.rig.gpu_metrics import ARGUMENT
+from benchmarks.rig.lights import WHITE, Tensors
+from benchmarks.rig.perf_analyzer import find_perf_analyzer
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.rig.requests import ask_for, to_inputs, write_input_data
+from benchmarks.rig.triton import serving
 from benchmarks.sweep.journal import Plan, append_point, check_same, left, read_points, write_plan
 from benchmarks.sweep.loading import Loader
 from benchmarks.sweep.measure import Load, MeasurementFailedError, measure
-from benchmarks.sweep.options import REQUESTS_ON_CPU, REQUESTS_ON_GPU, Options
-from benchmarks.sweep.photo_tensors import PhotoTensors, follow_photo, write_input_data
 from benchmarks.sweep.points import Measurement, Point
+from contract.names import ENSEMBLE
 from server.derive import this_machine
-from server.embedded import Options as ServerOptions
-from server.embedded import embedded_server
 
-# Every model is loaded, and any of them again on request; GPU metrics twice a second.
-SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", "--metrics-interval-ms=500")
-
-
-class SweepError(Exception):
-    """The sweep cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the server under the sweep listens, each host:port."""
-
-    grpc_url: str
-    metrics_url: str | None
+# Every model is loaded, and any of them again on request.
+SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", ARGUMENT)
+REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 1000  # some seconds on either
 
 
 @contextmanager
-def swept_server(options: Options) -> Iterator[Address]:
-    """The server of --url, or an embedded one for as long as the block lasts.
+def swept_server(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
+    """host:port of gRPC and of the metrics: of --url, or of an embedded server for as long as the block lasts.
 
     Raises:
         ServerError: the embedded server does not start.
     """
     if options.url is not None:
-        yield Address(options.url, options.metrics_url)
+        yield options.url, options.metrics_url
         return
-    machine = this_machine(options.gpus)
-    embedded = ServerOptions(
-        options.repository, machine, grpc_port=0, http_port=0, metrics_port=0, extra=SERVER_ARGUMENTS
-    )
-    with embedded_server(embedded) as server:
-        yield Address(server.grpc_url, server.metrics_url)
+    with serving(options.repository, this_machine(options.gpus), extra=SERVER_ARGUMENTS) as server:
+        yield server.grpc_url, server.metrics_url
 
 
-def measure_points(options: Options, settings: dict[str, Any], plan: Plan | None, address: Address) -> Plan:
+def measure_points(
+    options: argparse.Namespace, settings: dict[str, Any], plan: Plan | None, grpc_url: str, metrics_url: str | None
+) -> Plan:
     """Measure what is left of a plan, made here unless there is one, until all is done or the embedded server fails.
 
     Raises:
-        SweepError: the options do not fit the server, or a running server has failed.
-        OtherSweepError: the server's networks are not those of the points in the output folder.
-        LoadsRefusedError: a running server does not load models on request.
+        BenchmarkError: the options do not fit the server; it has failed or does not load models on request; its
+            networks are not those of the points in the output folder.
         InferenceServerException: the server does not answer.
     """
-    with InferenceServerClient(address.grpc_url) as client, tempfile.TemporaryDirectory() as name:
+    with InferenceServerClient(grpc_url) as client, tempfile.TemporaryDirectory() as name:
         loader = Loader(client)
-        check_models(options, loader)
+        for model in options.models:
+            if model not in loader.models:
+                known = ", ".join(loader.models)
+                raise BenchmarkError(f"There is no model {model!r} in the ensemble; --models takes {known}.")
         photos = [follow(client, photo, options.prompt) for photo in options.photos]
+        networks = photos[0][1]
         if plan is None:
-            plan = Plan(settings, photos[0].networks, make_points(options, loader))
+            plan = Plan(settings, networks, make_points(options, loader))
             write_plan(options.output, plan)
-        check_same(options.output, "networks", plan.networks, photos[0].networks)
-        inputs = {model: Path(name) / f"{model}.json" for model in options.models}
-        for model, file in inputs.items():
-            write_input_data(file, [photo.inputs[model] for photo in photos])
+        check_same(options.output, "networks", plan.networks, networks)
+        inputs = {
+            model: write_input_data(Path(name) / f"{model}.json", [given[model] for given, _ in photos])
+            for model in options.models
+        }
         requests = options.measurement_requests or (REQUESTS_ON_GPU if loader.on_gpu else REQUESTS_ON_CPU)
-        load = Load(address.grpc_url, address.metrics_url, requests, options.timeout, options.extra)
+        load = Load(find_perf_analyzer(), grpc_url, metrics_url, requests, options.timeout, options.extra)
         loader.open_ensemble()
         try:
-            measure_each(client, loader, options, plan, inputs, load)
+            points = left(plan, read_points(options.output))
+            for number, point in enumerate(points, len(plan.points) - len(points) + 1):
+                measurement = measure_or_find(client, loader, point, inputs[point.model], load)
+                append_point(options.output, measurement)
+                print(f"{number}/{len(plan.points)} {measurement}", flush=True)
+                if measurement.finding and not recovers(loader, options.url):
+                    break
         finally:
             if options.url is not None:
                 with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
@@ -88,42 +89,24 @@ def measure_points(options: Options, settings: dict[str, Any], plan: Plan | None
     return plan
 
 
-def measure_each(
-    client: InferenceServerClient,
-    loader: Loader,
-    options: Options,
-    plan: Plan,
-    inputs: Mapping[str, Path],
-    load: Load,
-) -> None:
-    """Measure points one by one and record each; return early when the embedded server has failed.
-
-    Raises:
-        SweepError: a running server has failed.
-    """
-    points = left(plan, read_points(options.output))
-    done = len(plan.points) - len(points)
-    for number, point in enumerate(points, done + 1):
-        measurement = measure_or_find(client, loader, point, inputs[point.model], load)
-        append_point(options.output, measurement)
-        print(f"{number}/{len(plan.points)} {describe_outcome(measurement)}", flush=True)
-        if not measurement.finding:
-            continue
-        try:
-            loader.restore()
-        except InferenceServerException as error:
-            if options.url is None:
-                return
-            raise SweepError(
-                f"The server at {options.url} does not recover ({error.message()}): "
-                "start it again, and the same command goes on with the next point."
-            ) from error
+def recovers(loader: Loader, url: str | None) -> bool:
+    """Whether models can be loaded after a point that failed; a running server must. Raises BenchmarkError."""
+    try:
+        loader.restore()
+    except InferenceServerException as error:
+        if url is None:
+            return False
+        raise BenchmarkError(
+            f"The server at {url} does not recover ({error.message()}): "
+            "start it again, and the same command goes on with the next point."
+        ) from error
+    return True
 
 
 def measure_or_find(
     client: InferenceServerClient, loader: Loader, point: Point, input_data: Path, load: Load
 ) -> Measurement:
-    """Load and measure a point; what prevents it, such as want of memory, is the finding."""
+    """Load and measure a point; what prevents it, such as too little memory, is the finding."""
     try:
         cold = loader.load(point) and loader.on_gpu
     except InferenceServerException as error:
@@ -136,40 +119,29 @@ def measure_or_find(
         return Measurement(point, finding=f"fails: {error.message()}")
 
 
-def describe_outcome(measurement: Measurement) -> str:
-    """A point and its outcome in a line."""
-    if measurement.finding:
-        return f"{measurement.point}: {measurement.finding}"
-    return (
-        f"{measurement.point}: {measurement.images_per_second:.2f} images/s, batches of {measurement.mean_batch:.1f}, "
-        f"p95 {measurement.p95_ms:.0f} ms"
-    )
+def follow(client: InferenceServerClient, photo: Path, prompt: str) -> tuple[dict[str, Tensors], dict[str, Any]]:
+    """Send a photo through the ensemble's members one after the other, as its config connects them.
 
-
-def check_models(options: Options, loader: Loader) -> None:
-    """Refuse models that the ensemble does not have.
+    Returns:
+        What each model is given, the ensemble included; and what the ensemble says its networks are.
 
     Raises:
-        SweepError: naming the first.
+        BenchmarkError: a model refuses the photo.
     """
-    for model in options.models:
-        if model not in loader.models:
-            raise SweepError(f"There is no model {model!r} in the ensemble; --models takes {', '.join(loader.models)}.")
+    request = ask_for(photo.read_bytes(), [WHITE], prompt)
+    inputs, known = {ENSEMBLE: request}, dict(request)
+    for step in client.get_model_config(ENSEMBLE).config.ensemble_scheduling.step:
+        given = {name: known[tensor] for name, tensor in step.input_map.items()}
+        inputs[step.model_name] = given
+        try:
+            answer = client.infer(step.model_name, to_inputs(given))
+        except InferenceServerException as error:
+            raise BenchmarkError(f"{photo} does not pass ({error.message()}): name another with --photo.") from error
+        known.update({tensor: answer.as_numpy(name) for name, tensor in step.output_map.items()})
+    return inputs, json.loads(known["INFO"].item())["models"]
 
 
-def follow(client: InferenceServerClient, photo: Path, prompt: str) -> PhotoTensors:
-    """Send a photo through the models one by one.
-
-    Raises:
-        SweepError: a model refuses it.
-    """
-    try:
-        return follow_photo(client, photo.read_bytes(), prompt)
-    except InferenceServerException as error:
-        raise SweepError(f"{photo} does not pass ({error.message()}): name another with --photo.") from error
-
-
-def make_points(options: Options, loader: Loader) -> tuple[Point, ...]:
+def make_points(options: argparse.Namespace, loader: Loader) -> tuple[Point, ...]:
     """Every model at every instance count, batch and concurrency; what shares a load stands together."""
     points = []
     for model in options.models:

@@ -7,64 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rig.report import markdown
 from benchmarks.sweep.points import Measurement, measured
 
 PHOTOS = 10_000
-HEADINGS = (
-    "batch",
-    "in flight",
-    "GPU memory, GB",
-    "GPU utilisation",
-    "s/image",
-    f"hours for {PHOTOS:,}",
-    "images/s",
-    "batch formed",
-    "p50, ms",
-    "p95, ms",
-    "p99, ms",
-)
 
 
 def write_csv(file: Path, measurements: Sequence[Measurement]) -> None:
     """Write one row a point; what was not measured is empty. `stage_…` columns exist for every stage of any point."""
     rows = [to_row(measurement) for measurement in measurements]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
+        writer = csv.DictWriter(stream, list(dict.fromkeys(column for row in rows for column in row)), restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def to_row(measurement: Measurement) -> dict[str, Any]:
     """One point as a row of the CSV."""
-    point, gpu = measurement.point, measurement.gpu
-    row: dict[str, Any] = {
-        "model": point.model,
-        "batch": point.batch,
-        "instances": point.instances,
-        "concurrency": point.concurrency,
-        "finding": measurement.finding,
-    }
+    gpu = measurement.gpu
+    row: dict[str, Any] = {**vars(measurement.point), "finding": measurement.finding}
     if measurement.finding:
         return row
     row |= {
         "images_per_second": f"{measurement.images_per_second:.4f}",
         "seconds_per_image": f"{measurement.seconds_per_image:.6f}",
-        "p50_ms": f"{measurement.p50_ms:.3f}",
-        "p95_ms": f"{measurement.p95_ms:.3f}",
-        "p99_ms": f"{measurement.p99_ms:.3f}",
-        "mean_batch": f"{measurement.mean_batch:.3f}",
+        **{name: f"{getattr(measurement, name):.3f}" for name in ("p50_ms", "p95_ms", "p99_ms", "mean_batch")},
         "gpu_memory_mb": f"{gpu.memory_mb:.0f}" if gpu else "",
         "gpu_memory_total_mb": f"{gpu.memory_total_mb:.0f}" if gpu else "",
         "gpu_utilisation": f"{gpu.utilisation:.3f}" if gpu else "",
     }
-    for name, stage in measurement.stages.items():
-        row |= {
-            f"{name}_queue_ms": f"{stage.queue_ms:.3f}",
-            f"{name}_compute_ms": f"{stage.compute_ms:.3f}",
-            f"{name}_compute_ms_per_image": f"{stage.compute_ms_per_image:.3f}",
-            f"{name}_mean_batch": f"{stage.mean_batch:.3f}",
-        }
+    for model, stage in measurement.stages.items():
+        row |= {f"{model}_{name}": f"{value:.3f}" for name, value in vars(stage).items()}
     return row
 
 
@@ -72,44 +45,41 @@ def write_markdown(
     file: Path, title: str, conditions: Sequence[str], measurements: Sequence[Measurement], verdict: str
 ) -> None:
     """Write the conditions, a table for each model, and what follows from them."""
-    lines = [f"# {title}", "", *(f"- {condition}" for condition in conditions), ""]
+    parts = [f"# {title}", "\n".join(f"- {condition}" for condition in conditions)]
     for model in dict.fromkeys(measurement.point.model for measurement in measurements):
-        lines += [f"## {model}", "", *table(measurements, model), ""]
-    lines += [
+        parts += [f"## {model}", table(measured(measurements, model))]
+        parts += ["\n".join(f"- {one}" for one in measurements if one.point.model == model and one.finding)]
+    parts += [
         "GPU memory and utilisation are Triton's own metrics: all that is loaded, on the fullest GPU. They are empty "
         "where there is no GPU.",
-        "",
         verdict,
     ]
-    file.write_text("\n".join(lines) + "\n")
+    file.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def table(measurements: Sequence[Measurement], model: str) -> list[str]:
-    """The lines of one model's table, its findings below."""
-    points = measured(measurements, model)
-    several = len({one.point.instances for one in points}) > 1
-    headings = [*(["instances"] if several else []), *HEADINGS]
-    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-    for one in points:
-        cells = [*([str(one.point.instances)] if several else []), *to_cells(one)]
-        lines.append(f"| {' | '.join(cells)} |")
-    findings = [one for one in measurements if one.point.model == model and one.finding]
-    return [*lines, *([""] if findings else []), *(f"- {one.point}: {one.finding}" for one in findings)]
+def table(points: Sequence[Measurement]) -> str:
+    """One model's table."""
+    rows = [columns(one) for one in points]
+    if len({one.point.instances for one in points}) < 2:
+        for row in rows:
+            del row["instances"]
+    return markdown(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
 
 
-def to_cells(measurement: Measurement) -> list[str]:
-    """One point as cells under HEADINGS."""
-    gpu = measurement.gpu
-    return [
-        str(measurement.point.batch),
-        str(measurement.point.concurrency),
-        f"{gpu.memory_mb / 1000:.1f}" if gpu else "",
-        f"{gpu.utilisation:.0%}" if gpu else "",
-        f"{measurement.seconds_per_image:.3f}",
-        f"{measurement.seconds_per_image * PHOTOS / 3600:.2f}",
-        f"{measurement.images_per_second:.2f}",
-        f"{measurement.mean_batch:.1f}",
-        f"{measurement.p50_ms:.0f}",
-        f"{measurement.p95_ms:.0f}",
-        f"{measurement.p99_ms:.0f}",
-    ]
+def columns(measurement: Measurement) -> dict[str, str]:
+    """One point's cells by their headings."""
+    gpu, seconds = measurement.gpu, measurement.seconds_per_image
+    return {
+        "instances": str(measurement.point.instances),
+        "batch": str(measurement.point.batch),
+        "in flight": str(measurement.point.concurrency),
+        "GPU memory, GB": f"{gpu.memory_mb / 1000:.1f}" if gpu else "",
+        "GPU utilisation": f"{gpu.utilisation:.0%}" if gpu else "",
+        "s/image": f"{seconds:.3f}",
+        f"hours for {PHOTOS:,}": f"{seconds * PHOTOS / 3600:.2f}",
+        "images/s": f"{measurement.images_per_second:.2f}",
+        "batch formed": f"{measurement.mean_batch:.1f}",
+        "p50, ms": f"{measurement.p50_ms:.0f}",
+        "p95, ms": f"{measurement.p95_ms:.0f}",
+        "p99, ms": f"{measurement.p99_ms:.0f}",
+    }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu.repository import STAGES
 from benchmarks.gpu.results import Results, Service, read_results
+from benchmarks.gpu.service import STAGES
 from benchmarks.gpu.variants import SERVED
 from tests.rig.places import ROOT
 

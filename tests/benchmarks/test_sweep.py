@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import perf_analyzer
-from benchmarks.sweep import gpu_metrics
-from benchmarks.sweep.command import main
+from benchmarks import __main__ as benchmarks
+from benchmarks.rig import gpu_metrics
+from benchmarks.rig.gpu_metrics import GpuUse
+from benchmarks.rig.triton import Stage
 from benchmarks.sweep.journal import Plan, left
 from benchmarks.sweep.loading import resize
-from benchmarks.sweep.points import GpuUse, Measurement, Point, Stage
-from benchmarks.sweep.recommendation import recommend
-from benchmarks.sweep.throughput import Reading, rate
+from benchmarks.sweep.measure import Reading, rate
+from benchmarks.sweep.points import Measurement, Point, recommend
 from server.derive import Machine, derive, read_config
 from server.embedded import RunningServer
 from tests.rig.configs import CONTRACT, MEMBERS, production, walk
@@ -34,12 +34,9 @@ class TritonPythonModel(TritonPythonModel):
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
-    try:
-        perf_analyzer.find_perf_analyzer()
-    except perf_analyzer.PerfAnalyzerError:
-        perf_analyzer.install_perf_analyzer()
+def main(arguments: Sequence[str]) -> int:
+    """The command."""
+    return benchmarks.main(["sweep", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +205,7 @@ def test_the_fastest_within_the_memory_share_is_recommended() -> None:
     for share, batch in ((0.8, 4), (0.6, 2), (1.0, 8)):
         chosen = recommend(points, share)
         assert chosen is not None
-        assert chosen.point.batch == batch
+        assert chosen[0].batch == batch
     assert recommend(points, 0.1) is None
 
 
