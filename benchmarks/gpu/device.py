@@ -24,21 +24,13 @@ WARM_UP, ROUNDS = 3, 10
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how is measured.
+    """Where and how is measured."""
 
-    Attributes:
-        tiny: a dry run: networks a few channels wide, on the CPU.
-        batches: batch sizes in the order in which they are measured; at the first, answers are compared.
-        folder: for files that need not be kept.
-        logs: for what the processes print.
-        start: how child processes come about.
-    """
-
-    tiny: bool
-    batches: tuple[int, ...]
-    folder: Path
-    logs: Path
-    start: StartMethod = "fork"
+    tiny: bool  # a dry run: networks a few channels wide, on the CPU
+    batches: tuple[int, ...]  # batch sizes in the order in which they are measured; at the first, answers are compared
+    folder: Path  # for files that need not be kept
+    logs: Path  # for what the processes print
+    start: StartMethod = "fork"  # how child processes come about
 
     @property
     def device(self) -> torch.device:

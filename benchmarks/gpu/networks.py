@@ -22,19 +22,13 @@ POOL = 32  # rows that lights, masks and prompts are drawn from
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network of the preset `full`.
+    """A network of the preset `full`."""
 
-    Attributes:
-        stage: whose contract it obeys.
-        millions: the published number of parameters, rounded, that the built network must have.
-        steps, autoencoder, residual: Marigold's.
-    """
-
-    stage: str
-    millions: int
-    steps: int = 1
-    autoencoder: Literal["full", "tiny"] = "full"
-    residual: bool = True
+    stage: str  # whose contract it obeys
+    millions: int  # the published number of parameters, rounded, that the built network must have
+    steps: int = 1  # Marigold's
+    autoencoder: Literal["full", "tiny"] = "full"  # Marigold's
+    residual: bool = True  # Marigold's
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -58,8 +52,7 @@ def contract_of(name: str) -> Contract:
 def built(name: str, tiny: bool) -> nn.Module:
     """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
 
-    Raises:
-        BenchmarkError: at full size it has not the published number of parameters.
+    Raises BenchmarkError: at full size it has not the published number of parameters.
     """
     recipe = RECIPES[name]
     first = replace(recipe, steps=1, residual=True)

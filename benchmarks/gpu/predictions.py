@@ -16,18 +16,13 @@ CLAIMED_MEMORY = {8: "15–20 GB", 16: "30–40 GB", 32: "50–60 GB"}
 
 @dataclass(frozen=True)
 class Prediction:
-    """One step: a variant at a batch size, and what it should take.
-
-    Attributes:
-        ms: expected milliseconds per image.
-        why: the reasoning, so that a wrong one teaches something.
-    """
+    """One step: a variant at a batch size, and what it should take."""
 
     network: str
     variant: str
     batch: int
-    ms: float
-    why: str
+    ms: float  # expected milliseconds per image
+    why: str  # the reasoning, so that a wrong one teaches something
 
     def outcome(self, results: Results) -> str:
         """What was measured, and how far the prediction was from it."""

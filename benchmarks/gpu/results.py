@@ -13,18 +13,12 @@ from benchmarks.rig.report import BenchmarkError, write_json
 
 @dataclass(frozen=True)
 class Chip:
-    """The accelerator and its own ceilings, each measured.
+    """The accelerator and its own ceilings, each measured."""
 
-    Attributes:
-        name: with its memory, and the versions of PyTorch and CUDA.
-        fp16, bf16: TFLOP/s of a large matrix product.
-        copy: GB/s of a copy from device memory to device memory, read and written bytes counted.
-    """
-
-    name: str
-    fp16: float
-    bf16: float
-    copy: float
+    name: str  # with its memory, and the versions of PyTorch and CUDA
+    fp16: float  # TFLOP/s of a large matrix product
+    bf16: float  # TFLOP/s of a large matrix product
+    copy: float  # GB/s of a copy from device memory to device memory, read and written bytes counted
 
     @property
     def peak(self) -> float:
@@ -65,21 +59,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Service:
-    """The ensemble on one GPU under the client.
+    """The ensemble on one GPU under the client."""
 
-    Attributes:
-        photos, seconds: of the run; starting up is left out.
-        mean_batch: photos per execution, by network.
-        alone_ms: ms per image of each network alone in the same format, by network.
-        memory_mb, utilisation: of the GPU while it ran, the latter in 0–1; None on a CPU.
-    """
-
-    photos: int
-    seconds: float
-    mean_batch: Mapping[str, float]
-    alone_ms: Mapping[str, float]
-    memory_mb: float | None
-    utilisation: float | None
+    photos: int  # of the run; starting up is left out
+    seconds: float  # of the run; starting up is left out
+    mean_batch: Mapping[str, float]  # photos per execution, by network
+    alone_ms: Mapping[str, float]  # ms per image of each network alone in the same format, by network
+    memory_mb: float | None  # of the GPU while it ran, the latter in 0–1; None on a CPU
+    utilisation: float | None  # of the GPU while it ran, the latter in 0–1; None on a CPU
 
     @property
     def images_per_second(self) -> float:
@@ -143,8 +130,7 @@ class Results:
 def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
     """Read what `save` wrote to add to it, or begin anew where there is no file.
 
-    Raises:
-        BenchmarkError: it was measured on another machine, or in a dry run and this is none.
+    Raises BenchmarkError: it was measured on another machine, or in a dry run and this is none.
     """
 
     def described(results: Results) -> str:

@@ -52,8 +52,7 @@ def measure_service(
         results: what is known already.
         keep: is given the results after each piece.
 
-    Raises:
-        BenchmarkError: a network alone, a file, the server or the client fails; the message says which and why.
+    Raises BenchmarkError: a network alone, a file, the server or the client fails; the message says which and why.
     """
     batch = setting.batches[0] if setting.tiny else BATCH
     plan = [(name, VARIANTS[SERVED]) for name in STAGES.values()]
@@ -112,8 +111,7 @@ def serve(
 ) -> Service:
     """Run the client twice, the first time to warm up with a few photos, and read what Triton says of the second.
 
-    Raises:
-        BenchmarkError: the client fails, or is not done in time.
+    Raises BenchmarkError: the client fails, or is not done in time.
     """
     run_client(server, table, setting.folder / "warm-up", deadline, "--limit", str(min(photos, 2 * BATCH)))
     with triton.InferenceServerClient(server.grpc_url) as client:

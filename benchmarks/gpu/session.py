@@ -33,8 +33,7 @@ def measure_all(
         results: what is known already.
         keep: is given the results after each piece, so that nothing is lost.
 
-    Raises:
-        BenchmarkError: there is no GPU, it does not even multiply two matrices, or the results are of another.
+    Raises BenchmarkError: there is no GPU, it does not even multiply two matrices, or the results are of another.
     """
     torch.set_num_threads(1)  # a pool of threads would not survive the forks
     results = results.with_chip(ask_chip(setting))

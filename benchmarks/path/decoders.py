@@ -36,10 +36,7 @@ def read_with_simplejpeg(data: bytes) -> Pixels:
 
 
 GENERAL: dict[str, Decoder] = {OURS: read_photo, "Pillow": read_with_pillow, "OpenCV": read_with_opencv}
-DECODERS: dict[str, dict[str, Decoder]] = {
-    "JPEG": {**GENERAL, "simplejpeg": read_with_simplejpeg},
-    "PNG": GENERAL,
-}
+DECODERS: dict[str, dict[str, Decoder]] = {"JPEG": {**GENERAL, "simplejpeg": read_with_simplejpeg}, "PNG": GENERAL}
 
 
 def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:

@@ -49,8 +49,7 @@ def compare_encoders(pictures: Mapping[Picture, Pixels], rounds: int) -> list[Fi
         pictures: uint8 [H,W,3] or [H,W].
         rounds: at least 1.
 
-    Raises:
-        ValueError: a file of ours does not hold its picture's very pixels.
+    Raises ValueError: a file of ours does not hold its picture's very pixels.
     """
     cv2.setNumThreads(1)
     for pixels in pictures.values():

@@ -44,8 +44,7 @@ def measure_rounds(
 ) -> list[Round]:
     """Drive a server with all `rows`, whose files lie in `photos`, `window` at a time.
 
-    Raises:
-        BenchmarkError: a run fails, or a photo does; there is no perf_analyzer.
+    Raises BenchmarkError: a run fails, or a photo does; there is no perf_analyzer.
     """
     files = [(photos / row.photo).read_bytes() for row in rows]
     batch = this_machine(gpus=0).cpu_batch
@@ -77,8 +76,7 @@ def measure_wire(
 ) -> tuple[float, Path]:
     """Bytes of a run's connections, both ways, ÷ the bytes of the photos and of their pictures; and where these are.
 
-    Raises:
-        RunFailedError: the client fails, or a photo does.
+    Raises RunFailedError: the client fails, or a photo does.
     """
     table = table_of(photos, rows)
     with counted(server.grpc_url) as wire:

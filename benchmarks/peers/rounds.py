@@ -21,19 +21,13 @@ from benchmarks.rig.photos import write_photos
 
 @dataclass
 class Result:
-    """What was found of a contestant.
-
-    Attributes:
-        on_the_wire: whether photos and files went to a server and back.
-        wire_bytes: per photo, both ways, 0 in a process.
-        failure: why it is not compared, in words; empty where it is.
-    """
+    """What was found of a contestant."""
 
     peer: Peer
     measurements: list[Measurement] = field(default_factory=list)
-    on_the_wire: bool = False
-    wire_bytes: float = 0.0
-    failure: str = ""
+    on_the_wire: bool = False  # whether photos and files went to a server and back
+    wire_bytes: float = 0.0  # per photo, both ways, 0 in a process
+    failure: str = ""  # why it is not compared, in words; empty where it is
 
     def median(self, figure: Callable[[Measurement], float]) -> float:
         """The median of a figure over the rounds."""
@@ -90,8 +84,7 @@ class Place:
 def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str], None]) -> Comparison:
     """Measure `peers`, ours among them, whose family must come first; `say` is told of each step.
 
-    Raises:
-        PeerError: ours cannot be run.
+    Raises PeerError: ours cannot be run.
     """
     results = [Result(peer, failure=obstacle(peer.module)) for peer in peers]
     modules = list(dict.fromkeys(result.peer.module for result in results if not result.failure))

@@ -29,19 +29,12 @@ class PeerError(BenchmarkError):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run over a job.
+    """One run over a job."""
 
-    Attributes:
-        photos: how many were relit.
-        seconds: wall time.
-        cpu_seconds: of all processes, user and system.
-        memory: the largest proportional set size of all processes together, in bytes.
-    """
-
-    photos: int
-    seconds: float
-    cpu_seconds: float
-    memory: int
+    photos: int  # how many were relit
+    seconds: float  # wall time
+    cpu_seconds: float  # of all processes, user and system
+    memory: int  # the largest proportional set size of all processes together, in bytes
 
 
 class Session:

@@ -20,17 +20,11 @@ Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name a
 
 @dataclass(frozen=True)
 class GpuUse:
-    """What Triton's metrics said of the GPUs during a run.
+    """What Triton's metrics said of the GPUs during a run."""
 
-    Attributes:
-        memory_mb: the most that was in use on the fullest GPU, everything loaded included, in 10⁶ bytes.
-        memory_total_mb: what that GPU has, in 10⁶ bytes.
-        utilisation: 0–1, the mean over time and GPUs.
-    """
-
-    memory_mb: float
-    memory_total_mb: float
-    utilisation: float
+    memory_mb: float  # the most that was in use on the fullest GPU, everything loaded included, in 10⁶ bytes
+    memory_total_mb: float  # what that GPU has, in 10⁶ bytes
+    utilisation: float  # 0–1, the mean over time and GPUs
 
 
 def read_gpus(metrics_url: str | None) -> Gpus:

@@ -21,17 +21,11 @@ WHITE: Light = {"LIGHT": (-0.5, -0.5, 0.7071, 0.7, 1.0, 0.0, 32.0, 0.0, 0.5, 31.
 
 @dataclass(frozen=True)
 class Row:
-    """A photo and its light.
+    """A photo and its light."""
 
-    Attributes:
-        name: stem of its files, "00000".
-        photo: the image file's name in the folder of photos.
-        light: one for each photo.
-    """
-
-    name: str
-    photo: str
-    light: Light
+    name: str  # stem of its files, "00000"
+    photo: str  # the image file's name in the folder of photos
+    light: Light  # one for each photo
 
 
 def drawn(photo: str) -> Light:

@@ -25,8 +25,7 @@ LIBRARIES = {"libb64.so.0d": "libb64*.so.0d", "libcudart.so.12": "libcudart*.so.
 def find_perf_analyzer() -> Path:
     """The perf_analyzer on the PATH, as in NVIDIA's SDK image, or else the one in build/, installed if need be.
 
-    Raises:
-        BenchmarkError: it cannot be installed.
+    Raises BenchmarkError: it cannot be installed.
     """
     on_path = shutil.which("perf_analyzer")
     if on_path is not None:
@@ -43,8 +42,7 @@ def install(binary: Path) -> None:
 
     The folder appears only when the binary in it has run, so an interrupted installation leaves nothing to repair.
 
-    Raises:
-        BenchmarkError: the wheel or a library cannot be had, or the binary does not run here.
+    Raises BenchmarkError: the wheel or a library cannot be had, or the binary does not run here.
     """
     spec = importlib.util.find_spec("pytriton")
     home = Path(spec.origin).parent.parent / "nvidia_pytriton.libs" if spec and spec.origin else Path("nowhere")

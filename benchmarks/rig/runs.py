@@ -47,8 +47,7 @@ def observe(
         timeout: seconds after which the command is killed; None for as long as it takes.
         environment: the command's; None is ours.
 
-    Raises:
-        RunFailedError: it fails, or takes longer.
+    Raises RunFailedError: it fails, or takes longer.
     """
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with (
@@ -80,22 +79,14 @@ def client_command(url: str, table: Path, output: Path, *options: str) -> list[s
 
 @dataclass(frozen=True)
 class Steady:
-    """What happened while as many calls were in flight as ever: neither filling nor running out of rows.
+    """What happened while as many calls were in flight as ever: neither filling nor running out of rows."""
 
-    Attributes:
-        photos: answered meanwhile.
-        begin, end: seconds since the epoch.
-        cpu: CPU-seconds of each role, see cpu_by_role.
-        others: CPU-seconds of programs that have no part in the run.
-        memory: bytes of the server and all its processes at the end.
-    """
-
-    photos: int
-    begin: float
-    end: float
-    cpu: Mapping[str, float]
-    others: float = 0.0
-    memory: int = 0
+    photos: int  # answered meanwhile
+    begin: float  # seconds since the epoch
+    end: float  # seconds since the epoch
+    cpu: Mapping[str, float]  # CPU-seconds of each role, see cpu_by_role
+    others: float = 0.0  # CPU-seconds of programs that have no part in the run
+    memory: int = 0  # bytes of the server and all its processes at the end
 
     @property
     def seconds(self) -> float:
@@ -144,8 +135,7 @@ def watch(
         window: calls in flight.
         environment: the command's; None is ours.
 
-    Raises:
-        RunFailedError: the command fails, or ends before the window has been filled and emptied again.
+    Raises RunFailedError: the command fails, or ends before the window has been filled and emptied again.
     """
     moments: list[_Moment] = []
     memory = 0

@@ -16,39 +16,24 @@ from server.embedded import Options, RunningServer, embedded_server
 
 @dataclass(frozen=True)
 class Stage:
-    """One model's part in a run, as Triton counts it.
+    """One model's part in a run, as Triton counts it."""
 
-    Attributes:
-        queue_ms: what a photo waited for its batch, mean.
-        compute_ms: what a photo's batch took, its tensors' way in and out included, mean.
-        compute_ms_per_image: the same divided among the batch's photos: what a photo costs an instance.
-        mean_batch: photos per execution.
-    """
-
-    queue_ms: float
-    compute_ms: float
-    compute_ms_per_image: float
-    mean_batch: float
+    queue_ms: float  # what a photo waited for its batch, mean
+    compute_ms: float  # what a photo's batch took, its tensors' way in and out included, mean
+    compute_ms_per_image: float  # the same divided among the batch's photos: what a photo costs an instance
+    mean_batch: float  # photos per execution
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What Triton has counted of one model since it was loaded; nanoseconds are sums.
+    """What Triton has counted of one model since it was loaded; nanoseconds are sums."""
 
-    Attributes:
-        photos: rows answered.
-        executions: batches run.
-        requests: answered; a request's queue_ns and compute_ns are its own and its whole batch's.
-        queue_ns, compute_ns: summed over requests.
-        batch_ns: time of the batches, each counted once.
-    """
-
-    photos: int
-    executions: int
-    requests: int
-    queue_ns: int
-    compute_ns: int
-    batch_ns: int
+    photos: int  # rows answered
+    executions: int  # batches run
+    requests: int  # answered; a request's queue_ns and compute_ns are its own and its whole batch's
+    queue_ns: int  # summed over requests
+    compute_ns: int  # summed over requests
+    batch_ns: int  # time of the batches, each counted once
 
 
 def read_counts(client: InferenceServerClient, model: str) -> Counts:

@@ -16,17 +16,11 @@ PLAN, POINTS = "sweep.json", "points.jsonl"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep measures and under which conditions.
+    """What a sweep measures and under which conditions."""
 
-    Attributes:
-        settings: whatever would change the numbers, as JSON has it.
-        networks: what the ensemble says its networks are.
-        points: in the order in which they are measured.
-    """
-
-    settings: dict[str, Any]
-    networks: dict[str, Any]
-    points: tuple[Point, ...]
+    settings: dict[str, Any]  # whatever would change the numbers, as JSON has it
+    networks: dict[str, Any]  # what the ensemble says its networks are
+    points: tuple[Point, ...]  # in the order in which they are measured
 
 
 def read_plan(folder: Path) -> Plan | None:

@@ -77,8 +77,7 @@ class Loader:
     def open_ensemble(self) -> None:
         """Let the ensemble take single photos only: then its members may have any batch size, larger or smaller.
 
-        Raises:
-            BenchmarkError: the server does not take a model's config from a client.
+        Raises BenchmarkError: the server does not take a model's config from a client.
         """
         try:
             self._load(ENSEMBLE, resize(self._served[ENSEMBLE], 1, 1, on_gpu=self.on_gpu))
@@ -91,8 +90,7 @@ class Loader:
     def load(self, point: Point) -> bool:
         """Load what a point asks for, all else as it was; return whether anything had to be loaded.
 
-        Raises:
-            InferenceServerException: a model cannot be loaded so; Triton's reason is in it.
+        Raises InferenceServerException: a model cannot be loaded so; Triton's reason is in it.
         """
         wanted = dict.fromkeys(self.parts(point.model), (point.batch, point.instances))
         if wanted == self._changed:

@@ -34,22 +34,14 @@ class MeasurementFailedError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """How points are driven.
+    """How points are driven."""
 
-    Attributes:
-        binary: perf_analyzer.
-        grpc_url, metrics_url: host:port.
-        requests: of a point, at least; never fewer than WAVES times what is in flight.
-        timeout: seconds of a point, at most.
-        extra: further arguments to perf_analyzer.
-    """
-
-    binary: Path
-    grpc_url: str
-    metrics_url: str | None
-    requests: int
-    timeout: float
-    extra: tuple[str, ...]
+    binary: Path  # perf_analyzer
+    grpc_url: str  # host:port
+    metrics_url: str | None  # host:port
+    requests: int  # of a point, at least; never fewer than WAVES times what is in flight
+    timeout: float  # seconds of a point, at most
+    extra: tuple[str, ...]  # further arguments to perf_analyzer
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,12 @@ from server.derive import this_machine, write_derived
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of one model.
+    """One setting of one model."""
 
-    Attributes:
-        model: a network, or the ensemble.
-        batch: max_batch_size the model is loaded with; of an ensemble, all its members.
-        instances: of each network on each GPU (on a CPU: on the machine).
-        concurrency: requests of one photo that are in flight at any time.
-    """
-
-    model: str
-    batch: int
-    instances: int
-    concurrency: int
+    model: str  # a network, or the ensemble
+    batch: int  # max_batch_size the model is loaded with; of an ensemble, all its members
+    instances: int  # of each network on each GPU (on a CPU: on the machine)
+    concurrency: int  # requests of one photo that are in flight at any time
 
     def __str__(self) -> str:
         several = f", {self.instances} instances" if self.instances > 1 else ""
@@ -36,24 +29,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A point's outcome: numbers, or the finding that it cannot be measured.
-
-    Attributes:
-        finding: why there are no numbers, empty where there are.
-        images_per_second: of answered photos.
-        p50_ms, p95_ms, p99_ms: percentiles of the time from sending a photo to its answer.
-        stages: by model; of an ensemble its members, of a network itself.
-        gpu: None where the metrics name no GPU.
-    """
+    """A point's outcome: numbers, or the finding that it cannot be measured."""
 
     point: Point
-    finding: str = ""
-    images_per_second: float = 0.0
-    p50_ms: float = 0.0
-    p95_ms: float = 0.0
-    p99_ms: float = 0.0
-    stages: dict[str, Stage] = field(default_factory=dict)
-    gpu: GpuUse | None = None
+    finding: str = ""  # why there are no numbers, empty where there are
+    images_per_second: float = 0.0  # of answered photos
+    p50_ms: float = 0.0  # percentiles of the time from sending a photo to its answer
+    p95_ms: float = 0.0  # percentiles of the time from sending a photo to its answer
+    p99_ms: float = 0.0  # percentiles of the time from sending a photo to its answer
+    stages: dict[str, Stage] = field(default_factory=dict)  # by model; of an ensemble its members, of a network itself
+    gpu: GpuUse | None = None  # None where the metrics name no GPU
 
     @property
     def seconds_per_image(self) -> float:
@@ -110,8 +95,7 @@ def recommend(measurements: Sequence[Measurement], share: float) -> tuple[Point,
 def apply(point: Point, repository: Path, gpus: int) -> str:
     """Write the configs with a point's batch into a repository; return the commands that serve them, in a sentence.
 
-    Raises:
-        ServerError: a config of the repository cannot be read.
+    Raises ServerError: a config of the repository cannot be read.
     """
     name = write_derived(repository, replace(this_machine(gpus), max_batch=point.batch, instances=point.instances))
     options = [f"--max-batch {point.batch}"]

@@ -35,8 +35,7 @@ REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 1000  # some seconds on either
 def swept_server(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
     """host:port of gRPC and of the metrics: of --url, or of an embedded server for as long as the block lasts.
 
-    Raises:
-        ServerError: the embedded server does not start.
+    Raises ServerError: the embedded server does not start.
     """
     if options.url is not None:
         yield options.url, options.metrics_url
@@ -125,8 +124,7 @@ def follow(client: InferenceServerClient, photo: Path, prompt: str) -> tuple[dic
     Returns:
         What each model is given, the ensemble included; and what the ensemble says its networks are.
 
-    Raises:
-        BenchmarkError: a model refuses the photo.
+    Raises BenchmarkError: a model refuses the photo.
     """
     request = ask_for(photo.read_bytes(), [WHITE], prompt)
     inputs, known = {ENSEMBLE: request}, dict(request)
