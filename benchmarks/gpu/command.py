@@ -1,7 +1,5 @@
 """What networks cost on one GPU in every form, or the whole service on it; what does not fit the time is listed."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex
@@ -12,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.gpu.device import Setting
 from benchmarks.gpu.networks import RECIPES
-from benchmarks.gpu.page import write_page
-from benchmarks.gpu.predictions import IDEAL_MS, STRETCH_MS, TARGET_MS
+from benchmarks.gpu.page import IDEAL_MS, STRETCH_MS, TARGET_MS, write_page
+from benchmarks.gpu.process import Setting
 from benchmarks.gpu.results import Point, Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
 from benchmarks.gpu.variants import ORDER, VARIANTS, Plan, plan_of
@@ -23,12 +20,8 @@ from benchmarks.rig.arguments import Parser, names, number, several
 from benchmarks.rig.report import Figure, machine, show
 
 # What libraries ask while they are imported must not start CUDA here: a forked child could not use it any more.
-ENVIRONMENT = {
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-}
+ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 RESULTS = Path("out/gpu/results.json")
 BATCHES, TINY_BATCHES = (8, 16, 1, 32, 4, 2), (2, 1)
 MINUTES, SERVICE_MINUTES, TINY_MINUTES = 8.0, 9.0, 12.0
@@ -96,15 +89,11 @@ def measure(options: argparse.Namespace, plan: Plan, results: Results, folder: P
     """Measure the networks, or the service, saving after each piece."""
     deadline = time.monotonic() + 60.0 * options.minutes
     setting = Setting(options.dry_run, options.batches, folder, options.json.parent / "logs", options.start_method)
-
-    def keep(known: Results) -> None:
-        known.save(options.json)
-
     if not options.service:
-        return measure_all(setting, plan, deadline, results, keep)
+        return measure_all(setting, plan, deadline, results, lambda known: known.save(options.json))
     from benchmarks.gpu.service import measure_service  # Triton is only needed here
 
-    return measure_service(setting, options.photos, deadline, results, keep)
+    return measure_service(setting, options.photos, deadline, results, lambda known: known.save(options.json))
 
 
 def conclude_rehearsal(plan: Plan, batches: Sequence[int], results: Results) -> int:

@@ -1,19 +1,13 @@
 """Times calls on a device and reads the memory in use there: the one place that knows a GPU from a CPU."""
 
-from __future__ import annotations
-
 import gc
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from benchmarks.gpu.process import Send, StartMethod
 from benchmarks.gpu.results import Chip
 from benchmarks.rig.report import BenchmarkError
 
@@ -22,42 +16,13 @@ BYTES, TINY_BYTES = 4 << 30, 64 << 20  # of what is copied
 WARM_UP, ROUNDS = 3, 10
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Where and how is measured."""
-
-    tiny: bool  # a dry run: networks a few channels wide, on the CPU
-    batches: tuple[int, ...]  # batch sizes in the order in which they are measured; at the first, answers are compared
-    folder: Path  # for files that need not be kept
-    logs: Path  # for what the processes print
-    start: StartMethod = "fork"  # how child processes come about
-
-    @property
-    def device(self) -> torch.device:
-        """The one GPU, or the CPU in a dry run."""
-        return torch.device("cpu") if self.tiny else torch.device("cuda", 0)
-
-    def reference(self, network: str) -> Path:
-        """The file of a network's answers in float32."""
-        return self.folder / f"{network}.reference.pt"
-
-    def log(self, *names: str) -> Path:
-        """A file for what a process prints."""
-        return self.logs / ("-".join(names).replace(" ", "-") + ".log")
-
-
-def prepare_child() -> None:
-    """Make a forked process ready: its parent keeps to one thread, since threads do not survive a fork."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-
-
 def milliseconds(device: torch.device, action: Callable[[], object]) -> float:
     """How long a call takes: on a GPU between two events in its stream, on a CPU by the clock."""
     if device.type == "cpu":
         started = time.perf_counter()
         action()
         return (time.perf_counter() - started) * 1e3
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]  # not annotated
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize(device)
     begin.record()
     action()
@@ -66,7 +31,7 @@ def milliseconds(device: torch.device, action: Callable[[], object]) -> float:
     return float(begin.elapsed_time(end))
 
 
-def forget(device: torch.device) -> None:
+def release_memory(device: torch.device) -> None:
     """Give back what earlier batches held."""
     gc.collect()
     if device.type == "cuda":
@@ -87,14 +52,16 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(one in str(error).lower() for one in words)
 
 
-def measure_chip(setting: Setting, send: Send) -> None:
-    """Send the Chip, its ceilings measured, or the BenchmarkError that there is none."""
-    prepare_child()
-    device = setting.device
-    if device.type == "cuda" and not torch.cuda.is_available():
-        send(BenchmarkError("PyTorch sees no GPU here: `python -m benchmarks gpu --dry-run` rehearses on the CPU."))
-        return
-    side, size = (TINY_SIDE, TINY_BYTES) if setting.tiny else (SIDE, BYTES)
+def measured_chip(device: torch.device, tiny: bool) -> Chip:
+    """A device's own ceilings. Raises BenchmarkError: there is no GPU."""
+    name = f"CPU, PyTorch {torch.__version__}"
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise BenchmarkError("PyTorch sees no GPU here: `python -m benchmarks gpu --dry-run` rehearses on the CPU.")
+        properties = torch.cuda.get_device_properties(device)
+        name = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, PyTorch {torch.__version__}, "
+        name += f"CUDA {torch.version.cuda}"
+    side, size = (TINY_SIDE, TINY_BYTES) if tiny else (SIDE, BYTES)
 
     def seconds(action: Callable[[], object]) -> float:
         return statistics.median([milliseconds(device, action) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]) / 1e3
@@ -108,13 +75,4 @@ def measure_chip(setting: Setting, send: Send) -> None:
     source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copy = 2 * size / seconds(lambda: target.copy_(source)) / 1e9
-    send(Chip(describe(device), product(torch.float16), product(torch.bfloat16), copy))
-
-
-def describe(device: torch.device) -> str:
-    """The accelerator and the versions that drive it."""
-    if device.type == "cpu":
-        return f"CPU, PyTorch {torch.__version__}"
-    properties = torch.cuda.get_device_properties(device)
-    memory = properties.total_memory / 2**30
-    return f"{properties.name}, {memory:.0f} GiB, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    return Chip(name, product(torch.float16), product(torch.bfloat16), copy)

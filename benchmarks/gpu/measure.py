@@ -1,7 +1,5 @@
 """Measures one network: its reference in strict float32, then a variant of it; runs in a process of its own."""
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 import time
@@ -14,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.device import Setting, forget, memory_mb, milliseconds, out_of_memory, prepare_child
+from benchmarks.gpu.device import measured_chip, memory_mb, milliseconds, out_of_memory, release_memory
 from benchmarks.gpu.forms import Ask, Tensors, UnavailableError, as_tuple
 from benchmarks.gpu.networks import built, contract_of, fresh_inputs, parameters
-from benchmarks.gpu.process import Send
+from benchmarks.gpu.process import Send, Setting
 from benchmarks.gpu.results import NetworkFacts, Point
 from benchmarks.gpu.variants import Variant
+from benchmarks.rig.report import BenchmarkError
 from export.check.gate import PRECISIONS, Measurement, Precision, compare
 from export.exporter import Castable
 from export.tensors import example_inputs
@@ -31,10 +30,17 @@ WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels
 NO_TIME = "not measured: no time was left"
 
 
+def measure_chip(setting: Setting, send: Send) -> None:
+    """Send the Chip, or the BenchmarkError that there is none."""
+    try:
+        send(measured_chip(setting.device, setting.tiny))
+    except BenchmarkError as error:
+        send(error)
+
+
 @torch.no_grad()
 def measure_reference(setting: Setting, name: str, send: Send) -> None:
     """Write a network's answers for as many rows as the first batch has, and send its NetworkFacts."""
-    prepare_child()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     device, inputs = setting.device, example_inputs(contract_of(name), setting.batches[0])
     network = built(name, setting.tiny).to(device)
@@ -57,15 +63,9 @@ def count_flops(network: nn.Module, row: Tensors) -> int:
 def measure_variant(setting: Setting, name: str, variant: Variant, seconds: float, send: Send) -> None:
     """Send a Point for each batch size; what prevents one is its finding, and the next is tried.
 
-    Args:
-        setting: where and how.
-        name: of the network.
-        variant: how it runs.
-        seconds: in which to be done; sizes that would take longer are not begun.
-        send: takes the points.
+    `seconds` is the time in which to be done; sizes that would take longer are not begun.
     """
     deadline = time.monotonic() + seconds
-    prepare_child()
     batches = variant.batches(setting.batches, setting.tiny)
     with torch.no_grad(), sdpa_kernel(list(variant.attention), set_priority=True):
         try:
@@ -128,7 +128,7 @@ def measure_point(
     """Time batches of fresh inputs, and take the median."""
     device, batch = setting.device, point.batch
     try:
-        forget(device)
+        release_memory(device)
 
         def once() -> float:
             fresh = draw(batch)

@@ -1,7 +1,5 @@
 """The networks that are measured, at full size or tiny, with random weights, and fresh inputs for them."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Runs a piece of work in a process of its own, with a time limit: what crashes there costs nothing else."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -12,36 +10,52 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-Send: TypeAlias = Callable[[Any], None]
-StartMethod: TypeAlias = Literal["fork", "spawn"]
+import torch
+
+from benchmarks.rig.places import CORES
+
+Send = Callable[[Any], None]
 END_SECONDS = 5.0  # that a process whose work is done may take to end
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a process sent before it ended, and what ended it early, "" if nothing did."""
+class Setting:
+    """Where and how is measured."""
 
-    sent: tuple[Any, ...]
-    fault: str
+    tiny: bool  # a dry run: networks a few channels wide, on the CPU
+    batches: tuple[int, ...]  # in the order in which they are measured; at the first, answers are compared
+    folder: Path  # for files that need not be kept
+    logs: Path  # for what the processes print
+    start: str = "fork"  # or spawn: how child processes are started
+
+    @property
+    def device(self) -> torch.device:
+        """The one GPU, or the CPU in a dry run."""
+        return torch.device("cpu") if self.tiny else torch.device("cuda", 0)
+
+    def reference(self, network: str) -> Path:
+        """The file of a network's answers in float32."""
+        return self.folder / f"{network}.reference.pt"
+
+    def log(self, *names: str) -> Path:
+        """A file for what a process prints."""
+        return self.logs / ("-".join(names).replace(" ", "-") + ".log")
 
 
-def run_isolated(work: Callable[[Send], None], seconds: float, log: Path, start: StartMethod = "fork") -> Outcome:
-    """Run `work` in a child process until it ends, or for `seconds`.
+def run_isolated(setting: Setting, work: Callable[[Send], None], seconds: float, log: Path) -> tuple[list[Any], str]:
+    """Run `work` in a child process until it ends, or for `seconds`, then kill it and all that it started.
 
     A forked child finds what this process has imported and built. It can use a GPU only if this process never did,
-    and threads only if this process's libraries have started none.
+    and threads only if this process's libraries have started none. What it prints goes to `log`.
 
-    Args:
-        work: is given the function that sends something picklable here.
-        seconds: after which the process and all that it started is killed.
-        log: receives what the process prints.
-        start: how the process comes about.
+    Returns:
+        What it sent by the function that it is given, and what ended it early, "" if nothing did.
     """
-    context: Any = multiprocessing.get_context(start)  # its stub knows no Process
+    context: Any = multiprocessing.get_context(setting.start)  # its stub knows no Process
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=enter, args=(work, sender, log))
+    process = context.Process(target=_enter, args=(work, sender, log))
     process.start()
     sender.close()
     sent: list[Any] = []
@@ -57,26 +71,23 @@ def run_isolated(work: Callable[[Send], None], seconds: float, log: Path, start:
             os.killpg(process.pid or 0, signal.SIGKILL)
         process.kill()
         process.join()
-    return Outcome(tuple(sent), describe(process.exitcode, in_time, seconds, log))
+    code = process.exitcode
+    if not in_time:
+        return sent, f"stopped after {seconds:.0f} s"
+    if code == 0:
+        return sent, ""
+    how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+    words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
 
 
-def enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
-    """What the child does: redirect what it prints, work, and end without this process's tidying up."""
+def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
+    """What the child does: redirect what it prints, work on all cores, and end without this process's tidying up."""
     os.setsid()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
+    torch.set_num_threads(CORES)  # its parent keeps to one thread, since threads do not survive a fork
     work(sender.send)
     sender.close()
-
-
-def describe(exit_code: int | None, in_time: bool, seconds: float, log: Path) -> str:
-    """What ended a process early, "" if nothing did."""
-    if not in_time:
-        return f"stopped after {seconds:.0f} s"
-    if exit_code == 0:
-        return ""
-    how = f"signal {signal.Signals(-exit_code).name}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
-    words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")

@@ -17,7 +17,7 @@ class Chip:
 
     name: str  # with its memory, and the versions of PyTorch and CUDA
     fp16: float  # TFLOP/s of a large matrix product
-    bf16: float  # TFLOP/s of a large matrix product
+    bf16: float  # the same
     copy: float  # GB/s of a copy from device memory to device memory, read and written bytes counted
 
     @property
@@ -36,25 +36,17 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Point:
-    """One network in one variant at one batch size: its numbers, or the finding that stands in their place.
-
-    Attributes:
-        ms_per_image: median of the batch's time ÷ batch.
-        memory_mb: device memory in use after the batches, of the whole process; of the process's peak on a CPU.
-        parity: the worst value of each measure of the gate against float32, by "OUTPUT measure".
-        faithful: whether the gate would keep it; None where nothing could be compared.
-        unavailable: the finding is that the machine lacks what the variant needs.
-    """
+    """One network in one variant at one batch size: its numbers, or the finding that stands in their place."""
 
     network: str
     variant: str
     batch: int
-    ms_per_image: float | None = None
-    memory_mb: float | None = None
-    parity: Mapping[str, float] = field(default_factory=dict)
-    faithful: bool | None = None
+    ms_per_image: float | None = None  # median of the batch's time ÷ batch
+    memory_mb: float | None = None  # in use on the device after the batches; on a CPU the process's peak
+    parity: Mapping[str, float] = field(default_factory=dict)  # worst against float32, by "OUTPUT measure of the gate"
+    faithful: bool | None = None  # whether the gate would keep it; None where nothing could be compared
     finding: str = ""
-    unavailable: bool = False
+    unavailable: bool = False  # the finding is that the machine lacks what the variant needs
 
 
 @dataclass(frozen=True)
@@ -65,8 +57,8 @@ class Service:
     seconds: float  # of the run; starting up is left out
     mean_batch: Mapping[str, float]  # photos per execution, by network
     alone_ms: Mapping[str, float]  # ms per image of each network alone in the same format, by network
-    memory_mb: float | None  # of the GPU while it ran, the latter in 0–1; None on a CPU
-    utilisation: float | None  # of the GPU while it ran, the latter in 0–1; None on a CPU
+    memory_mb: float | None  # of the GPU while it ran; None on a CPU
+    utilisation: float | None  # of the GPU while it ran, 0–1; None on a CPU
 
     @property
     def images_per_second(self) -> float:

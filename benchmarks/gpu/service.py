@@ -1,7 +1,5 @@
 """The whole service on one GPU: the embedded server and the client, against the service's networks alone."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,17 +9,25 @@ from pathlib import Path
 import torch
 import tritonclient.grpc as triton
 
-from benchmarks.gpu.device import Setting, prepare_child
 from benchmarks.gpu.networks import built
-from benchmarks.gpu.process import Send, run_isolated
+from benchmarks.gpu.process import Send, Setting, run_isolated
 from benchmarks.gpu.results import Results, Service
 from benchmarks.gpu.session import left, measure_all
 from benchmarks.gpu.variants import SERVED, VARIANTS
-from benchmarks.rig.gpu_metrics import ARGUMENT, INTERVAL, Gpus, GpuUse, read_gpus, summarise
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.rig.runs import RunFailedError, client_command, observe
-from benchmarks.rig.triton import compare, read_statistics, serving
+from benchmarks.rig.triton import (
+    METRICS_ARGUMENT,
+    METRICS_SECONDS,
+    Gpus,
+    GpuUse,
+    compare,
+    read_gpus,
+    read_statistics,
+    serving,
+    summarise,
+)
 from contract.versions import REPORT
 from export.exporter import Castable
 from export.files import torchscript_file
@@ -43,14 +49,9 @@ POOLS = ("--cuda-memory-pool-byte-size=0:2147483648", "--pinned-memory-pool-byte
 def measure_service(
     setting: Setting, photos: int, deadline: float, results: Results, keep: Callable[[Results], None]
 ) -> Results:
-    """Measure the served networks alone, then all of them behind Triton.
+    """Measure the served networks alone, then all of them behind Triton, for a table of so many `photos`.
 
-    Args:
-        setting: where and how; of its batches only the served one is measured.
-        photos: rows of the client's table.
-        deadline: on the monotonic clock.
-        results: what is known already.
-        keep: is given the results after each piece.
+    The rest is as in measure_all; only the served batch size is measured.
 
     Raises BenchmarkError: a network alone, a file, the server or the client fails; the message says which and why.
     """
@@ -65,14 +66,14 @@ def measure_service(
         alone[name] = ms
         built(name, setting.tiny)  # for the process that writes it
     repository, log = setting.folder / "models", setting.log("repository")
-    outcome = run_isolated(partial(write_repository, setting, repository), left(deadline), log, start=setting.start)
-    if "recombine" not in outcome.sent:
-        raise BenchmarkError(f"The networks could not be written ({outcome.fault}); {log} holds what was said.")
+    sent, fault = run_isolated(setting, partial(write_repository, setting, repository), left(deadline), log)
+    if "recombine" not in sent:
+        raise BenchmarkError(f"The networks could not be written ({fault}); {log} holds what was said.")
     folder = setting.folder / "photos"
     folder.mkdir()
     rows = write_photos(folder, min(photos, DIFFERENT))
     table = write_table(folder / "photos.csv", [row.photo for row in rows], photos)
-    machine, extra = this_machine(gpus=0 if setting.tiny else 1), (ARGUMENT, *(() if setting.tiny else POOLS))
+    machine, extra = this_machine(gpus=0 if setting.tiny else 1), (METRICS_ARGUMENT, *(() if setting.tiny else POOLS))
     try:
         with serving(
             repository, machine, log=setting.log("triton"), extra=extra, start_timeout=left(deadline)
@@ -91,7 +92,6 @@ def write_repository(setting: Setting, folder: Path, send: Send) -> None:
     `python -m benchmarks gpu` has compared the same variant of the same networks. Runs in a process of its own, whose
     end gives the GPU back.
     """
-    prepare_child()
     lay_out(folder)
     networks = {stage: built(name, setting.tiny) for stage, name in STAGES.items()}
     write_tokenizer(None, folder / "decode" / "1")
@@ -140,7 +140,7 @@ def run_client(
         samples.append(read_gpus(server.metrics_url))
 
     try:
-        observe(client_command(server.grpc_url, table, output, *options), look, INTERVAL, timeout=left(deadline))
+        observe(client_command(server.grpc_url, table, output, *options), look, METRICS_SECONDS, timeout=left(deadline))
     except RunFailedError as error:
         if error.ended:
             raise

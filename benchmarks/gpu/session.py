@@ -1,37 +1,29 @@
 """Measures everything in turn, each piece in a process of its own, until all is done or the time is up."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import torch
 
-from benchmarks.gpu.device import Setting, measure_chip
-from benchmarks.gpu.measure import NO_TIME, measure_reference, measure_variant
+from benchmarks.gpu.measure import NO_TIME, measure_chip, measure_reference, measure_variant
 from benchmarks.gpu.networks import built
-from benchmarks.gpu.process import run_isolated
+from benchmarks.gpu.process import END_SECONDS, Setting, run_isolated
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
 from benchmarks.gpu.variants import Plan, Variant
 from benchmarks.rig.report import BenchmarkError
 
 CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
-END_SECONDS = 3.0  # seconds that are kept back for a process to end in
 
 
 def measure_all(
     setting: Setting, plan: Plan, deadline: float, results: Results, keep: Callable[[Results], None]
 ) -> Results:
-    """Measure the chip and the plan, network by variant.
+    """Measure the chip and the plan, network by variant; add to the `results` that are known.
 
-    Args:
-        setting: where and how.
-        plan: networks and variants, the most important first.
-        deadline: on the monotonic clock; what would begin later is a finding.
-        results: what is known already.
-        keep: is given the results after each piece, so that nothing is lost.
+    `deadline` is on the monotonic clock: what would begin later is a finding. `keep` is given the results after each
+    piece, so that nothing is lost.
 
     Raises BenchmarkError: there is no GPU, it does not even multiply two matrices, or the results are of another.
     """
@@ -51,28 +43,27 @@ def measure_all(
 def ask_chip(setting: Setting) -> Chip:
     """Measure the ceilings."""
     log = setting.log("chip")
-    outcome = run_isolated(partial(measure_chip, setting), CHIP_SECONDS, log, start=setting.start)
-    if outcome.sent and isinstance(outcome.sent[0], BenchmarkError):
-        raise outcome.sent[0]
-    if not outcome.sent:
-        raise BenchmarkError(f"The chip could not be measured ({outcome.fault}); {log} holds what was said.")
-    chip: Chip = outcome.sent[0]
+    sent, fault = run_isolated(setting, partial(measure_chip, setting), CHIP_SECONDS, log)
+    if sent and isinstance(sent[0], BenchmarkError):
+        raise sent[0]
+    if not sent:
+        raise BenchmarkError(f"The chip could not be measured ({fault}); {log} holds what was said.")
+    chip: Chip = sent[0]
     print(f"{chip.name}: fp16 {chip.fp16:.3g} TFLOP/s, bf16 {chip.bf16:.3g}, copy {chip.copy:.4g} GB/s", flush=True)
     return chip
 
 
-def ask_reference(setting: Setting, name: str, deadline: float) -> Mapping[str, NetworkFacts]:
+def ask_reference(setting: Setting, name: str, deadline: float) -> dict[str, NetworkFacts]:
     """Build a network here, for all children, and ask it in float32 in one of them."""
     started = time.monotonic()
     if setting.start == "fork":
         built(name, setting.tiny)
-    seconds = min(REFERENCE_SECONDS, left(deadline))
-    log = setting.log(name, "reference")
-    outcome = run_isolated(partial(measure_reference, setting, name), seconds, log, start=setting.start)
-    if not outcome.sent:
-        print(f"{name}: no reference, {outcome.fault}", flush=True)
+    seconds, work = min(REFERENCE_SECONDS, left(deadline)), partial(measure_reference, setting, name)
+    sent, fault = run_isolated(setting, work, seconds, setting.log(name, "reference"))
+    if not sent:
+        print(f"{name}: no reference, {fault}", flush=True)
         return {}
-    facts: NetworkFacts = outcome.sent[0]
+    facts: NetworkFacts = sent[0]
     size = f"{facts.parameters / 1e6:.4g} M parameters, {facts.flops / 1e12:.3g} TFLOP an image"
     print(f"{name}: {size}, ready after {time.monotonic() - started:.0f} s", flush=True)
     return {name: facts}
@@ -80,20 +71,15 @@ def ask_reference(setting: Setting, name: str, deadline: float) -> Mapping[str, 
 
 def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
     """Measure a network in a variant; sizes without a number have a finding."""
-    batches = variant.batches(setting.batches, setting.tiny)
+    batches, started = variant.batches(setting.batches, setting.tiny), time.monotonic()
     seconds = min(variant.seconds, left(deadline) - END_SECONDS)
     if seconds < (0.0 if setting.tiny else variant.least):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
-    started = time.monotonic()
     work = partial(measure_variant, setting, name, variant, seconds)
-    outcome = run_isolated(work, seconds + END_SECONDS, setting.log(name, variant.name), start=setting.start)
-    points = {point.batch: point for point in outcome.sent if isinstance(point, Point)}
-    fault = outcome.fault or NO_TIME
-    for batch in batches:
-        points.setdefault(batch, Point(name, variant.name, batch, finding=fault))
-    told = [
-        f"batch {batch} {point.finding or f'{point.ms_per_image:.4g} ms'}" for batch, point in sorted(points.items())
-    ]
+    sent, fault = run_isolated(setting, work, seconds + END_SECONDS, setting.log(name, variant.name))
+    points = {batch: Point(name, variant.name, batch, finding=fault or NO_TIME) for batch in batches}
+    points.update({point.batch: point for point in sent})
+    told = [f"batch {batch} {one.finding or f'{one.ms_per_image:.4g} ms'}" for batch, one in sorted(points.items())]
     print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s: {', '.join(told)}", flush=True)
     return list(points.values())
 

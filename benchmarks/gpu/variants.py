@@ -1,7 +1,5 @@
 """The variants of a network that are measured (precision, form, what was changed in it), and in which order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +8,7 @@ from typing import TypeAlias
 from torch import nn
 from torch.nn.attention import SDPBackend
 
-from benchmarks.gpu import changes, forms
+from benchmarks.gpu import forms
 from export.check.gate import Precision
 
 FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
@@ -53,8 +51,8 @@ SEED, HALF, SERVED = "eager fp32", "eager fp16", "TorchScript fp16"
 GRAPH, BLOCKS, EVERYTHING = "CUDA graph fp16", "compiled blocks fp16", "everything fp16"
 
 _compiled = partial(Variant, form=forms.with_compiled_blocks, sizes=3, seconds=150, least=40)
-_all = (changes.keep_rotary_tables, changes.channels_last, changes.compile_blocks)
-_autotune = partial(changes.compile_blocks, mode="max-autotune-no-cudagraphs")
+_all = (forms.keep_rotary_tables, forms.channels_last, forms.compile_blocks)
+_autotune = partial(forms.compile_blocks, mode="max-autotune-no-cudagraphs")
 VARIANTS = {
     one.name: one
     for one in (
@@ -63,13 +61,13 @@ VARIANTS = {
         Variant("eager bf16", "bf16"),
         Variant(SERVED, form=forms.torchscript),
         Variant(GRAPH, form=forms.in_a_graph(forms.eager)),
-        _compiled(BLOCKS, changes=(changes.compile_blocks,), rehearsed=1),  # EVERYTHING has the second size
+        _compiled(BLOCKS, changes=(forms.compile_blocks,), rehearsed=1),  # EVERYTHING has the second size
         _compiled(EVERYTHING, form=forms.in_a_graph(forms.with_compiled_blocks), changes=_all, attention=CUDNN),
         Variant("cuDNN attention fp16", attention=CUDNN),
         Variant("unfused attention fp16", attention=UNFUSED),
-        Variant("rotary tables kept fp16", changes=(changes.keep_rotary_tables,)),
-        Variant("each prompt once fp16", changes=(changes.encode_each_prompt_once,)),
-        Variant("channels last fp16", changes=(changes.channels_last,)),
+        Variant("rotary tables kept fp16", changes=(forms.keep_rotary_tables,)),
+        Variant("each prompt once fp16", changes=(forms.encode_each_prompt_once,)),
+        Variant("channels last fp16", changes=(forms.channels_last,)),
         _compiled("autotuned blocks fp16", changes=(_autotune,), seconds=240, least=60, sizes=1),
         Variant("compiled whole fp16", form=forms.compiled_whole, seconds=300, least=90, sizes=1),
         Variant("AOTInductor fp16", form=forms.aot_inductor, seconds=300, least=90),

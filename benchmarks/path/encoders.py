@@ -1,7 +1,7 @@
 """The PNG writer of the model `encode` against Pillow's and OpenCV's: speed on one core, size, and no loss."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.path.repeat import thread_cpu_seconds
+from benchmarks.rig import opencv_codecs
 from benchmarks.rig.codecs import write_png
 from benchmarks.rig.networks import Pixels
 from benchmarks.rig.report import Figure
@@ -29,25 +30,15 @@ def write_with_pillow(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def write_with_opencv(pixels: Pixels) -> bytes:
-    """As `cv2.imwrite` does where nothing is asked for."""
-    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    return cv2.imencode(".png", bgr)[1].tobytes()
-
-
 ENCODERS: dict[str, Callable[[Pixels], bytes]] = {
     "ours": write_png,
     "Pillow": write_with_pillow,
-    "OpenCV": write_with_opencv,
+    "OpenCV": opencv_codecs.write_png,
 }
 
 
 def compare_encoders(pictures: Mapping[Picture, Pixels], rounds: int) -> list[Figure]:
-    """Encode every picture with every encoder in turn; speeds are medians of the rounds' own ratios.
-
-    Args:
-        pictures: uint8 [H,W,3] or [H,W].
-        rounds: at least 1.
+    """Encode every picture, uint8 [H,W,3] or [H,W], with every encoder in turn; medians of the rounds' own ratios.
 
     Raises ValueError: a file of ours does not hold its picture's very pixels.
     """
@@ -55,47 +46,40 @@ def compare_encoders(pictures: Mapping[Picture, Pixels], rounds: int) -> list[Fi
     for pixels in pictures.values():
         if not np.array_equal(np.asarray(Image.open(BytesIO(write_png(pixels)))), pixels):
             raise ValueError("A PNG of ours is not lossless: it holds other pixels than it was written from.")
-    sizes = {
-        picture: {name: len(encode(pictures[picture])) for name, encode in ENCODERS.items()} for picture in pictures
-    }
-    times = [encode_all(pictures) for _ in range(rounds)]
+    sizes = {(one, name): len(encode(pictures[one])) for one in pictures for name, encode in ENCODERS.items()}
+    times = [
+        {
+            (one, name): thread_cpu_seconds(partial(encode, pixels))
+            for one, pixels in pictures.items()
+            for name, encode in ENCODERS.items()
+        }
+        for _ in range(rounds)
+    ]
 
-    def faster(peer: str, some: Iterable[Picture]) -> float:
-        chosen = list(some)
+    def faster(peer: str, *some: Picture) -> float:
         return statistics.median(
-            sum(one[picture][peer] for picture in chosen) / sum(one[picture]["ours"] for picture in chosen)
-            for one in times
+            sum(one[each, peer] for each in some) / sum(one[each, "ours"] for each in some) for one in times
         )
-
-    def smaller(peer: str, picture: Picture) -> float:
-        return sizes[picture]["ours"] / sizes[picture][peer]
 
     figures = []
     for photo, shown in pictures:
         label, picture = f"PNG of {photo} {shown}", (photo, shown)
+        size = sizes[picture, "ours"] / sizes[picture, "Pillow"]
         figures += [
-            Figure(f"{label}, files a second ÷ Pillow's", faster("Pillow", [picture]), "ratio", FASTER),
-            Figure(f"{label}, bytes ÷ Pillow's", smaller("Pillow", picture), "ratio", SMALLER),
+            Figure(f"{label}, files a second ÷ Pillow's", faster("Pillow", picture), "ratio", FASTER),
+            Figure(f"{label}, bytes ÷ Pillow's", size, "ratio", SMALLER),
         ]
     for photo in dict.fromkeys(photo for photo, _ in pictures):
-        together = faster("Pillow", [picture for picture in pictures if picture[0] == photo])
+        together = faster("Pillow", *(picture for picture in pictures if picture[0] == photo))
         figures += [Figure(f"PNG of {photo} together, files a second ÷ Pillow's", together, "ratio", FASTER)]
     for peer, bounds in (("Pillow", (FASTER, SMALLER)), ("OpenCV", ("-", "-"))):
-        speed = statistics.median(faster(peer, [picture]) for picture in pictures)
-        size = statistics.median(smaller(peer, picture) for picture in pictures)
+        speed = statistics.median(faster(peer, picture) for picture in pictures)
+        size = statistics.median(sizes[picture, "ours"] / sizes[picture, peer] for picture in pictures)
         figures += [
             Figure(f"PNG, files a second ÷ {peer}'s, median of the pictures", speed, "ratio", bounds[0]),
             Figure(f"PNG, bytes ÷ {peer}'s, median of the pictures", size, "ratio", bounds[1]),
         ]
     return figures
-
-
-def encode_all(pictures: Mapping[Picture, Pixels]) -> dict[Picture, dict[str, float]]:
-    """CPU-seconds of each picture with each encoder."""
-    return {
-        picture: {name: thread_cpu_seconds(partial(encode, pixels)) for name, encode in ENCODERS.items()}
-        for picture, pixels in pictures.items()
-    }
 
 
 def read_pictures(folder: Path, photos: int, shown: tuple[str, ...]) -> dict[Picture, npt.NDArray[Any]]:

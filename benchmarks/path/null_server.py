@@ -4,65 +4,51 @@
 a port that it prints.
 """
 
-import asyncio
 import json
 import os
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-SERVICE = "inference.GRPCInferenceService"
-WINDOW = 16
+from contract.names import ENSEMBLE, NETWORKS
+
+LARGEST_BATCH = 8
 INFO = {
     **{"score": 0.9, "box": [0.1, 0.1, 0.9, 0.9], "count": 1, "residual": 0.01, "width": 1024, "height": 1024},
-    "models": {name: {"network": "null", "sha256": "0" * 64} for name in ("segment", "albedo", "shadow", "recombine")},
+    "models": {name: {"network": "null", "sha256": "0" * 64} for name in NETWORKS},
 }
 
 
-def answer_of(size: int) -> bytes:
-    """A ModelInferResponse, serialized: output and albedo of half of `size` bytes each, a small mask, INFO."""
-    answer = service_pb2.ModelInferResponse(model_name="relight", model_version="1")
-    contents = {
-        "OUTPUT": os.urandom(size // 2),
-        "ALBEDO": os.urandom(size // 2),
-        "MASK": os.urandom(100),
-        "INFO": json.dumps(INFO).encode(),
-    }
-    for name, content in contents.items():
-        answer.outputs.add(name=name, datatype="BYTES", shape=(1, 1))
-        answer.raw_output_contents.append(struct.pack("<I", len(content)) + content)
-    return bytes(answer.SerializeToString())
+class NullServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonclient has no types
+    """The four questions that the client asks, each with one answer."""
 
-
-async def serve(size: int) -> None:
-    """Answer until the process is ended."""
-    config = model_config_pb2.ModelConfig(name="relight", max_batch_size=WINDOW // 2)
-    config.instance_group.add(count=1)
-    metadata = service_pb2.ModelMetadataResponse(name="relight", versions=["1"])
-    answers = {
-        "ModelReady": service_pb2.ModelReadyResponse(ready=True).SerializeToString(),
-        "ModelConfig": service_pb2.ModelConfigResponse(config=config).SerializeToString(),
-        "ModelMetadata": metadata.SerializeToString(),
-        "ModelInfer": answer_of(size),
-    }
-
-    def handler(answer: bytes) -> Any:
-        async def reply(request: bytes, context: Any) -> bytes:
-            return answer
-
-        return grpc.unary_unary_rpc_method_handler(reply)  # bytes in, bytes out
-
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
-    handlers = {name: handler(answer) for name, answer in answers.items()}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
+    def __init__(self, size: int) -> None:
+        """Output and albedo of half of `size` bytes each, a small mask, INFO."""
+        info, half = json.dumps(INFO).encode(), os.urandom(size // 2)
+        photo = service_pb2.ModelInferResponse(model_name=ENSEMBLE, model_version="1")
+        for name, content in {"OUTPUT": half, "ALBEDO": half, "MASK": os.urandom(100), "INFO": info}.items():
+            photo.outputs.add(name=name, datatype="BYTES", shape=(1, 1))
+            photo.raw_output_contents.append(struct.pack("<I", len(content)) + content)
+        config = model_config_pb2.ModelConfig(name=ENSEMBLE, max_batch_size=LARGEST_BATCH)
+        config.instance_group.add(count=1)
+        answers = {
+            "ModelReady": service_pb2.ModelReadyResponse(ready=True),
+            "ModelConfig": service_pb2.ModelConfigResponse(config=config),
+            "ModelMetadata": service_pb2.ModelMetadataResponse(name=ENSEMBLE, versions=["1"]),
+            "ModelInfer": photo,
+        }
+        for question, answer in answers.items():
+            setattr(self, question, lambda request, context, answer=answer: answer)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    unlimited: list[Any] = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(4), options=unlimited)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(NullServer(int(sys.argv[1])), server)
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    server.start()
+    server.wait_for_termination()

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.peers import ray_install
-from benchmarks.peers.registry import OURS, PEERS, Peer
+from benchmarks.peers.registry import OURS, PEERS, Peer, install_ray
 from benchmarks.peers.rounds import compare
 from benchmarks.peers.table import TITLE, figures, table, to_json, verdicts
 from benchmarks.rig.arguments import Parser, names, number
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--json", type=Path, metavar="FILE", help="write every measurement there")
     options = line.parse_args(arguments)
     if options.action == INSTALL:
-        return ray_install.install()
+        return install_ray()
     for signalled in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with SIGINT ignored
         signal.signal(signalled, signal.default_int_handler)
     comparison = compare(

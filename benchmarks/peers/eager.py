@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from benchmarks.peers.job import Contestant, Job
 from benchmarks.rig.lights import Row, light_tensors
@@ -34,14 +34,6 @@ def build_networks(patterns: PatternBank) -> nn.ModuleDict:
     choices = {**PRESETS["classical"], "recombine": Choice("recombine")}
     options = Options(patterns)
     return nn.ModuleDict({stage: build(stage, choice, options).network.eval() for stage, choice in choices.items()})
-
-
-def load_networks(kept: Path) -> nn.ModuleDict:
-    """The networks with their shadow patterns; drawing these takes long, so the first round keeps them in a file."""
-    if not kept.exists():
-        torch.save(build_networks(PatternBank()), kept)
-    networks: nn.ModuleDict = torch.load(kept, weights_only=False)  # our own file
-    return networks
 
 
 @torch.inference_mode()
@@ -76,26 +68,15 @@ def run_in_batches(networks: nn.ModuleDict, batch: int, job: Job, address: str) 
             save(job, row, made)
 
 
-class Batches(Dataset[tuple[list[Row], Inputs]]):
-    """A job's batches, read by the DataLoader's processes."""
-
-    def __init__(self, job: Job) -> None:
-        self.job, self.batches = job, job.batches(LOADED_BATCH)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> tuple[list[Row], Inputs]:
-        rows = list(self.batches[index])
-        return rows, read_batch(self.job, rows)
-
-
 def run_with_loader(networks: nn.ModuleDict, job: Job, address: str) -> None:
     """Read in processes beside the networks, write in threads beside them."""
+    batches = job.batches(LOADED_BATCH)
+    load = partial(read_batch, job)
+    loaded: DataLoader[Inputs] = DataLoader(batches, batch_size=None, num_workers=CORES, collate_fn=load)  # type: ignore[arg-type]
     with ThreadPoolExecutor(CORES) as pool:
         writes = [
             pool.submit(save, job, row, made)
-            for rows, inputs in DataLoader(Batches(job), batch_size=None, num_workers=CORES)
+            for rows, inputs in zip(batches, loaded, strict=True)
             for row, made in zip(rows, relight(networks, inputs), strict=True)
         ]
         for write in writes:
@@ -105,7 +86,10 @@ def run_with_loader(networks: nn.ModuleDict, job: Job, address: str) -> None:
 @contextmanager
 def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     """The loops, in the order of the memory they need."""
-    networks = load_networks(folder.parent / "networks.pt")
+    kept = folder.parent / "networks.pt"  # drawing shadow patterns takes long: it is done in the first round only
+    if not kept.exists():
+        torch.save(build_networks(PatternBank()), kept)
+    networks = torch.load(kept, weights_only=False)  # our own file
     yield {
         "sequential": Contestant(partial(run_in_batches, networks, 1)),
         "batch-8": Contestant(partial(run_in_batches, networks, 8)),

@@ -1,33 +1,46 @@
 """Who takes part: each contestant's name, its family, and how many photos tell its cost."""
 
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import ray_install
 from benchmarks.peers.job import IN_FLIGHT
+from benchmarks.rig.places import ROOT
 
 OURS = "ours"
 WARM = 16  # a full batch in every worker, and the same photos for all whose bytes are counted
+
+
+# Ray Data needs an environment of its own: its pandas wants NumPy 2, Triton's Python processes NumPy 1.
+RAY = ROOT / "build" / "ray"
+RAY_PYTHON = RAY / "bin" / "python"
+RAY_READY = RAY / "ready"  # written last: an interrupted installation is done again
+# OpenCV's and ONNX Runtime's versions are those of pyproject.toml, or the pictures might differ.
+RAY_PACKAGES = (
+    "ray[data]==2.60.0",
+    "onnxruntime==1.32.0",
+    "opencv-python-headless==4.11.0.86",
+    "numpy>=2",
+    "tomli>=2; python_version < '3.11'",
+)
+RAY_MISSING = "it is not installed: `python -m benchmarks peers install-ray` does that"
 
 
 @dataclass(frozen=True)
 class Peer:
     """A contestant.
 
-    Attributes:
-        name: in the table and on the command line.
-        module: of its family, in this package.
-        does: what it is, for the table.
-        warm: photos that it relights before its time is taken: one for plain loops, WARM for holders of networks in
-            ONNX Runtime, which takes memory for a batch size once. Over the wire their bytes are counted.
-        most: photos that it is timed on at most, from all over the table. A loop that overlaps nothing costs the
-            same per photo however many there are, and a slow one would take most of the time; None for all.
+    It relights `warm` photos before its time is taken: one for plain loops, WARM for holders of networks in ONNX
+    Runtime, which takes memory for a batch size once; over the wire their bytes are counted. It is timed on `most`
+    photos, from all over the table: a loop that overlaps nothing costs the same per photo however many there are, and a
+    slow one would take most of the time. None for all.
     """
 
-    name: str
-    module: str
-    does: str
+    name: str  # in the table and on the command line
+    module: str  # of its family, in this package
+    does: str  # what it is, for the table
     warm: int
     most: int | None = None
 
@@ -50,9 +63,25 @@ PEERS = (
 
 def interpreter(module: str) -> Path:
     """The Python that runs a family."""
-    return ray_install.PYTHON if module == "with_ray" else Path(sys.executable)
+    return RAY_PYTHON if module == "with_ray" else Path(sys.executable)
 
 
 def obstacle(module: str) -> str:
     """Why a family cannot take part, with the remedy; empty where it can."""
-    return ray_install.OBSTACLE if module == "with_ray" and not ray_install.READY.exists() else ""
+    return RAY_MISSING if module == "with_ray" and not RAY_READY.exists() else ""
+
+
+def install_ray() -> int:
+    """Make the environment, about 1 GB; return pip's exit code."""
+    code = 0
+    if not RAY_READY.exists():
+        shutil.rmtree(RAY, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(RAY)], check=True)
+        pip = [str(RAY_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *RAY_PACKAGES]
+        code = subprocess.run(pip, check=False).returncode
+    if code:
+        print("Ray Data could not be installed: check the network and pip's index.", file=sys.stderr)
+        return code
+    RAY_READY.touch()
+    print(f"Ray Data is installed in {RAY}.")
+    return 0

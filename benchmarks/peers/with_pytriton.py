@@ -16,9 +16,9 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from benchmarks.peers.job import BATCH, IN_FLIGHT, WAIT, Contestant, Job
-from benchmarks.peers.opencv_codecs import read_photo, write_png
 from benchmarks.rig.lights import WIDTHS, Row
 from benchmarks.rig.networks import PICTURES, Networks
+from benchmarks.rig.opencv_codecs import read_photo, write_png
 from benchmarks.rig.places import CORES
 from server.embedded import claim_ports
 from server.installation import environment, find_installation

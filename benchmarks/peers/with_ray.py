@@ -11,9 +11,9 @@ import ray
 import ray.data
 
 from benchmarks.peers.job import BATCH, Contestant, Job
-from benchmarks.peers.opencv_codecs import read_photo, write_png
 from benchmarks.rig.lights import WIDTHS, Row
 from benchmarks.rig.networks import Networks
+from benchmarks.rig.opencv_codecs import read_photo, write_png
 from benchmarks.rig.places import CORES, ROOT
 
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it

@@ -1,7 +1,7 @@
 """Command lines: help that begins with what the command does and an example, and parsers of numbers and lists."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -65,10 +65,3 @@ def names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
         return name
 
     return several(one)
-
-
-def split_extra(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The arguments before the first ` -- `, and those after it."""
-    own = list(arguments)
-    cut = own.index("--") if "--" in own else len(own)
-    return own[:cut], tuple(own[cut + 1 :])

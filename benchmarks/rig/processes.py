@@ -30,21 +30,17 @@ def cpu_seconds(root: int) -> float:
 
 
 def cpu_by_role(server: int, client: int) -> dict[str, float]:
-    """CPU-seconds so far of `client`, of `tritonserver`, and of each model that runs in processes, by its name.
+    """CPU-seconds so far of `client`, `tritonserver`, each model that runs in processes by its name, and the `machine`.
 
     server, client: their process ids.
     """
+    times = psutil.cpu_times()
     seconds: defaultdict[str, float] = defaultdict(float)
+    seconds["machine"] = times.user + times.nice + times.system + times.irq + times.softirq
     seconds["client"] = cpu_seconds(client)
     for process in tree_of(server):
         seconds[_model_of(process)] += cpu_of(process)
     return dict(seconds)
-
-
-def machine_cpu_seconds() -> float:
-    """CPU-seconds that all programs have used since the machine started."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 def memory_bytes(root: int) -> int:

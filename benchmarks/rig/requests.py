@@ -1,7 +1,5 @@
 """Requests to the ensemble: as tensors, as tritonclient's inputs, and as perf_analyzer's input file."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

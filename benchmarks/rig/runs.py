@@ -13,7 +13,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.rig.places import CORES, ROOT
-from benchmarks.rig.processes import cpu_by_role, machine_cpu_seconds, memory_bytes
+from benchmarks.rig.processes import cpu_by_role, memory_bytes
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.rig.triton import read_counts
 from contract.names import ENSEMBLE
@@ -38,14 +38,9 @@ def observe(
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a command to its end; return what it printed.
+    """Run a command to its end, or kill it after `timeout` seconds; return what it printed.
 
-    Args:
-        command: the program and its arguments.
-        look: called at once and then every `interval` seconds with the process id. It may fail to reach a server.
-        interval: in seconds.
-        timeout: seconds after which the command is killed; None for as long as it takes.
-        environment: the command's; None is ours.
+    `look` is called at once and then every `interval` seconds with the process id; it may fail to reach a server.
 
     Raises RunFailedError: it fails, or takes longer.
     """
@@ -109,16 +104,6 @@ class Steady:
         return sum(self.cpu.values()) / (self.seconds * CORES)
 
 
-@dataclass(frozen=True)
-class _Moment:
-    """How far everything was at a time."""
-
-    seconds: float
-    photos: int
-    cpu: Mapping[str, float]
-    machine: float
-
-
 def watch(
     command: Sequence[str],
     server: RunningServer,
@@ -128,16 +113,11 @@ def watch(
 ) -> Steady:
     """Run a command that has `photos` answered, `window` at a time; Triton's own count says how far it is.
 
-    Args:
-        command: client or load generator, and its arguments.
-        server: nobody else may use it.
-        photos: in all; the first and the last window of them do not count.
-        window: calls in flight.
-        environment: the command's; None is ours.
+    The first and the last window of photos do not count. Nobody else may use the server.
 
     Raises RunFailedError: the command fails, or ends before the window has been filled and emptied again.
     """
-    moments: list[_Moment] = []
+    moments: list[tuple[float, int, dict[str, float]]] = []  # seconds, photos answered, CPU-seconds
     memory = 0
     with triton.InferenceServerClient(server.grpc_url) as asker:
         before = read_counts(asker, ENSEMBLE).photos
@@ -146,14 +126,13 @@ def watch(
             nonlocal memory
             answered = read_counts(asker, ENSEMBLE).photos - before
             if len(moments) < 2 and answered >= (window, photos - window)[len(moments)]:
-                cpu = cpu_by_role(server.process.pid, client)
-                moments.append(_Moment(time.time(), answered, cpu, machine_cpu_seconds()))
+                moments.append((time.time(), answered, cpu_by_role(server.process.pid, client)))
                 memory = memory_bytes(server.process.pid) if len(moments) == 2 else 0
 
         observe(command, look, _INTERVAL, environment=environment)
-    if len(moments) < 2 or moments[1].photos <= moments[0].photos:
+    if len(moments) < 2 or moments[1][1] <= moments[0][1]:
         raise RunFailedError(command, f"ended before {window} calls were in flight for a while")
-    begin, end = moments
-    used = {role: spent - begin.cpu.get(role, 0.0) for role, spent in end.cpu.items()}
-    others = max(0.0, end.machine - begin.machine - sum(used.values()))
-    return Steady(end.photos - begin.photos, begin.seconds, end.seconds, used, others, memory)
+    (begin, first, earlier), (end, last, later) = moments
+    used = {role: spent - earlier.get(role, 0.0) for role, spent in later.items()}
+    machine = used.pop("machine")
+    return Steady(last - first, begin, end, used, max(0.0, machine - sum(used.values())), memory)

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -17,10 +17,14 @@ class Wire:
     bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, count: int) -> None:
-        """Count."""
-        with self.lock:
-            self.bytes += count
+    def forward(self, source: socket.socket, target: socket.socket) -> None:
+        """Copy one direction of a connection until it ends."""
+        with suppress(OSError):
+            while piece := source.recv(PIECE):
+                with self.lock:
+                    self.bytes += len(piece)
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
@@ -29,8 +33,12 @@ def counted(address: str) -> Iterator[Wire]:
     host, _, port = address.rpartition(":")
     entrance = socket.create_server((host, 0))
     wire = Wire(f"{host}:{entrance.getsockname()[1]}")
-    connections: list[socket.socket] = []
+    connections = [entrance]
     threads: list[threading.Thread] = []
+
+    def start(work: Callable[..., None], *arguments: socket.socket) -> None:
+        threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        threads[-1].start()
 
     def accept() -> None:
         with suppress(OSError):  # closed: the block has ended
@@ -38,27 +46,16 @@ def counted(address: str) -> Iterator[Wire]:
                 client, _ = entrance.accept()
                 server = socket.create_connection((host, int(port)))
                 connections.extend((client, server))
-                for source, target in ((client, server), (server, client)):
-                    threads.append(threading.Thread(target=forward, args=(source, target, wire), daemon=True))
-                    threads[-1].start()
+                start(wire.forward, client, server)
+                start(wire.forward, server, client)
 
-    listener = threading.Thread(target=accept, daemon=True)
-    listener.start()
+    start(accept)
     try:
         yield wire
     finally:
-        for end in (entrance, *connections):
+        for end in connections:
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)  # wakes who waits in it
+                end.shutdown(socket.SHUT_RDWR)  # ends the wait of whoever waits in it
             end.close()
-        for thread in (listener, *threads):
+        for thread in threads:
             thread.join()
-
-
-def forward(source: socket.socket, target: socket.socket, wire: Wire) -> None:
-    """Copy one direction of a connection until it ends."""
-    with suppress(OSError):
-        while piece := source.recv(PIECE):
-            wire.add(len(piece))
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)

@@ -38,22 +38,18 @@ class TritonPythonModel:
             {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
             for request in requests
         ]
-        self.compute(sum(len(next(iter(arrays.values()))) for arrays in batch))
-        return [self.respond(arrays) for arrays in batch]
-
-    def compute(self, rows: int) -> None:
-        """Sleep while holding the GPU, and tell on its file when that was (seconds since the epoch)."""
+        rows = sum(len(next(iter(arrays.values()))) for arrays in batch)
         with self.gpu.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, its line written
             started = time.time()
             time.sleep(self.fixed + self.per_image * rows)
             line = {"network": self.network, "rows": rows, "started": started, "ended": time.time()}
             file.write(json.dumps(line) + "\n")
-
-    def respond(self, arrays: Arrays) -> Any:
-        """The outputs of one request."""
-        outputs = ANSWERS[self.network](arrays)
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+        answers = [ANSWERS[self.network](arrays) for arrays in batch]
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])
+            for answer in answers
+        ]
 
 
 def segment(arrays: Arrays) -> Arrays:

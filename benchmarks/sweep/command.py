@@ -4,8 +4,6 @@ Each model alone (with the tensors that the models before it give), and the ense
 max_batch_size and keeps requests of one photo in flight, which Triton joins to batches.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import importlib.util
@@ -18,12 +16,21 @@ from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.rig.arguments import Parser, number, several, split_extra
+from benchmarks.rig.arguments import Parser, number, several
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.places import REPOSITORY, SAMPLES
 from benchmarks.rig.report import BenchmarkError, Figure, machine, show
-from benchmarks.sweep.journal import check_same, left, read_plan, read_points
-from benchmarks.sweep.points import Measurement, apply, fastest, measured, recommend
+from benchmarks.sweep.points import (
+    Measurement,
+    apply,
+    check_same,
+    fastest,
+    left,
+    measured,
+    read_plan,
+    read_points,
+    recommend,
+)
 from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
 from benchmarks.sweep.table import write_csv, write_markdown
 from contract.names import ENSEMBLE, NETWORKS
@@ -51,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; what follows `--` is for perf_analyzer. What makes no sense is refused with a sentence."""
-    own, extra = split_extra(arguments)
+    cut = list(arguments).index("--") if "--" in arguments else len(arguments)
     line = Parser(
         "sweep",
         str(__doc__),
@@ -88,7 +95,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     text = "write the recommended configs into --repository and say what serves them"
     add("--apply", action="store_true", help=text)
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
-    options = argparse.Namespace(**vars(line.parse_args(own)), extra=extra)
+    options = argparse.Namespace(**vars(line.parse_args(arguments[:cut])), extra=tuple(arguments[cut + 1 :]))
     options.photos = options.photos or [SAMPLES / "grace_hopper.jpg"]
     if options.instances and not (options.gpus or options.url):
         line.error("--instances counts instances on GPUs: leave it out on a CPU, or say how many GPUs with --gpus")

@@ -1,8 +1,7 @@
 """Loads models with another batch size or instance count into a running server, and as they were again."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
+from typing import TypeAlias
 
 from google.protobuf.json_format import MessageToJson
 from tritonclient.grpc import InferenceServerClient, model_config_pb2
@@ -14,16 +13,15 @@ from contract.names import ENSEMBLE
 from server.tensorrt import fit_batch
 
 KIND_GPU = model_config_pb2.ModelInstanceGroup.Kind.Value("KIND_GPU")
+Config: TypeAlias = model_config_pb2.ModelConfig
 
 
-def resize(
-    config: model_config_pb2.ModelConfig, batch: int, instances: int, *, on_gpu: bool
-) -> model_config_pb2.ModelConfig:
+def resize(config: Config, batch: int, instances: int, *, on_gpu: bool) -> Config:
     """Return a copy of a config for batches of `batch` and `instances` instances on each of its GPUs.
 
     Where nothing is served on a GPU (not `on_gpu`), models wait in proportion to their batch: see server/derive.py.
     """
-    sized = model_config_pb2.ModelConfig()
+    sized = Config()
     sized.CopyFrom(config)
     sized.max_batch_size = batch
     # Triton answers with the sizes it prefers by default; they must not outlast the max_batch_size they come from.
@@ -48,19 +46,15 @@ class Loader:
         """Read the configs of the ensemble and its members. Raises InferenceServerException."""
         self._client = client
         ensemble = client.get_model_config(ENSEMBLE).config
-        members = [step.model_name for step in ensemble.ensemble_scheduling.step]
-        self._served = {ENSEMBLE: ensemble, **{name: client.get_model_config(name).config for name in members}}
+        self.members = [step.model_name for step in ensemble.ensemble_scheduling.step]
+        self._served = {name: client.get_model_config(name).config for name in (ENSEMBLE, *self.members)}
         self._changed: dict[str, tuple[int, int]] = {}
+        groups = [group for config in self._served.values() for group in config.instance_group]
+        self.on_gpu = any(group.kind == KIND_GPU for group in groups)
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The ensemble and its members."""
-        return tuple(self._served)
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether any model is served on a GPU."""
-        return any(group.kind == KIND_GPU for config in self._served.values() for group in config.instance_group)
+    def parts(self, model: str) -> list[str]:
+        """The models that a point of `model` loads: itself, or the members of the ensemble."""
+        return self.members if model == ENSEMBLE else [model]
 
     def instances_per_gpu(self, model: str) -> int:
         """How many instances a model is served with on a GPU, 1 on a CPU; of the ensemble, the most of its members."""
@@ -92,16 +86,16 @@ class Loader:
 
         Raises InferenceServerException: a model cannot be loaded so; Triton's reason is in it.
         """
-        wanted = dict.fromkeys(self.parts(point.model), (point.batch, point.instances))
+        size = (point.batch, point.instances)
+        wanted = dict.fromkeys(self.parts(point.model), size)
         if wanted == self._changed:
             return False
-        self.restore(keep=wanted.keys())
-        for model, (batch, instances) in wanted.items():
-            if self._changed.get(model) == (batch, instances):
-                continue
-            self._changed[model] = (0, 0)  # whatever a load that fails leaves behind
-            self._load(model, resize(self._served[model], batch, instances, on_gpu=self.on_gpu))
-            self._changed[model] = (batch, instances)
+        self.restore(keep=wanted)
+        for model in wanted:
+            if self._changed.get(model) != size:
+                self._changed[model] = (0, 0)  # whatever a load that fails leaves behind
+                self._load(model, resize(self._served[model], *size, on_gpu=self.on_gpu))
+                self._changed[model] = size
         return True
 
     def restore(self, keep: Collection[str] = ()) -> None:
@@ -115,9 +109,5 @@ class Loader:
         self.restore()
         self._load(ENSEMBLE, self._served[ENSEMBLE])
 
-    def parts(self, model: str) -> tuple[str, ...]:
-        """The models that a point of `model` loads: itself, or the members of the ensemble."""
-        return tuple(name for name in self._served if name != ENSEMBLE) if model == ENSEMBLE else (model,)
-
-    def _load(self, model: str, config: model_config_pb2.ModelConfig) -> None:
+    def _load(self, model: str, config: Config) -> None:
         self._client.load_model(model, config=MessageToJson(config, preserving_proto_field_name=True))

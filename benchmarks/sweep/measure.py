@@ -1,7 +1,5 @@
 """Measures one point: perf_analyzer's load, Triton's statistics before and after, its metrics meanwhile."""
 
-from __future__ import annotations
-
 import csv
 import math
 import re
@@ -14,10 +12,9 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from benchmarks.rig import gpu_metrics
 from benchmarks.rig.perf_analyzer import analyzer_command, environment
 from benchmarks.rig.runs import RunFailedError, observe
-from benchmarks.rig.triton import compare, read_counts, read_statistics
+from benchmarks.rig.triton import METRICS_SECONDS, Gpus, compare, read_counts, read_gpus, read_statistics, summarise
 from benchmarks.sweep.points import Measurement, Point
 
 THREAD = re.compile(r"^\s*Thread \[\d+\] had error: ")  # perf_analyzer repeats a reason for each of its threads
@@ -74,12 +71,12 @@ def measure(
     """
     requests = point.concurrency * max(WAVES, math.ceil(load.requests / point.concurrency))
     readings: list[Reading] = []
-    gpus: list[gpu_metrics.Gpus] = []
+    gpus: list[Gpus] = []
 
     def look(process: int) -> None:
         readings.append(Reading(time.monotonic(), read_counts(client, point.model).requests))
-        if readings[-1].seconds - readings[0].seconds >= len(gpus) * gpu_metrics.INTERVAL:
-            gpus.append(gpu_metrics.read_gpus(load.metrics_url))
+        if readings[-1].seconds - readings[0].seconds >= len(gpus) * METRICS_SECONDS:
+            gpus.append(read_gpus(load.metrics_url))
 
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
@@ -94,7 +91,7 @@ def measure(
     if pace is None:
         raise MeasurementFailedError("too short to tell its throughput: --measurement-requests makes it longer")
     p50, p95, p99 = (float(row[f"{name} latency"]) / 1000 for name in ("p50", "p95", "p99"))
-    return Measurement(point, "", pace, p50, p95, p99, compare(before, after), gpu_metrics.summarise(gpus))
+    return Measurement(point, "", pace, p50, p95, p99, compare(before, after), summarise(gpus))
 
 
 def drive(

@@ -1,7 +1,5 @@
 """One server under the sweep: plans the points, loads and measures what is left of them, records each at once."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile
@@ -13,21 +11,19 @@ from typing import Any
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.rig.gpu_metrics import ARGUMENT
 from benchmarks.rig.lights import WHITE, Tensors
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.rig.requests import ask_for, to_inputs, write_input_data
-from benchmarks.rig.triton import serving
-from benchmarks.sweep.journal import Plan, append_point, check_same, left, read_points, write_plan
+from benchmarks.rig.triton import METRICS_ARGUMENT, serving
 from benchmarks.sweep.loading import Loader
 from benchmarks.sweep.measure import Load, MeasurementFailedError, measure
-from benchmarks.sweep.points import Measurement, Point
+from benchmarks.sweep.points import Measurement, Plan, Point, append_point, check_same, left, read_points, write_plan
 from contract.names import ENSEMBLE
 from server.derive import this_machine
 
 # Every model is loaded, and any of them again on request.
-SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", ARGUMENT)
+SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", METRICS_ARGUMENT)
 REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 1000  # some seconds on either
 
 
@@ -56,10 +52,11 @@ def measure_points(
     """
     with InferenceServerClient(grpc_url) as client, tempfile.TemporaryDirectory() as name:
         loader = Loader(client)
-        for model in options.models:
-            if model not in loader.models:
-                known = ", ".join(loader.models)
-                raise BenchmarkError(f"There is no model {model!r} in the ensemble; --models takes {known}.")
+        known = (ENSEMBLE, *loader.members)
+        if unknown := [model for model in options.models if model not in known]:
+            raise BenchmarkError(
+                f"There is no model {unknown[0]!r} in the ensemble; --models takes {', '.join(known)}."
+            )
         photos = [follow(client, photo, options.prompt) for photo in options.photos]
         networks = photos[0][1]
         if plan is None:
@@ -82,8 +79,8 @@ def measure_points(
                 if measurement.finding and not recovers(loader, options.url):
                     break
         finally:
-            if options.url is not None:
-                with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
+            with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
+                if options.url is not None:
                     loader.close()
     return plan
 

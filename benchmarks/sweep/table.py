@@ -1,7 +1,5 @@
 """The points of a sweep as CSV, and as Markdown in the form of the table that batched pipelines advertise with."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

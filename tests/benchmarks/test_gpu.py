@@ -15,11 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.gpu.command import not_rehearsed
-from benchmarks.gpu.device import Setting
 from benchmarks.gpu.measure import NO_TIME, count_flops
 from benchmarks.gpu.networks import RECIPES, built, contract_of
-from benchmarks.gpu.page import BEGIN, END, write_page
-from benchmarks.gpu.predictions import PREDICTIONS
+from benchmarks.gpu.page import BEGIN, END, PREDICTIONS, write_page
+from benchmarks.gpu.process import Setting
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results, Service, continue_results, read_results
 from benchmarks.gpu.session import ask_variant
 from benchmarks.gpu.variants import GRAPH, HALF, ORDER, SERVED, VARIANTS, plan_of

@@ -13,8 +13,7 @@ from PIL import Image
 from benchmarks.path.decoders import DECODERS, OURS, as_png
 from benchmarks.path.encoders import compare_encoders, read_pictures
 from benchmarks.path.host import main
-from benchmarks.path.pipeline import Round, figures, measure_wire, table_of
-from benchmarks.path.stages import Cost, prepare_stages
+from benchmarks.path.pipeline import Cost, Round, figures, measure_wire, prepare_stages, table_of
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_photos

@@ -15,12 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.peers import eager, ensemble, ray_install, with_onnx
-from benchmarks.peers.check import Reference, difference, missing, read_pictures
+from benchmarks.peers import eager, ensemble, registry, with_onnx
 from benchmarks.peers.command import chosen
 from benchmarks.peers.job import Job, job_from_json
 from benchmarks.peers.registry import OURS, PEERS, obstacle
-from benchmarks.peers.rounds import Comparison, Result, compare, spread
+from benchmarks.peers.rounds import Comparison, Reference, Result, compare, difference, read_pictures, spread
 from benchmarks.peers.session import Measurement
 from benchmarks.peers.table import figures, table, verdicts
 from benchmarks.rig.lights import WHITE, Row, has_pattern
@@ -60,7 +59,7 @@ def test_other_clients_of_the_ensemble_get_the_same_pictures(
     run: Callable[[Job, str], None], ours: tuple[Job, Reference], server: RunningServer
 ) -> None:
     job, reference = ours
-    assert difference(done_by(run, job, server.grpc_url), reference) is None
+    assert difference(done_by(run, job, server.grpc_url), reference) == ""
 
 
 def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference], tmp_path: Path) -> None:
@@ -68,13 +67,13 @@ def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference]
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((8, 8), 255, np.uint8))
     networks = eager.build_networks(PatternBank(tmp_path, built_in=False))
     first = replace(job, rows=job.rows[:1])
-    assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) is None
-    assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) is None
+    assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) == ""
+    assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) == ""
 
 
 def test_the_networks_in_one_process_make_the_same_pictures(ours: tuple[Job, Reference], repository: Path) -> None:
     job, reference = ours
-    assert difference(done_by(partial(with_onnx.run, Networks(threads=1)), job), reference) is None
+    assert difference(done_by(partial(with_onnx.run, Networks(threads=1)), job), reference) == ""
 
 
 @pytest.fixture(scope="module")
@@ -149,17 +148,17 @@ def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
     output = job.output.with_name("altered")
     shutil.copytree(job.output, output)
     altered, row = replace(job, output=output), job.rows[0]
-    assert difference(altered, reference) is None
+    assert difference(altered, reference) == ""
     picture = cv2.imread(str(altered.picture(row, "albedo")))
     picture[:16, :16] = 255 - picture[:16, :16]
     cv2.imwrite(str(altered.picture(row, "albedo")), picture)
-    assert "albedo of" in (difference(altered, reference) or "")
+    assert "albedo of" in difference(altered, reference)
     altered.picture(row, "mask").unlink()
-    assert "no mask of" in (missing(altered) or "")
+    assert "no mask of" in difference(altered, reference, files_only=True)
 
 
 def test_without_ray_the_table_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ray_install, "READY", tmp_path / "ready")
+    monkeypatch.setattr(registry, "RAY_READY", tmp_path / "ready")
     assert "python -m benchmarks peers install-ray" in obstacle("with_ray")
 
 

@@ -10,13 +10,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import __main__ as benchmarks
-from benchmarks.rig import gpu_metrics
-from benchmarks.rig.gpu_metrics import GpuUse
-from benchmarks.rig.triton import Stage
-from benchmarks.sweep.journal import Plan, left
+from benchmarks.rig.triton import GpuUse, Stage, parse_metrics, summarise
 from benchmarks.sweep.loading import resize
 from benchmarks.sweep.measure import Reading, rate
-from benchmarks.sweep.points import Measurement, Point, recommend
+from benchmarks.sweep.points import Measurement, Plan, Point, left, recommend
 from server.derive import Machine, derive, read_config
 from server.embedded import RunningServer
 from tests.rig.configs import CONTRACT, MEMBERS, production, walk
@@ -170,7 +167,7 @@ def test_the_pace_is_that_of_full_models() -> None:
 
 
 def use_of(text: str) -> GpuUse | None:
-    return gpu_metrics.summarise([gpu_metrics.parse_metrics(text)])
+    return summarise([parse_metrics(text)])
 
 
 def test_memory_is_that_of_the_fullest_gpu_and_utilisation_the_mean() -> None:
