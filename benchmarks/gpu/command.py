@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.gpu.networks import RECIPES
+from benchmarks.gpu.measure import Setting
 from benchmarks.gpu.page import IDEAL_MS, STRETCH_MS, TARGET_MS, write_page
-from benchmarks.gpu.process import Setting
-from benchmarks.gpu.results import Point, Results, continue_results, read_results
+from benchmarks.gpu.plan import ORDER, RECIPES, VARIANTS, Plan, plan_of
+from benchmarks.gpu.results import Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
-from benchmarks.gpu.variants import ORDER, VARIANTS, Plan, plan_of
-from benchmarks.rig.arguments import Parser, names, number, several
-from benchmarks.rig.report import Figure, machine, show
+from benchmarks.rig.report import Figure, Parser, machine, names, number, several, show
 
 # What libraries ask while they are imported must not start CUDA here: a forked child could not use it any more.
 ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "HF_HUB_OFFLINE": "1"}
@@ -115,25 +113,17 @@ def not_rehearsed(plan: Plan, batches: Sequence[int], results: Results) -> list[
 
     What the machine lacks for a variant is no failure of it.
     """
-    sentences = []
+    gate, sentences = {True: "", False: "is refused by the gate", None: "was not compared"}, []
     for network, variant in plan:
-        points = results.at(network, variant.name)
-        faults = [fault(points.get(batch), batch) for batch in variant.batches(batches, tiny=True)]
-        if any(faults):
-            sentences.append(f"{network}, {variant.name}: {', '.join(filter(None, faults))}")
+        points, faults = results.at(network, variant.name), []
+        for batch in variant.batches(batches, tiny=True):
+            point = points.get(batch)
+            fault = "was not begun" if point is None else point.finding or gate[point.faithful]
+            if fault and not (point and point.unavailable):
+                faults.append(f"batch {batch} {fault}")
+        if faults:
+            sentences.append(f"{network}, {variant.name}: {', '.join(faults)}")
     return sentences
-
-
-def fault(point: Point | None, batch: int) -> str:
-    """What is wrong with a point of a rehearsal, "" if nothing is."""
-    if point is None:
-        return f"batch {batch} was not begun"
-    if point.unavailable:
-        return ""
-    if point.finding:
-        return f"batch {batch} {point.finding}"
-    gate = {True: "", False: f"batch {batch} is refused by the gate", None: f"batch {batch} was not compared"}
-    return gate[point.faithful]
 
 
 def figures_of(results: Results) -> list[Figure]:

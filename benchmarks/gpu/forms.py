@@ -137,10 +137,7 @@ def anew_per_batch(module: Callable[..., Any]) -> Ask:
 
 
 def captured(ask: Ask, device: torch.device) -> Ask:
-    """Record a call for each batch size and replay it; the inputs are copied into the recording's own.
-
-    Without a GPU a replay is a call, so that a dry run goes the same way.
-    """
+    """Record a call for each batch size and replay it on copies of the inputs; without a GPU a replay is a call."""
     recording: dict[str, Any] = {}
 
     def record(inputs: Tensors) -> None:
@@ -197,14 +194,8 @@ def need_compiler() -> None:
 
 
 # The classes whose instances do most of the work, many of them alike: compiled one by one, each kind is compiled once.
-REPEATED = (
-    "Sam3ViTLayer",
-    "Sam3DetrEncoderLayer",
-    "Sam3DetrDecoderLayer",
-    "BasicTransformerBlock",
-    "ResnetBlock2D",
-    "Dinov2Layer",
-)
+REPEATED = ["Sam3ViTLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
+REPEATED += ["BasicTransformerBlock", "ResnetBlock2D", "Dinov2Layer"]
 
 
 class Table(nn.Module):

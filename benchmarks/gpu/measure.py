@@ -1,41 +1,122 @@
-"""Measures one network: its reference in strict float32, then a variant of it; runs in a process of its own."""
+"""Measures the chip, a network's reference in strict float32, and its variants; runs in a process of its own."""
 
+import gc
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.device import measured_chip, memory_mb, milliseconds, out_of_memory, release_memory
 from benchmarks.gpu.forms import Ask, Tensors, UnavailableError, as_tuple
-from benchmarks.gpu.networks import built, contract_of, fresh_inputs, parameters
-from benchmarks.gpu.process import Send, Setting
-from benchmarks.gpu.results import NetworkFacts, Point
-from benchmarks.gpu.variants import Variant
+from benchmarks.gpu.plan import Variant, built, contract_of, fresh_inputs, parameters
+from benchmarks.gpu.results import Chip, NetworkFacts, Point
 from benchmarks.rig.report import BenchmarkError
 from export.check.gate import PRECISIONS, Measurement, Precision, compare
 from export.exporter import Castable
 from export.tensors import example_inputs
+
+SIDE, TINY_SIDE = 8192, 512  # of the matrices
+BYTES, TINY_BYTES = 4 << 30, 64 << 20  # of what is copied
+WARM_UP, ROUNDS = 3, 10
+
+
+Send = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how is measured."""
+
+    tiny: bool  # a dry run: networks a few channels wide, on the CPU
+    batches: tuple[int, ...]  # in the order in which they are measured; at the first, answers are compared
+    folder: Path  # for files that need not be kept
+    logs: Path  # for what the processes print
+    start: str = "fork"  # or spawn: how child processes are started
+
+    @property
+    def device(self) -> torch.device:
+        """The one GPU, or the CPU in a dry run."""
+        return torch.device("cpu") if self.tiny else torch.device("cuda", 0)
+
+    def reference(self, network: str) -> Path:
+        """The file of a network's answers in float32."""
+        return self.folder / f"{network}.reference.pt"
+
+    def log(self, *names: str) -> Path:
+        """A file for what a process prints."""
+        return self.logs / ("-".join(names).replace(" ", "-") + ".log")
+
+
+def milliseconds(device: torch.device, action: Callable[[], object]) -> float:
+    """How long a call takes: on a GPU between two events in its stream, on a CPU by the clock."""
+    if device.type == "cpu":
+        started = time.perf_counter()
+        action()
+        return (time.perf_counter() - started) * 1e3
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    torch.cuda.synchronize(device)
+    begin.record()
+    action()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end))
+
+
+def memory_mb(device: torch.device) -> float:
+    """Megabytes in use on the GPU, whoever took them: PyTorch keeps its peak. On a CPU, this process's peak."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return (total - free) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out; not every runtime has a type of its own for it."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(one in str(error).lower() for one in words)
+
+
+def measure_chip(setting: Setting, send: Send) -> None:
+    """Send the Chip with its own ceilings, or the BenchmarkError that there is none."""
+    device = setting.device
+    name = f"CPU, PyTorch {torch.__version__}"
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            send(BenchmarkError("PyTorch sees no GPU here: `python -m benchmarks gpu --dry-run` rehearses on the CPU."))
+            return
+        properties = torch.cuda.get_device_properties(device)
+        name = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, PyTorch {torch.__version__}, "
+        name += f"CUDA {torch.version.cuda}"
+    side, size = (TINY_SIDE, TINY_BYTES) if setting.tiny else (SIDE, BYTES)
+
+    def seconds(action: Callable[[], object]) -> float:
+        return statistics.median([milliseconds(device, action) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]) / 1e3
+
+    def product(dtype: torch.dtype) -> float:
+        # On zeros a chip draws less power and runs faster.
+        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        result = torch.empty(side, side, device=device, dtype=dtype)
+        return 2 * side**3 / seconds(lambda: torch.mm(left, right, out=result)) / 1e12
+
+    source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = 2 * size / seconds(lambda: target.copy_(source)) / 1e9
+    send(Chip(name, product(torch.float16), product(torch.bfloat16), copy))
+
 
 ROWS = 2  # that the reference is asked for at a time: float32 takes memory
 TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
 FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
 WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
 NO_TIME = "not measured: no time was left"
-
-
-def measure_chip(setting: Setting, send: Send) -> None:
-    """Send the Chip, or the BenchmarkError that there is none."""
-    try:
-        send(measured_chip(setting.device, setting.tiny))
-    except BenchmarkError as error:
-        send(error)
 
 
 @torch.no_grad()
@@ -128,7 +209,8 @@ def measure_point(
     """Time batches of fresh inputs, and take the median."""
     device, batch = setting.device, point.batch
     try:
-        release_memory(device)
+        gc.collect()  # what earlier batches held
+        torch.cuda.empty_cache()
 
         def once() -> float:
             fresh = draw(batch)

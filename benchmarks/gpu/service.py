@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 import tritonclient.grpc as triton
 
-from benchmarks.gpu.networks import built
-from benchmarks.gpu.process import Send, Setting, run_isolated
+from benchmarks.gpu.measure import Send, Setting
+from benchmarks.gpu.plan import SERVED, VARIANTS, built
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import left, measure_all
-from benchmarks.gpu.variants import SERVED, VARIANTS
+from benchmarks.gpu.session import left, measure_all, run_isolated
 from benchmarks.rig.photos import write_photos, write_table
+from benchmarks.rig.processes import RunFailedError, client_command, observe
 from benchmarks.rig.report import BenchmarkError
-from benchmarks.rig.runs import RunFailedError, client_command, observe
 from benchmarks.rig.triton import (
     METRICS_ARGUMENT,
     METRICS_SECONDS,

@@ -1,18 +1,76 @@
 """Measures everything in turn, each piece in a process of its own, until all is done or the time is up."""
 
+import multiprocessing
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.gpu.measure import NO_TIME, measure_chip, measure_reference, measure_variant
-from benchmarks.gpu.networks import built
-from benchmarks.gpu.process import END_SECONDS, Setting, run_isolated
+from benchmarks.gpu.measure import NO_TIME, Send, Setting, measure_chip, measure_reference, measure_variant
+from benchmarks.gpu.plan import Plan, Variant, built
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
-from benchmarks.gpu.variants import Plan, Variant
+from benchmarks.rig.places import CORES
 from benchmarks.rig.report import BenchmarkError
+
+END_SECONDS = 5.0  # that a process whose work is done may take to end
+
+
+def run_isolated(setting: Setting, work: Callable[[Send], None], seconds: float, log: Path) -> tuple[list[Any], str]:
+    """Run `work` in a child process until it ends, or for `seconds`, then kill it and all that it started.
+
+    A forked child finds what this process has imported and built. It can use a GPU only if this process never did,
+    and threads only if this process's libraries have started none. What it prints goes to `log`.
+
+    Returns what it sent by the function that it is given, and what ended it early, "" if nothing did.
+    """
+    context: Any = multiprocessing.get_context(setting.start)  # its stub knows no Process
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_enter, args=(work, sender, log))
+    process.start()
+    sender.close()
+    sent: list[Any] = []
+    deadline = time.monotonic() + seconds
+    try:
+        with suppress(EOFError):  # it has closed its end
+            while receiver.poll(max(0.0, deadline - time.monotonic())):
+                sent.append(receiver.recv())
+        in_time = time.monotonic() < deadline
+        process.join(END_SECONDS if in_time else 0.0)
+    finally:  # after Ctrl-C too, which the child's session does not get
+        with suppress(ProcessLookupError, PermissionError):  # compilers that it started may outlive it
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.kill()
+        process.join()
+    code = process.exitcode
+    if not in_time:
+        return sent, f"stopped after {seconds:.0f} s"
+    if code == 0:
+        return sent, ""
+    how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+    words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
+
+
+def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
+    """What the child does: redirect what it prints, work on all cores, and end without this process's tidying up."""
+    os.setsid()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    torch.set_num_threads(CORES)  # its parent keeps to one thread, since threads do not survive a fork
+    work(sender.send)
+    sender.close()
+
 
 CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
 

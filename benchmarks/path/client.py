@@ -7,14 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.path.repeat import median_of
-from benchmarks.rig.arguments import Parser, number
 from benchmarks.rig.places import ROOT
-from benchmarks.rig.report import BenchmarkError, Figure, show
+from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import open_source
 from client.output.journal import DONE, Journal, read_journals
 
@@ -101,6 +99,16 @@ def measure_scan(folder: Path) -> tuple[float, float]:
                 pass
 
     return median_of(ROUNDS, find), median_of(ROUNDS, read)
+
+
+def median_of(rounds: int, action: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """What one call takes by a clock, in seconds: CPU time of the process, or time.perf_counter."""
+    times = []
+    for _ in range(rounds):
+        started = clock()
+        action()
+        times.append(clock() - started)
+    return statistics.median(times)
 
 
 def write_rows(folder: Path, rows: int) -> Path:

@@ -10,10 +10,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from benchmarks.path.repeat import thread_cpu_seconds
-from benchmarks.rig import opencv_codecs
+from benchmarks.path.encoders import thread_cpu_seconds, write_with_pillow
 from benchmarks.rig.codecs import read_photo
-from benchmarks.rig.networks import Pixels
+from benchmarks.rig.networks import Pixels, read_with_opencv
 from benchmarks.rig.report import Figure
 
 Decoder = Callable[[bytes], Pixels]  # to [H,W,3] sRGB
@@ -25,13 +24,11 @@ def read_with_pillow(data: bytes) -> Pixels:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
 
 
-def read_with_simplejpeg(data: bytes) -> Pixels:
-    """[H,W,3] sRGB."""
-    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"), np.uint8)
-
-
-GENERAL: dict[str, Decoder] = {OURS: read_photo, "Pillow": read_with_pillow, "OpenCV": opencv_codecs.read_photo}
-DECODERS: dict[str, dict[str, Decoder]] = {"JPEG": {**GENERAL, "simplejpeg": read_with_simplejpeg}, "PNG": GENERAL}
+GENERAL: dict[str, Decoder] = {OURS: read_photo, "Pillow": read_with_pillow, "OpenCV": read_with_opencv}
+DECODERS: dict[str, dict[str, Decoder]] = {
+    "JPEG": {**GENERAL, "simplejpeg": partial(simplejpeg.decode_jpeg, colorspace="RGB")},
+    "PNG": GENERAL,
+}
 
 
 def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:
@@ -54,6 +51,4 @@ def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:
 
 def as_png(jpeg: bytes) -> bytes:
     """The photo's pixels in the PNG that Pillow writes."""
-    file = BytesIO()
-    Image.open(BytesIO(jpeg)).save(file, "PNG")
-    return file.getvalue()
+    return write_with_pillow(read_with_pillow(jpeg))

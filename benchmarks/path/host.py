@@ -3,24 +3,25 @@
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.path import pipeline
 from benchmarks.path.client import cpu_figures, measure_cpu
 from benchmarks.path.decoders import compare_decoders
 from benchmarks.path.encoders import compare_encoders, read_pictures
-from benchmarks.rig.arguments import Parser, names, number
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.photos import write_photos
 from benchmarks.rig.places import REPOSITORY
-from benchmarks.rig.report import Figure, show
+from benchmarks.rig.report import Figure, Parser, names, number, show
 from benchmarks.rig.triton import serving
 from client.triton.connection import window_of
 from server.derive import derive_all, this_machine
 
 TITLE = "The host path: 1024² photos, preset `classical`, medians of interleaved rounds"
 PARTS = CLIENT, PIPELINE, PNG, DECODE = "client", "pipeline", "png", "decode"
+say = partial(print, file=sys.stderr)  # how far the measurement is
 SHOWN = 4  # photos whose pictures are encoded and whose files are decoded, one by one
 
 
@@ -69,8 +70,3 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
         say("decoding: each photo with each library")
         found += compare_decoders([(folder / row.photo).read_bytes() for row in rows[:SHOWN]], rounds)
     return found
-
-
-def say(step: str) -> None:
-    """Tell how far the measurement is."""
-    print(step, file=sys.stderr)

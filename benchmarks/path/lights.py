@@ -10,13 +10,11 @@ import onnxruntime
 import torch
 import tritonclient.grpc as triton
 
-from benchmarks.path.repeat import median_of
-from benchmarks.rig.arguments import Parser
+from benchmarks.path.client import median_of
 from benchmarks.rig.lights import Light, around, light_tensors, pattern_alone
 from benchmarks.rig.places import SAMPLES
-from benchmarks.rig.report import Figure, show
-from benchmarks.rig.requests import ask_for, to_inputs
-from benchmarks.rig.triton import serving
+from benchmarks.rig.report import Figure, Parser, show
+from benchmarks.rig.triton import ask_for, serving, to_inputs
 from export.networks.pattern_bank import PatternBank
 
 LIGHTS = 8

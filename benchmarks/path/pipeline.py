@@ -18,10 +18,9 @@ from benchmarks.rig.networks import PICTURES, Networks, constants, pictures, squ
 from benchmarks.rig.perf_analyzer import analyzer_command, environment, find_perf_analyzer
 from benchmarks.rig.photos import write_table
 from benchmarks.rig.places import CORES
+from benchmarks.rig.processes import Steady, client_command, observe, watch
 from benchmarks.rig.report import Figure
-from benchmarks.rig.requests import FILES, ask_for, write_input_data
-from benchmarks.rig.runs import Steady, client_command, observe, watch
-from benchmarks.rig.triton import compare, read_statistics
+from benchmarks.rig.triton import FILES, ask_for, compare, read_statistics, write_input_data
 from benchmarks.rig.wire import counted
 from contract.names import NETWORKS
 from server.derive import this_machine
@@ -48,10 +47,7 @@ class Cost:
 def prepare_stages(photos: Sequence[bytes], lights: Sequence[Light], files: str) -> list[Stage]:
     """All stages from decode to encode, each with what the one before it makes of the batch.
 
-    Args:
-        photos: the files of one batch, of one size in pixels.
-        lights: of each.
-        files: FILES, such as `output,albedo,mask;png`.
+    `photos` are the files of one batch, of one size in pixels, each with its light; `files` is FILES.
     """
     count, networks, pool = len(photos), Networks(threads=1), ThreadPoolExecutor(CORES)
     decoded = decode(photos)
@@ -101,18 +97,12 @@ def encode(known: Tensors, files: str) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round found.
-
-    Attributes:
-        client, analyzer: the two loads.
-        alone: each stage's cost without a server, by name.
-        filled: mean batch ÷ largest batch of each network while the client ran, filling and emptying too.
-    """
+    """What one round found."""
 
     client: Steady
     analyzer: Steady
-    alone: Mapping[str, Cost]
-    filled: Mapping[str, float]
+    alone: Mapping[str, Cost]  # each stage's cost without a server, by name
+    filled: Mapping[str, float]  # mean ÷ largest batch of each network in all of the client's run
 
 
 def measure_rounds(

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.peers.job import Contestant, Job
+from benchmarks.peers.contestants import Contestant, Job
 from benchmarks.rig.lights import Row, light_tensors
 from benchmarks.rig.networks import PICTURES, Pixels, constants, pictures, squash
 from benchmarks.rig.places import CORES

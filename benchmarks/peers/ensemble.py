@@ -8,12 +8,11 @@ from pathlib import Path
 
 import tritonclient.grpc as triton
 
-from benchmarks.peers.job import IN_FLIGHT, Contestant, Job
+from benchmarks.peers.contestants import IN_FLIGHT, Contestant, Job
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_table
-from benchmarks.rig.requests import ask_for, to_inputs
-from benchmarks.rig.triton import serving
+from benchmarks.rig.triton import ask_for, serving, to_inputs
 from client import run_csv
 
 

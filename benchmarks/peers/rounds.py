@@ -11,8 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.peers.job import Job
-from benchmarks.peers.registry import OURS, WARM, Peer, obstacle
+from benchmarks.peers.contestants import OURS, WARM, Job, Peer, obstacle
 from benchmarks.peers.session import Measurement, PeerError, Session, started
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES, Pixels

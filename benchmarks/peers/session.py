@@ -1,7 +1,8 @@
 """A family of contestants in a process tree of its own: started, given jobs, measured, ended without a trace."""
 
-import json
+import pickle
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -11,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.job import Job
-from benchmarks.peers.registry import interpreter
+from benchmarks.peers.contestants import RAY_PYTHON, Job
 from benchmarks.peers.worker import adopt_orphans
 from benchmarks.rig.places import ROOT
 from benchmarks.rig.processes import cpu_seconds, end, memory_bytes, tree_of
@@ -40,7 +40,7 @@ class Measurement:
 class Session:
     """The process of a family."""
 
-    def __init__(self, module: str, process: "subprocess.Popen[str]", log: Path) -> None:
+    def __init__(self, module: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.module, self.process, self.log = module, process, log
         self.on_the_wire: dict[str, bool] = self._answer()  # by contestant
 
@@ -49,14 +49,14 @@ class Session:
         assert self.process.stdin is not None
         job.output.mkdir(parents=True)
         try:
-            self.process.stdin.write(json.dumps({"name": name, "job": job.to_json(), "count": count}) + "\n")
+            pickle.dump((name, job, count), self.process.stdin)
             self.process.stdin.flush()
         except BrokenPipeError as error:
             raise self._ended() from error
         answer = self._answer()
-        if "error" in answer:
-            raise PeerError(f"{name} failed: {answer['error']}")
-        return int(answer["bytes"])
+        if isinstance(answer, str):
+            raise PeerError(f"{name} failed: {answer}")
+        return int(answer)
 
     def measure(self, name: str, job: Job) -> Measurement:
         """Have a job done and take its cost. Raises PeerError."""
@@ -66,19 +66,17 @@ class Session:
             seconds, cpu = time.perf_counter() - started, cpu_seconds(self.process.pid) - cpu
         return Measurement(len(job.rows), seconds, cpu, peak[0])
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> Any:
         assert self.process.stdout is not None
         watchdog = threading.Timer(ANSWER_SECONDS, self.process.kill)
         watchdog.daemon = True  # a Ctrl-C between its start and the next line must not wait for it
         watchdog.start()
         try:
-            line = self.process.stdout.readline()
+            return pickle.load(self.process.stdout)
+        except EOFError as error:
+            raise self._ended() from error
         finally:
             watchdog.cancel()
-        if not line:
-            raise self._ended()
-        content: dict[str, Any] = json.loads(line)
-        return content
 
     def _ended(self) -> PeerError:
         said = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
@@ -92,12 +90,17 @@ def started(module: str, around: Path) -> Iterator[Session]:
         log = Path(name) / "log"
         with log.open("w") as said:
             process = subprocess.Popen(
-                [str(interpreter(module)), "-m", "benchmarks.peers.worker", module, name],
+                [
+                    str(RAY_PYTHON) if module == "with_ray" else sys.executable,
+                    "-m",
+                    "benchmarks.peers.worker",
+                    module,
+                    name,
+                ],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
                 start_new_session=True,  # a terminal's Ctrl-C reaches us alone, who then end it in order
             )
         adopt_orphans()  # what outlives the family's own process
@@ -109,7 +112,7 @@ def started(module: str, around: Path) -> Iterator[Session]:
                 adopt_orphans(False)
 
 
-def stop(process: "subprocess.Popen[str]") -> None:
+def stop(process: "subprocess.Popen[bytes]") -> None:
     """End a family by the end of its input; kill what is left of its tree after STOP_SECONDS."""
     members = tree_of(process.pid)
     for pipe in (process.stdin, process.stdout):

@@ -21,10 +21,9 @@ from litserve import LitAPI, LitServer
 from starlette.requests import Request
 from starlette.responses import Response
 
-from benchmarks.peers.job import BATCH, IN_FLIGHT, WAIT, Contestant, Job
+from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
 from benchmarks.rig.lights import Light, Row
-from benchmarks.rig.networks import Networks, Pixels
-from benchmarks.rig.opencv_codecs import read_photo, write_png
+from benchmarks.rig.networks import Networks, Pixels, read_with_opencv, write_with_opencv
 from benchmarks.rig.places import CORES, ROOT
 from server.child import __file__ as CHILD
 from server.embedded import claim_ports
@@ -44,7 +43,7 @@ class RelightAPI(LitAPI):  # type: ignore[misc]  # LitServe has no types
     def decode_request(self, request: Request) -> Asked:
         """A form with the fields photo and light; LitServe hands it over as a mapping."""
         form: Any = request
-        return read_photo(form["photo"].file.read()), json.loads(form["light"])
+        return read_with_opencv(form["photo"].file.read()), json.loads(form["light"])
 
     def batch(self, inputs: list[Asked]) -> list[Asked]:
         """Leave requests as a list: the networks take them so."""
@@ -61,7 +60,7 @@ class RelightAPI(LitAPI):  # type: ignore[misc]  # LitServe has no types
 
     def encode_response(self, output: dict[str, Pixels]) -> Response:
         """The files one behind the other, their sizes in a header."""
-        files = {name: write_png(pixels) for name, pixels in output.items()}
+        files = {name: write_with_opencv(pixels) for name, pixels in output.items()}
         sizes = json.dumps({name: len(file) for name, file in files.items()})
         return Response(b"".join(files.values()), media_type="application/octet-stream", headers={"X-Sizes": sizes})
 

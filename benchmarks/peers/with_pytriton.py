@@ -15,10 +15,9 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from benchmarks.peers.job import BATCH, IN_FLIGHT, WAIT, Contestant, Job
+from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
 from benchmarks.rig.lights import WIDTHS, Row
-from benchmarks.rig.networks import PICTURES, Networks
-from benchmarks.rig.opencv_codecs import read_photo, write_png
+from benchmarks.rig.networks import PICTURES, Networks, read_with_opencv, write_with_opencv
 from benchmarks.rig.places import CORES
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
@@ -36,10 +35,10 @@ class Relight:
 
     def relight(self, image: NDArray[Any], **light: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Relight a batch: image bytes [B,1] and the numbers of its lights [B,…] → files, bytes [B,1] each."""
-        photos = list(self.pool.map(read_photo, image[:, 0]))
+        photos = list(self.pool.map(read_with_opencv, image[:, 0]))
         lights = [{name: tuple(rows[index]) for name, rows in light.items()} for index in range(len(photos))]
         done = self.networks.relight(photos, lights)
-        files = list(self.pool.map(write_png, [row[name] for row in done for name in PICTURES]))
+        files = list(self.pool.map(write_with_opencv, [row[name] for row in done for name in PICTURES]))
         table = np.array(files, object).reshape(len(done), len(PICTURES))
         return {name: table[:, index : index + 1] for index, name in enumerate(PICTURES)}
 

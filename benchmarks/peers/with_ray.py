@@ -10,10 +10,9 @@ import numpy as np
 import ray
 import ray.data
 
-from benchmarks.peers.job import BATCH, Contestant, Job
+from benchmarks.peers.contestants import BATCH, Contestant, Job
 from benchmarks.rig.lights import WIDTHS, Row
-from benchmarks.rig.networks import Networks
-from benchmarks.rig.opencv_codecs import read_photo, write_png
+from benchmarks.rig.networks import Networks, read_with_opencv, write_with_opencv
 from benchmarks.rig.places import CORES, ROOT
 
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it
@@ -31,9 +30,9 @@ def relight(batch: dict[str, np.ndarray[Any, Any]], job: Job) -> dict[str, np.nd
         Row(str(name), str(photo), {tensor: tuple(batch[tensor][index]) for tensor in WIDTHS})
         for index, (name, photo) in enumerate(zip(batch["name"], batch["photo"], strict=True))
     ]
-    photos = [read_photo(job.path(row).read_bytes()) for row in rows]
+    photos = [read_with_opencv(job.path(row).read_bytes()) for row in rows]
     for row, pictures in zip(rows, networks().relight(photos, [row.light for row in rows]), strict=True):
-        job.write(row, {name: write_png(pixels) for name, pixels in pictures.items()})
+        job.write(row, {name: write_with_opencv(pixels) for name, pixels in pictures.items()})
     return {"name": batch["name"]}
 
 

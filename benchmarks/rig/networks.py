@@ -1,9 +1,10 @@
-"""The exported networks in one process, as someone would run them who has the ONNX files and no Triton."""
+"""The exported networks in one process, as someone would run them who has the ONNX files, OpenCV and no Triton."""
 
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -74,3 +75,14 @@ def constants(count: int) -> Tensors:
 def pictures(known: Tensors) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """PICTURES of a batch, of what `recombine` gives: the first light's output, albedo, mask."""
     return known["OUTPUT_PIXELS"][:, 0], known["ALBEDO_OUT"], known["MASK"]
+
+
+def read_with_opencv(data: bytes) -> Pixels:
+    """Decode a photo, uint8 [H,W,3], sRGB. Raises TypeError: OpenCV cannot read it."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def write_with_opencv(pixels: Pixels) -> bytes:
+    """Encode uint8 [H,W,3] or [H,W] as `cv2.imwrite` does where nothing is asked for."""
+    turned = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    return cv2.imencode(".png", turned)[1].tobytes()

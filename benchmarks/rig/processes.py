@@ -1,11 +1,24 @@
-"""A process with all that it started: its CPU time, its memory, its end."""
+"""Process trees, their CPU and memory; commands that are watched while they run, and what a full window shows."""
 
+import subprocess
+import sys
+import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from benchmarks.rig.places import CORES, ROOT
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.rig.triton import read_counts
+from contract.names import ENSEMBLE
+from server.embedded import RunningServer
 
 
 def tree_of(root: int) -> list[psutil.Process]:
@@ -68,3 +81,122 @@ def _model_of(process: psutil.Process) -> str:
         if words and Path(words[0]).name == "triton_python_backend_stub":
             return Path(words[1]).parts[-3]
     return "tritonserver"
+
+
+_INTERVAL = 0.05  # seconds between two readings of how far a run is
+
+
+class RunFailedError(BenchmarkError):
+    """A command ended with a failure or too early, or did not end in time; `said` is what it printed, or that."""
+
+    def __init__(self, command: Sequence[str], how: str, said: str = "", *, ended: bool = True) -> None:
+        super().__init__(f"`{' '.join(command)}` {how}" + (f":\n{said}" if said else "."))
+        self.said, self.ended = said or how, ended
+
+
+def observe(
+    command: Sequence[str],
+    look: Callable[[int], object],
+    interval: float,
+    *,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a command to its end, or kill it after `timeout` seconds; return what it printed.
+
+    `look` is called at once and then every `interval` seconds with the process id; it may fail to reach a server.
+
+    Raises RunFailedError: it fails, or takes longer.
+    """
+    deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=environment, stdout=out, stderr=errors) as process,
+    ):
+        try:
+            while process.poll() is None:
+                with suppress(OSError, InferenceServerException):  # whoever loads the server is told, too
+                    look(process.pid)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(interval)
+                if time.monotonic() > deadline and process.poll() is None:
+                    raise RunFailedError(command, f"was not done within {timeout:g} s", ended=False)
+        finally:
+            process.kill()
+        said = [file.read().strip() for file in (out, errors) if not file.seek(0)]
+    if process.returncode:
+        raise RunFailedError(command, f"ended with exit code {process.returncode}", said[1] or said[0])
+    return "\n".join(said)
+
+
+def client_command(url: str, table: Path, output: Path, *options: str) -> list[str]:
+    """`client/run_csv.py` over a table."""
+    command = [sys.executable, str(ROOT / "client" / "run_csv.py"), "--csv", str(table), "--output", str(output)]
+    return [*command, "--url", url, "--quiet", *options]
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What happened while as many calls were in flight as ever: neither filling nor running out of rows."""
+
+    photos: int  # answered meanwhile
+    begin: float  # seconds since the epoch
+    end: float  # seconds since the epoch
+    cpu: Mapping[str, float]  # CPU-seconds of each role, see cpu_by_role
+    others: float = 0.0  # CPU-seconds of programs that have no part in the run
+    memory: int = 0  # bytes of the server and all its processes at the end
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.end - self.begin
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput."""
+        return self.photos / self.seconds
+
+    @property
+    def cpu_per_photo(self) -> float:
+        """CPU-seconds of client, server and models."""
+        return sum(self.cpu.values()) / self.photos
+
+    @property
+    def busy(self) -> float:
+        """Share of all cores, 0–1, that the run kept busy."""
+        return sum(self.cpu.values()) / (self.seconds * CORES)
+
+
+def watch(
+    command: Sequence[str],
+    server: RunningServer,
+    photos: int,
+    window: int,
+    environment: Mapping[str, str] | None = None,
+) -> Steady:
+    """Run a command that has `photos` answered, `window` at a time; Triton's own count says how far it is.
+
+    The first and the last window of photos do not count. Nobody else may use the server.
+
+    Raises RunFailedError: the command fails, or ends before the window has been filled and emptied again.
+    """
+    moments: list[tuple[float, int, dict[str, float]]] = []  # seconds, photos answered, CPU-seconds
+    memory = 0
+    with triton.InferenceServerClient(server.grpc_url) as asker:
+        before = read_counts(asker, ENSEMBLE).photos
+
+        def look(client: int) -> None:
+            nonlocal memory
+            answered = read_counts(asker, ENSEMBLE).photos - before
+            if len(moments) < 2 and answered >= (window, photos - window)[len(moments)]:
+                moments.append((time.time(), answered, cpu_by_role(server.process.pid, client)))
+                memory = memory_bytes(server.process.pid) if len(moments) == 2 else 0
+
+        observe(command, look, _INTERVAL, environment=environment)
+    if len(moments) < 2 or moments[1][1] <= moments[0][1]:
+        raise RunFailedError(command, f"ended before {window} calls were in flight for a while")
+    (begin, first, earlier), (end, last, later) = moments
+    used = {role: spent - earlier.get(role, 0.0) for role, spent in later.items()}
+    machine = used.pop("machine")
+    return Steady(last - first, begin, end, used, max(0.0, machine - sum(used.values())), memory)

@@ -1,13 +1,82 @@
-"""What every benchmark prints: the machine, then each figure with its ideal; the same as JSON; Markdown tables."""
+"""Command lines whose help begins with an example, and what every benchmark prints: figures beside their ideals."""
 
+import argparse
 import json
 import platform
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.rig.places import CORES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Value = TypeVar("Value")
+LARGEST = 2**31 - 1  # what a config's max_batch_size can hold
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Adds an option's default where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.option_strings and action.default not in (None, False, (), argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+class Parser(argparse.ArgumentParser):
+    """The command line of one benchmark, with --json."""
+
+    def __init__(self, name: str, does: str, example: str, epilog: str | None = None) -> None:
+        """`does` and `example`, the options of one call, are the beginning of --help."""
+        super().__init__(prog=f"python -m benchmarks {name}", epilog=epilog, formatter_class=_Formatter)
+        self._beginning = f"{does}\n\nexample: {self.prog} {example}".rstrip()
+
+    def format_help(self) -> str:
+        """What --help prints."""
+        return f"{self._beginning}\n\n{super().format_help()}"
+
+
+def number(kind: Callable[[str], Value], above: int = 0) -> Callable[[str], Value]:
+    """A parser of numbers above a limit: `kind` is int or float."""
+
+    def parse(text: str) -> Value:
+        try:
+            if above < float(text) <= LARGEST:
+                return kind(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above {above} and up to {LARGEST}")
+
+    return parse
+
+
+def several(one: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """A parser of values separated by commas; each once, in the order given."""
+
+    def parse(text: str) -> tuple[Value, ...]:
+        found = tuple(dict.fromkeys(one(word.strip()) for word in text.split(",") if word.strip()))
+        if not found:
+            raise argparse.ArgumentTypeError("the list is empty")
+        return found
+
+    return parse
+
+
+def names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of some of the `known` names, separated by commas."""
+    choices = tuple(known)
+
+    def one(name: str) -> str:
+        if name not in choices:
+            raise argparse.ArgumentTypeError(f"there is no {name}; choose from {', '.join(choices)}")
+        return name
+
+    return several(one)
 
 
 class BenchmarkError(Exception):
@@ -42,6 +111,16 @@ def show(title: str, figures: Sequence[Figure], file: Path | None) -> None:
         print(f"{figure.name:<{width}}  {figure.value:>9.2f} {figure.unit:<10} ideal {figure.ideal}")
     if file is not None:
         write_json(file, {"title": title, "machine": machine(), "figures": [asdict(figure) for figure in figures]})
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises BenchmarkError: there is no such file, or it is not TOML."""
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BenchmarkError(f"the file {file} cannot be opened ({error.strerror})") from error
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise BenchmarkError(f"the file {file} is not valid TOML: {error}") from error
 
 
 def write_json(file: Path, content: Any) -> None:

@@ -10,11 +10,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.rig.arguments import Parser, number
 from benchmarks.rig.places import REPOSITORY
-from benchmarks.rig.report import Figure, show
-from benchmarks.simulate.run import Measured, busy_shares, mean_batch, simulate, useful_gpus
-from benchmarks.simulate.scenario import TIMINGS_FILE, Scenario, fitting_slowdown, ideal_rate, read_timings
+from benchmarks.rig.report import Figure, Parser, number, show
+from benchmarks.simulate.run import (
+    TIMINGS_FILE,
+    Measured,
+    Scenario,
+    busy_shares,
+    fitting_slowdown,
+    ideal_rate,
+    mean_batch,
+    read_timings,
+    simulate,
+    useful_gpus,
+)
 from contract.names import NETWORKS
 from server.derive import read_config
 

@@ -1,6 +1,7 @@
-"""Runs a scenario: the server on stand-ins, the client as users start it, and when each GPU was busy meanwhile."""
+"""A scenario and its run: the server on stand-ins, the client as users start it, when each GPU was busy."""
 
 import json
+import math
 import shutil
 import statistics
 import time
@@ -13,10 +14,89 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.places import CORES, REPOSITORY
-from benchmarks.rig.runs import Steady, client_command, watch
+from benchmarks.rig.processes import Steady, client_command, watch
+from benchmarks.rig.report import BenchmarkError, read_toml
 from benchmarks.rig.triton import serving
-from benchmarks.simulate.scenario import Scenario
+from client.triton.connection import window_of
+from contract.names import NETWORKS
 from server.derive import Machine, read_config
+
+TIMINGS_FILE = Path(__file__).resolve().parent.parent / "timings.toml"
+_HOST_SECONDS = 0.1  # of a core for a 1024² photo, the copies into the stand-ins included; what `simulate` prints
+_HOST_LOAD = 0.5  # of this machine's cores: what is left over keeps the path's latency as short as a large host's
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The seconds that a network keeps its GPU busy: `fixed` for an execution and `per_image` for each of its rows."""
+
+    fixed: float
+    per_image: float
+
+    def seconds(self, batch: int) -> float:
+        """For one execution of `batch` images."""
+        return self.fixed + self.per_image * batch
+
+
+def read_timings(file: Path = TIMINGS_FILE) -> dict[str, Timing]:
+    """The timing of each of NETWORKS, in seconds; the file has milliseconds.
+
+    Raises BenchmarkError: there is no such file, it is not TOML, or a number is missing, negative or none.
+    """
+    content = read_toml(file)
+
+    def seconds(network: str, key: str) -> float:
+        section = content.get(network)
+        number = section.get(key) if isinstance(section, dict) else None
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0.0 <= number < float("inf"):
+            raise BenchmarkError(f"{file}: {network}.{key} must be milliseconds, a number from 0, not {number!r}")
+        return number / 1000.0
+
+    return {network: Timing(seconds(network, "fixed"), seconds(network, "per_image")) for network in NETWORKS}
+
+
+def ideal_rate(timings: Mapping[str, Timing], gpus: int, batch: int) -> float:
+    """Images per second of `gpus` GPUs, each of them always busy with full batches of one network or another."""
+    return gpus * batch / sum(timing.seconds(batch) for timing in timings.values())
+
+
+def fitting_slowdown(timings: Mapping[str, Timing], gpus: int, batch: int) -> int:
+    """The least whole factor at which this machine's cores are half busy with 1024² photos; 1 where they suffice."""
+    return max(1, math.ceil(ideal_rate(timings, gpus, batch) * _HOST_SECONDS / (_HOST_LOAD * CORES)))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """GPUs, timings and photos of one simulation."""
+
+    gpus: int
+    batch: int  # the largest of every model
+    timings: Mapping[str, Timing]  # of each network, in truth
+    slowdown: float  # everything that the path's configuration says in seconds takes so many times as long
+    side: int = 1024  # pixels of a photo, which is square
+    window: int | None = None  # the client's; None: as it finds fit
+    measure: int = 2  # windows of photos; one more fills the path before, and one empties it after them
+
+    @property
+    def ideal(self) -> float:
+        """Images per second of GPUs that are always busy with full batches, slowed down."""
+        return ideal_rate(self.timings, self.gpus, self.batch) / self.slowdown
+
+    @property
+    def photos(self) -> int:
+        """The rows of the run."""
+        return (self.measure + 2) * self.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """The calls that the client has in flight while there are rows."""
+        if self.window:
+            return self.window
+        networks = [model_config_pb2.ModelConfig(name=name, max_batch_size=self.batch) for name in self.timings]
+        for network in networks:
+            network.instance_group.add(count=self.gpus)
+        return window_of(networks)
+
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -91,9 +171,7 @@ class Measured:
 def simulate(scenario: Scenario, folder: Path) -> Measured:
     """Run a scenario in an empty folder; the client's files are left in it.
 
-    Raises:
-        ServerError: the server does not start.
-        RunFailedError: the client fails, or a photo does.
+    Raises ServerError, RunFailedError: the server does not start; the client fails, or a photo does.
     """
     gpus, models = folder / "gpus", folder / "models"
     write_repository(models, gpus, scenario)
@@ -105,17 +183,10 @@ def simulate(scenario: Scenario, folder: Path) -> Measured:
         command = client_command(server.grpc_url, table, folder / "out", *window)
         steady = watch(command, server, scenario.photos, scenario.in_flight)
         seconds = time.time() - started
-    executions = [one for one in read_executions(gpus) if one.started >= started]
-    return Measured(steady, seconds, executions, folder / "out" / table.name)
-
-
-def read_executions(gpus: Path) -> list[Execution]:
-    """What the stand-ins wrote on the files of a folder, those of one GPU in order."""
-    return [
-        Execution(gpu=file.stem, **json.loads(line))
-        for file in sorted(gpus.glob("*.jsonl"))
-        for line in file.read_text().splitlines()
-    ]
+    files = sorted(gpus.glob("*.jsonl"))  # one for each GPU
+    executions = [Execution(file.stem, **json.loads(line)) for file in files for line in file.read_text().splitlines()]
+    later = [one for one in executions if one.started >= started]  # than the server's start-up probe
+    return Measured(steady, seconds, later, folder / "out" / table.name)
 
 
 def busy_shares(executions: Iterable[Execution], begin: float, end: float) -> dict[str, float]:

@@ -16,10 +16,9 @@ from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.rig.arguments import Parser, number, several
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.places import REPOSITORY, SAMPLES
-from benchmarks.rig.report import BenchmarkError, Figure, machine, show
+from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
 from benchmarks.sweep.points import (
     Measurement,
     apply,
@@ -30,9 +29,10 @@ from benchmarks.sweep.points import (
     read_plan,
     read_points,
     recommend,
+    write_csv,
+    write_markdown,
 )
 from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
-from benchmarks.sweep.table import write_csv, write_markdown
 from contract.names import ENSEMBLE, NETWORKS
 
 CONCURRENCY = re.compile(r"[1-9]\d*x?")
@@ -117,12 +117,7 @@ def multiple(text: str) -> str:
 
 
 def sweep(options: argparse.Namespace) -> list[Measurement]:
-    """Measure the points that the output folder does not hold yet, and return all.
-
-    Raises:
-        BenchmarkError, ServerError, InferenceServerException: the server cannot be swept, or the folder holds points
-            measured otherwise.
-    """
+    """Measure the points that the output folder does not hold yet, and return all. Raises as measure_points does."""
     settings = describe(options)
     plan = None if options.restart else read_plan(options.output)
     if plan is not None:
@@ -154,9 +149,7 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
 def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], command: str) -> None:
     """Write tables and plots, print the figures and the recommendation, and apply it if asked.
 
-    Raises:
-        BenchmarkError: nothing can be recommended, but is to be applied.
-        ServerError: the repository's configs cannot be read.
+    Raises BenchmarkError, ServerError: nothing can be recommended, but is to be applied; a config cannot be read.
     """
     from benchmarks.sweep.plots import write_plots  # matplotlib takes a second that other benchmarks need not wait
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient
 
 from benchmarks.rig.perf_analyzer import analyzer_command, environment
-from benchmarks.rig.runs import RunFailedError, observe
+from benchmarks.rig.processes import RunFailedError, observe
 from benchmarks.rig.triton import METRICS_SECONDS, Gpus, compare, read_counts, read_gpus, read_statistics, summarise
 from benchmarks.sweep.points import Measurement, Point
 
@@ -54,20 +54,11 @@ def measure(
 ) -> Measurement:
     """Drive what is loaded with a point's concurrency and return what came out.
 
-    Throughput and stages are counted by Triton, latencies by perf_analyzer. The requests are a multiple
-    of those in flight, so that the last ones still find others for a batch.
+    Throughput and the part of each of the `models` are counted by Triton, latencies by perf_analyzer. The requests are
+    a multiple of those in flight, so that the last ones still find others for a batch. Where the first batch is to pay
+    for selecting kernels (`cold`), as many requests as are in flight go ahead unmeasured.
 
-    Args:
-        client: of the server under load.
-        point: what is loaded, and the concurrency.
-        models: those whose part is to be told.
-        input_data: perf_analyzer's.
-        load: how.
-        cold: the first batch is to pay for selecting kernels: as many requests as are in flight go ahead unmeasured.
-
-    Raises:
-        MeasurementFailedError: requests failed, or took longer than the load allows.
-        InferenceServerException: the server does not answer.
+    Raises MeasurementFailedError, InferenceServerException: requests failed, or took longer than the load allows.
     """
     requests = point.concurrency * max(WAVES, math.ceil(load.requests / point.concurrency))
     readings: list[Reading] = []
@@ -118,10 +109,7 @@ def rate(readings: Sequence[Reading], concurrency: int, requests: int) -> float 
     (perf_analyzer's own clock runs from the first request, when the models are empty, to the next full second after
     the last answer, by which a short point would look slower than it is.)
 
-    Args:
-        readings: the first from before any answer.
-        concurrency: requests in flight.
-        requests: answered in all.
+    The first of the `readings` is from before any answer; `requests` are answered in all.
     """
     start = readings[0].answers
     news = [now for before, now in pairwise(readings) if now.answers > before.answers]

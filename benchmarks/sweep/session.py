@@ -1,26 +1,127 @@
-"""One server under the sweep: plans the points, loads and measures what is left of them, records each at once."""
+"""One server under the sweep: plans points, loads models for them and measures them, records each at once."""
 
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from tritonclient.grpc import InferenceServerClient
+from google.protobuf.json_format import MessageToJson
+from tritonclient.grpc import InferenceServerClient, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.rig.lights import WHITE, Tensors
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.report import BenchmarkError
-from benchmarks.rig.requests import ask_for, to_inputs, write_input_data
-from benchmarks.rig.triton import METRICS_ARGUMENT, serving
-from benchmarks.sweep.loading import Loader
+from benchmarks.rig.triton import METRICS_ARGUMENT, ask_for, serving, to_inputs, write_input_data
 from benchmarks.sweep.measure import Load, MeasurementFailedError, measure
 from benchmarks.sweep.points import Measurement, Plan, Point, append_point, check_same, left, read_points, write_plan
 from contract.names import ENSEMBLE
 from server.derive import this_machine
+from server.tensorrt import fit_batch
+
+KIND_GPU = model_config_pb2.ModelInstanceGroup.Kind.Value("KIND_GPU")
+Config: TypeAlias = model_config_pb2.ModelConfig
+
+
+def resize(config: Config, batch: int, instances: int, *, on_gpu: bool) -> Config:
+    """Return a copy of a config for batches of `batch` and `instances` instances on each of its GPUs.
+
+    Where nothing is served on a GPU (not `on_gpu`), models wait in proportion to their batch: see server/derive.py.
+    """
+    sized = Config()
+    sized.CopyFrom(config)
+    sized.max_batch_size = batch
+    # Triton answers with the sizes it prefers by default; they must not outlast the max_batch_size they come from.
+    if sized.HasField("dynamic_batching"):
+        sized.dynamic_batching.ClearField("preferred_batch_size")
+        if not on_gpu:
+            wait = sized.dynamic_batching.max_queue_delay_microseconds
+            sized.dynamic_batching.max_queue_delay_microseconds = wait * batch // config.max_batch_size
+    fit_batch(sized)
+    for warmup in sized.model_warmup:
+        warmup.batch_size = min(warmup.batch_size, batch)
+    for group in sized.instance_group:
+        if group.kind == KIND_GPU:
+            group.count = instances
+    return sized
+
+
+class Loader:
+    """The models of one server: as they were when the loader was made, and as they are loaded now."""
+
+    def __init__(self, client: InferenceServerClient) -> None:
+        """Read the configs of the ensemble and its members. Raises InferenceServerException."""
+        self._client = client
+        ensemble = client.get_model_config(ENSEMBLE).config
+        self.members = [step.model_name for step in ensemble.ensemble_scheduling.step]
+        self._served = {name: client.get_model_config(name).config for name in (ENSEMBLE, *self.members)}
+        self._changed: dict[str, tuple[int, int]] = {}
+        groups = [group for config in self._served.values() for group in config.instance_group]
+        self.on_gpu = any(group.kind == KIND_GPU for group in groups)
+
+    def parts(self, model: str) -> list[str]:
+        """The models that a point of `model` loads: itself, or the members of the ensemble."""
+        return self.members if model == ENSEMBLE else [model]
+
+    def instances_per_gpu(self, model: str) -> int:
+        """How many instances a model is served with on a GPU, 1 on a CPU; of the ensemble, the most of its members."""
+        groups = [group for name in self.parts(model) for group in self._served[name].instance_group]
+        return max((group.count for group in groups if group.kind == KIND_GPU), default=1)
+
+    def total_instances(self, model: str, instances: int) -> int:
+        """Instances of a model with `instances` on each of its GPUs; of the ensemble, the fewest of its members."""
+        return min(
+            sum(instances * len(group.gpus) if group.kind == KIND_GPU else group.count for group in groups)
+            for groups in (self._served[name].instance_group for name in self.parts(model))
+        )
+
+    def open_ensemble(self) -> None:
+        """Let the ensemble take single photos only: then its members may have any batch size, larger or smaller.
+
+        Raises BenchmarkError: the server does not take a model's config from a client.
+        """
+        try:
+            self._load(ENSEMBLE, resize(self._served[ENSEMBLE], 1, 1, on_gpu=self.on_gpu))
+        except InferenceServerException as error:
+            raise BenchmarkError(
+                f"The server does not load models on request ({error.message()}): "
+                "start it with --model-control-mode=explicit --load-model=*, or as `python -m server --model-control`."
+            ) from error
+
+    def load(self, point: Point) -> bool:
+        """Load what a point asks for, all else as it was; return whether anything had to be loaded.
+
+        Raises InferenceServerException: a model cannot be loaded so; Triton's reason is in it.
+        """
+        size = (point.batch, point.instances)
+        wanted = dict.fromkeys(self.parts(point.model), size)
+        if wanted == self._changed:
+            return False
+        self.restore(keep=wanted)
+        for model in wanted:
+            if self._changed.get(model) != size:
+                self._changed[model] = (0, 0)  # whatever a load that fails leaves behind
+                self._load(model, resize(self._served[model], *size, on_gpu=self.on_gpu))
+                self._changed[model] = size
+        return True
+
+    def restore(self, keep: Collection[str] = ()) -> None:
+        """Load the members as they were, less those to `keep`. Raises InferenceServerException."""
+        for model in [model for model in self._changed if model not in keep]:
+            self._load(model, self._served[model])
+            del self._changed[model]
+
+    def close(self) -> None:
+        """Load everything as it was."""
+        self.restore()
+        self._load(ENSEMBLE, self._served[ENSEMBLE])
+
+    def _load(self, model: str, config: Config) -> None:
+        self._client.load_model(model, config=MessageToJson(config, preserving_proto_field_name=True))
+
 
 # Every model is loaded, and any of them again on request.
 SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", METRICS_ARGUMENT)
@@ -45,10 +146,8 @@ def measure_points(
 ) -> Plan:
     """Measure what is left of a plan, made here unless there is one, until all is done or the embedded server fails.
 
-    Raises:
-        BenchmarkError: the options do not fit the server; it has failed or does not load models on request; its
-            networks are not those of the points in the output folder.
-        InferenceServerException: the server does not answer.
+    Raises BenchmarkError, InferenceServerException: the options do not fit the server; it has failed or does not load
+    models on request; its networks are not those of the points in the output folder.
     """
     with InferenceServerClient(grpc_url) as client, tempfile.TemporaryDirectory() as name:
         loader = Loader(client)
@@ -118,9 +217,7 @@ def measure_or_find(
 def follow(client: InferenceServerClient, photo: Path, prompt: str) -> tuple[dict[str, Tensors], dict[str, Any]]:
     """Send a photo through the ensemble's members one after the other, as its config connects them.
 
-    Returns:
-        What each model is given, the ensemble included; and what the ensemble says its networks are.
-
+    Returns what each model is given, the ensemble included, and what the ensemble says its networks are.
     Raises BenchmarkError: a model refuses the photo.
     """
     request = ask_for(photo.read_bytes(), [WHITE], prompt)
@@ -143,11 +240,9 @@ def make_points(options: argparse.Namespace, loader: Loader) -> tuple[Point, ...
         for instances in options.instances or (loader.instances_per_gpu(model),):
             places = loader.total_instances(model, instances)
             for batch in options.batches:
-                flights = (in_flight(text, batch * places) for text in options.concurrency)
-                points += [Point(model, batch, instances, flight) for flight in dict.fromkeys(flights)]
+                # A number, or with an x a multiple of the places in all batches.
+                many = [
+                    int(one.removesuffix("x")) * (batch * places if "x" in one else 1) for one in options.concurrency
+                ]
+                points += [Point(model, batch, instances, in_flight) for in_flight in dict.fromkeys(many)]
     return tuple(points)
-
-
-def in_flight(text: str, places: int) -> int:
-    """What one --concurrency means: a number, or with an x a multiple of the places in all batches."""
-    return int(text.removesuffix("x")) * (places if text.endswith("x") else 1)

@@ -15,13 +15,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.gpu.command import not_rehearsed
-from benchmarks.gpu.measure import NO_TIME, count_flops
-from benchmarks.gpu.networks import RECIPES, built, contract_of
+from benchmarks.gpu.measure import NO_TIME, Setting, count_flops
 from benchmarks.gpu.page import BEGIN, END, PREDICTIONS, write_page
-from benchmarks.gpu.process import Setting
+from benchmarks.gpu.plan import GRAPH, HALF, ORDER, RECIPES, SERVED, VARIANTS, built, contract_of, plan_of
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results, Service, continue_results, read_results
 from benchmarks.gpu.session import ask_variant
-from benchmarks.gpu.variants import GRAPH, HALF, ORDER, SERVED, VARIANTS, plan_of
 from benchmarks.rig.report import BenchmarkError
 from export.tensors import example_inputs
 from tests.rig.places import ROOT
@@ -32,7 +30,7 @@ import os, signal, sys, threading, torch
 from dataclasses import replace
 from benchmarks.gpu import command
 from benchmarks.gpu.forms import UnavailableError, eager
-from benchmarks.gpu.variants import GRAPH, HALF, SERVED, VARIANTS
+from benchmarks.gpu.plan import GRAPH, HALF, SERVED, VARIANTS
 from tests.rig.places import ROOT
 
 def crash(network):

@@ -17,8 +17,8 @@ from benchmarks.path.pipeline import Cost, Round, figures, measure_wire, prepare
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_photos
-from benchmarks.rig.requests import FILES
-from benchmarks.rig.runs import RunFailedError, Steady, client_command, watch
+from benchmarks.rig.processes import RunFailedError, Steady, client_command, watch
+from benchmarks.rig.triton import FILES
 from contract.names import NETWORKS
 from server.embedded import RunningServer
 

@@ -1,6 +1,7 @@
 """The comparison with others: they make the same pictures, and what is said of them is what was measured."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,13 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.peers import eager, ensemble, registry, with_onnx
-from benchmarks.peers.command import chosen
-from benchmarks.peers.job import Job, job_from_json
-from benchmarks.peers.registry import OURS, PEERS, obstacle
+from benchmarks.peers import contestants, eager, ensemble, with_onnx
+from benchmarks.peers.command import chosen, figures, table, verdicts
+from benchmarks.peers.contestants import OURS, PEERS, Job, obstacle
 from benchmarks.peers.rounds import Comparison, Reference, Result, compare, difference, read_pictures, spread
 from benchmarks.peers.session import Measurement
-from benchmarks.peers.table import figures, table, verdicts
 from benchmarks.rig.lights import WHITE, Row, has_pattern
 from benchmarks.rig.networks import Networks
 from benchmarks.rig.photos import write_photos
@@ -158,7 +157,7 @@ def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
 
 
 def test_without_ray_the_table_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(registry, "RAY_READY", tmp_path / "ready")
+    monkeypatch.setattr(contestants, "RAY_READY", tmp_path / "ready")
     assert "python -m benchmarks peers install-ray" in obstacle("with_ray")
 
 
@@ -166,7 +165,7 @@ def test_photos_differ_and_come_back_as_they_were(tmp_path: Path) -> None:
     rows = write_photos(tmp_path, 6)
     assert len({(tmp_path / row.photo).read_bytes() for row in rows}) == 6
     job = Job(tmp_path, tmp_path / "out", (Row("00000", "00000.jpg", WHITE),))
-    assert job_from_json(job.to_json()) == job
+    assert pickle.loads(pickle.dumps(job)) == job
 
 
 def test_ctrl_c_leaves_nothing(repository: Path, tmp_path: Path) -> None:

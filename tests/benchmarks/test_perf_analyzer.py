@@ -10,9 +10,9 @@ import tritonclient.grpc as triton
 from benchmarks.rig import perf_analyzer
 from benchmarks.rig.lights import WHITE
 from benchmarks.rig.perf_analyzer import analyzer_command, environment, find_perf_analyzer
+from benchmarks.rig.processes import RunFailedError, observe
 from benchmarks.rig.report import BenchmarkError
-from benchmarks.rig.requests import FILES, ask_for, write_input_data
-from benchmarks.rig.runs import RunFailedError, observe
+from benchmarks.rig.triton import FILES, ask_for, write_input_data
 from server.embedded import RunningServer
 from tests.rig.places import SAMPLES
 

@@ -10,8 +10,18 @@ from PIL import Image, ImageChops, ImageStat
 from benchmarks.__main__ import main
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.simulate.command import figures
-from benchmarks.simulate.run import Execution, Measured, busy_shares, mean_batch, simulate, useful_gpus
-from benchmarks.simulate.scenario import Scenario, Timing, ideal_rate, read_timings
+from benchmarks.simulate.run import (
+    Execution,
+    Measured,
+    Scenario,
+    Timing,
+    busy_shares,
+    ideal_rate,
+    mean_batch,
+    read_timings,
+    simulate,
+    useful_gpus,
+)
 from contract.names import NETWORKS
 from tests.rig.runs import lines
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from benchmarks import __main__ as benchmarks
 from benchmarks.rig.triton import GpuUse, Stage, parse_metrics, summarise
-from benchmarks.sweep.loading import resize
 from benchmarks.sweep.measure import Reading, rate
 from benchmarks.sweep.points import Measurement, Plan, Point, left, recommend
+from benchmarks.sweep.session import resize
 from server.derive import Machine, derive, read_config
 from server.embedded import RunningServer
 from tests.rig.configs import CONTRACT, MEMBERS, production, walk

@@ -1,13 +1,59 @@
-"""Who takes part: each contestant's name, its family, and how many photos tell its cost."""
+"""Who takes part, what every contestant is given (photos with their lights in, files out), and how it is run."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.job import IN_FLIGHT
-from benchmarks.rig.places import ROOT
+from benchmarks.rig.lights import Row
+from benchmarks.rig.places import CORES, ROOT
+
+IN_FLIGHT = 24  # requests that the other clients of a server keep: enough for any of them
+BATCH = min(8, max(2, CORES))  # a row for each core, as on our server: it suits the others too
+WAIT = 0.15  # seconds for a batch to fill
+
+
+@dataclass(frozen=True)
+class Job:
+    """Relight `rows`, whose files lie in `photos`, and write <name>_<picture>.png of each into `output`."""
+
+    photos: Path
+    output: Path
+    rows: tuple[Row, ...]
+
+    def path(self, row: Row) -> Path:
+        """A row's photo."""
+        return self.photos / row.photo
+
+    def picture(self, row: Row, name: str) -> Path:
+        """A row's file of the picture `name`."""
+        return self.output / f"{row.name}_{name}.png"
+
+    def write(self, row: Row, files: Mapping[str, bytes]) -> None:
+        """Write a row's files, by the names of their pictures."""
+        for name, content in files.items():
+            self.picture(row, name).write_bytes(content)
+
+    def batches(self, size: int) -> list[Sequence[Row]]:
+        """The rows, `size` at a time."""
+        return [self.rows[first : first + size] for first in range(0, len(self.rows), size)]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way of relighting a job's photos."""
+
+    run: Callable[[Job, str], None]  # takes the address to send the photos to, which is empty where there is none
+    address: str | None = None  # host:port of its server, None where everything happens in the process
+
+
+# Starts contestants that share their networks or their server, and stops them. May write into the folder given, which
+# goes with the session; the folder around it lasts for all rounds.
+Family = Callable[[Path], AbstractContextManager[Mapping[str, Contestant]]]
+
 
 OURS = "ours"
 WARM = 16  # a full batch in every worker, and the same photos for all whose bytes are counted
@@ -59,11 +105,6 @@ PEERS = (
     Peer("batch-16", "eager", "eager PyTorch, batches of 16, Pillow", 1, 16),
     Peer("ray", "with_ray", "Ray Data, the ONNX networks in a task per core", WARM),
 )
-
-
-def interpreter(module: str) -> Path:
-    """The Python that runs a family."""
-    return RAY_PYTHON if module == "with_ray" else Path(sys.executable)
 
 
 def obstacle(module: str) -> str:
