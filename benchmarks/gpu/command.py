@@ -59,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; what cannot be exits as argparse does."""
-    line = Parser("gpu", str(__doc__), "--dry-run --networks sam3 --variants 'eager fp16,TorchScript fp16'")
+    json = f"results, added to what is there (default: {RESULTS})"
+    line = Parser("gpu", str(__doc__), "--dry-run --networks sam3 --variants 'eager fp16,TorchScript fp16'", json=json)
     add = line.add_argument
     add("--dry-run", action="store_true", help="rehearse with tiny networks on the CPU")
     add("--service", action="store_true", help="the embedded server and the client instead of networks")
@@ -70,7 +71,6 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     text = "in this order; answers are compared at the first (default: 8,16,1,32,4,2)"
     add("--batches", type=several(number(int)), metavar="N,M", help=text)
     add("--photos", type=number(int), metavar="N", help=f"of --service (default: {PHOTOS})")
-    add("--json", type=Path, metavar="FILE", help=f"results, added to what is there (default: {RESULTS})")
     add("--page", type=Path, metavar="FILE", help="fill this page from the results, such as benchmarks/GPU.md")
     text = "spawn builds every network anew in each process: slow, for a PyTorch whose forks do not reach the GPU"
     add("--start-method", choices=("fork", "spawn"), default="fork", help=text)

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
+from benchmarks import CORES
 from benchmarks.gpu.measure import NO_TIME, Send, Setting, measure_chip, measure_reference, measure_variant
 from benchmarks.gpu.plan import Plan, Variant, built
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
-from benchmarks.rig.places import CORES
 from benchmarks.rig.report import BenchmarkError
 
 END_SECONDS = 5.0  # that a process whose work is done may take to end

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.rig.places import ROOT
+from benchmarks import ROOT
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import open_source
 from client.output.journal import DONE, Journal, read_journals
@@ -35,7 +35,6 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     line = Parser("client", str(__doc__), "--rows 100000 --json client.json")
     line.add_argument("--rows", type=number(int), default=MILLION, metavar="N", help="of the long run, for its memory")
-    line.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = line.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

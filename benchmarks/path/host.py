@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from benchmarks import REPOSITORY
 from benchmarks.path import pipeline
 from benchmarks.path.client import cpu_figures, measure_cpu
 from benchmarks.path.decoders import compare_decoders
@@ -13,7 +14,6 @@ from benchmarks.path.encoders import compare_encoders, read_pictures
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.photos import write_photos
-from benchmarks.rig.places import REPOSITORY
 from benchmarks.rig.report import Figure, Parser, names, number, show
 from benchmarks.rig.triton import serving
 from client.triton.connection import window_of
@@ -33,7 +33,6 @@ def main(arguments: Sequence[str]) -> int:
     add("--windows", type=number(int, above=2), default=8, metavar="N", help=text)
     add("--rounds", type=number(int), default=5, metavar="N", help="how often everything is measured")
     add("--parts", type=names(PARTS), default=",".join(PARTS), metavar="NAMES", help="what to measure")
-    add("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = line.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="host-") as name:
         found = measure(Path(name), options.parts, options.windows, options.rounds)

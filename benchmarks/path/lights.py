@@ -10,9 +10,9 @@ import onnxruntime
 import torch
 import tritonclient.grpc as triton
 
+from benchmarks import SAMPLES
 from benchmarks.path.client import median_of
 from benchmarks.rig.lights import Light, around, light_tensors, pattern_alone
-from benchmarks.rig.places import SAMPLES
 from benchmarks.rig.report import Figure, Parser, show
 from benchmarks.rig.triton import ask_for, serving, to_inputs
 from export.networks.pattern_bank import PatternBank
@@ -23,9 +23,7 @@ ROUNDS = 5
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; medians of ROUNDS rounds."""
-    line = Parser("lights", str(__doc__), "--json lights.json")
-    line.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    options = line.parse_args(arguments)
+    options = Parser("lights", str(__doc__), "--json lights.json").parse_args(arguments)
     one, together, apart = measure_requests()
     figures = [
         Figure("a pattern, one core, per photo", measure_patterns(), "CPU-ms", "under 30"),

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as triton
 
+from benchmarks import CORES
 from benchmarks.rig.codecs import encode_pictures, read_photo
 from benchmarks.rig.lights import Light, Row, Tensors, light_tensors
 from benchmarks.rig.networks import PICTURES, Networks, constants, pictures, squash
 from benchmarks.rig.perf_analyzer import analyzer_command, environment, find_perf_analyzer
 from benchmarks.rig.photos import write_table
-from benchmarks.rig.places import CORES
 from benchmarks.rig.processes import Steady, client_command, observe, watch
 from benchmarks.rig.report import Figure
 from benchmarks.rig.triton import FILES, ask_for, compare, read_statistics, write_input_data

@@ -5,12 +5,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from benchmarks import CORES
 from benchmarks.peers.contestants import OURS, PEERS, Peer, install_ray
 from benchmarks.peers.rounds import Comparison, Result, compare
-from benchmarks.rig.places import CORES
 from benchmarks.rig.report import Figure, Parser, machine, markdown, names, number, show, write_json
 
 TITLE = "The same photos and networks, relit by others and by ours"
@@ -117,13 +116,13 @@ INSTALL = "install-ray"
 
 def main(arguments: Sequence[str]) -> int:
     """Compare and print; medians of the rounds. 1 where ours or an installation fails, 130 when interrupted."""
-    line = Parser("peers", str(__doc__), "--peers onnx,litserve --json peers.json", f"`{INSTALL}` installs Ray Data")
+    example, more = "--peers onnx,litserve --json peers.json", f"`{INSTALL}` installs Ray Data"
+    line = Parser("peers", str(__doc__), example, more, "write every measurement there")
     add, known = line.add_argument, [peer.name for peer in PEERS]
     add("action", nargs="?", choices=["compare", INSTALL], default="compare", help="what to do")
     add("--photos", type=number(int), default=64, metavar="N", help="1024² photos per round")
     add("--rounds", type=number(int), default=5, metavar="N", help="each contestant runs once in each")
     add("--peers", type=names(known), default=",".join(known), metavar="NAMES", help="ours and some of these")
-    add("--json", type=Path, metavar="FILE", help="write every measurement there")
     options = line.parse_args(arguments)
     if options.action == INSTALL:
         return install_ray()

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import CORES, ROOT
 from benchmarks.rig.lights import Row
-from benchmarks.rig.places import CORES, ROOT
 
 IN_FLIGHT = 24  # requests that the other clients of a server keep: enough for any of them
 BATCH = min(8, max(2, CORES))  # a row for each core, as on our server: it suits the others too

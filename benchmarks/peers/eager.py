@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from benchmarks import CORES
 from benchmarks.peers.contestants import Contestant, Job
 from benchmarks.rig.lights import Row, light_tensors
 from benchmarks.rig.networks import PICTURES, Pixels, constants, pictures, squash
-from benchmarks.rig.places import CORES
 from contract.names import NETWORKS
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Choice, Options, build

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.peers.contestants import RAY_PYTHON, Job
 from benchmarks.peers.worker import adopt_orphans
-from benchmarks.rig.places import ROOT
 from benchmarks.rig.processes import cpu_seconds, end, memory_bytes, tree_of
 from benchmarks.rig.report import BenchmarkError
 from server.embedded import undisturbed

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks import CORES
 from benchmarks.peers.contestants import Contestant, Job
 from benchmarks.rig.codecs import encode_pictures, read_photo
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import Networks
-from benchmarks.rig.places import CORES
 from benchmarks.rig.triton import FILES
 
 

@@ -15,10 +15,10 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
+from benchmarks import CORES
 from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
 from benchmarks.rig.lights import WIDTHS, Row
 from benchmarks.rig.networks import PICTURES, Networks, read_with_opencv, write_with_opencv
-from benchmarks.rig.places import CORES
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
 

@@ -10,10 +10,10 @@ import numpy as np
 import ray
 import ray.data
 
+from benchmarks import CORES, ROOT
 from benchmarks.peers.contestants import BATCH, Contestant, Job
 from benchmarks.rig.lights import WIDTHS, Row
 from benchmarks.rig.networks import Networks, read_with_opencv, write_with_opencv
-from benchmarks.rig.places import CORES, ROOT
 
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it
 

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Mapping
 
+from benchmarks import REPOSITORY
 from benchmarks.rig.networks import PICTURES, Pixels
-from benchmarks.rig.places import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "decode" / "1"))
 sys.path.insert(0, str(REPOSITORY / "encode" / "1"))

@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from benchmarks import REPOSITORY
 from benchmarks.rig.lights import Light, Tensors, light_tensors
-from benchmarks.rig.places import REPOSITORY
 from contract.names import NETWORKS
 
 # The networks' inputs must be the very same for pictures to be compared, so everyone scales photos by these lines.

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.rig.places import ROOT
+from benchmarks import ROOT
 from benchmarks.rig.report import BenchmarkError
 from contract.names import ENSEMBLE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import SAMPLES
 from benchmarks.rig.lights import Row, drawn
-from benchmarks.rig.places import SAMPLES
 
 PORTRAITS = ("astronaut.png", "grace_hopper.jpg")
 SIDE = 1024

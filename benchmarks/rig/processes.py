@@ -14,7 +14,7 @@ import psutil
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.rig.places import CORES, ROOT
+from benchmarks import CORES, ROOT
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.rig.triton import read_counts
 from contract.names import ENSEMBLE
@@ -168,6 +168,36 @@ class Steady:
         return sum(self.cpu.values()) / (self.seconds * CORES)
 
 
+class FullWindow:
+    """Notes the two moments between which a window of calls is full: filled for the first time, about to empty.
+
+    Until the first, models fill, and after the second they run empty. At both ends of what lies between work is under
+    way alike, so that its throughput is that of a long run.
+    """
+
+    def __init__(self, window: int, total: int) -> None:
+        """`window` calls are in flight, `total` will be answered."""
+        self._goals = [window, max(window + 1, total - window)]
+        self._moments: list[tuple[float, int, dict[str, float]]] = []
+
+    def note(self, seconds: float, answered: int, cpu: Callable[[], dict[str, float]] = dict) -> bool:
+        """Take a reading of the answers so far; whether it is the second moment. `cpu` is only asked for at the two."""
+        if not self._goals or answered < self._goals[0]:
+            return False
+        self._goals.pop(0)
+        self._moments.append((seconds, answered, cpu()))
+        return not self._goals
+
+    def steady(self, memory: int = 0) -> Steady | None:
+        """What happened between the moments; None where that was too short to tell."""
+        if self._goals or self._moments[1][1] <= self._moments[0][1]:
+            return None
+        (begin, first, earlier), (end, last, later) = self._moments
+        used = {role: spent - earlier.get(role, 0.0) for role, spent in later.items()}
+        machine = used.pop("machine", 0.0)
+        return Steady(last - first, begin, end, used, max(0.0, machine - sum(used.values())), memory)
+
+
 def watch(
     command: Sequence[str],
     server: RunningServer,
@@ -175,28 +205,22 @@ def watch(
     window: int,
     environment: Mapping[str, str] | None = None,
 ) -> Steady:
-    """Run a command that has `photos` answered, `window` at a time; Triton's own count says how far it is.
-
-    The first and the last window of photos do not count. Nobody else may use the server.
+    """Run a command that has `photos` answered, `window` at a time, by a server that nobody else uses.
 
     Raises RunFailedError: the command fails, or ends before the window has been filled and emptied again.
     """
-    moments: list[tuple[float, int, dict[str, float]]] = []  # seconds, photos answered, CPU-seconds
-    memory = 0
+    full, memory = FullWindow(window, photos), 0
     with triton.InferenceServerClient(server.grpc_url) as asker:
         before = read_counts(asker, ENSEMBLE).photos
 
         def look(client: int) -> None:
             nonlocal memory
             answered = read_counts(asker, ENSEMBLE).photos - before
-            if len(moments) < 2 and answered >= (window, photos - window)[len(moments)]:
-                moments.append((time.time(), answered, cpu_by_role(server.process.pid, client)))
-                memory = memory_bytes(server.process.pid) if len(moments) == 2 else 0
+            if full.note(time.time(), answered, lambda: cpu_by_role(server.process.pid, client)):
+                memory = memory_bytes(server.process.pid)
 
         observe(command, look, _INTERVAL, environment=environment)
-    if len(moments) < 2 or moments[1][1] <= moments[0][1]:
+    steady = full.steady(memory)
+    if steady is None:
         raise RunFailedError(command, f"ended before {window} calls were in flight for a while")
-    (begin, first, earlier), (end, last, later) = moments
-    used = {role: spent - earlier.get(role, 0.0) for role, spent in later.items()}
-    machine = used.pop("machine")
-    return Steady(last - first, begin, end, used, max(0.0, machine - sum(used.values())), memory)
+    return steady

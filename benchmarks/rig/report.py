@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.rig.places import CORES
+from benchmarks import CORES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,9 +31,12 @@ class _Formatter(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """The command line of one benchmark, with --json."""
 
-    def __init__(self, name: str, does: str, example: str, epilog: str | None = None) -> None:
-        """`does` and `example`, the options of one call, are the beginning of --help."""
+    def __init__(
+        self, name: str, does: str, example: str, epilog: str | None = None, json: str = "write the figures there too"
+    ) -> None:
+        """`does` and `example`, the options of one call, are the beginning of --help; `json` is what --json does."""
         super().__init__(prog=f"python -m benchmarks {name}", epilog=epilog, formatter_class=_Formatter)
+        self.add_argument("--json", type=Path, metavar="FILE", help=json)
         self._beginning = f"{does}\n\nexample: {self.prog} {example}".rstrip()
 
     def format_help(self) -> str:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor
 
+from benchmarks import REPOSITORY
 from benchmarks.rig.lights import Light, Tensors, light_tensors
 from benchmarks.rig.networks import PICTURES, THRESHOLDS
-from benchmarks.rig.places import REPOSITORY
 from server.derive import Machine, this_machine
 from server.embedded import Options, RunningServer, embedded_server
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.rig.places import REPOSITORY
+from benchmarks import REPOSITORY
 from benchmarks.rig.report import Figure, Parser, number, show
 from benchmarks.simulate.run import (
     TIMINGS_FILE,
@@ -41,7 +41,6 @@ def main(arguments: Sequence[str]) -> int:
     add("--measure", type=number(int), default=2, metavar="N", help="windows of photos")
     add("--window", type=number(int), metavar="N", help="calls in flight (default: what the client finds fit)")
     add("--timings", type=Path, default=TIMINGS_FILE, metavar="FILE", help="how long the networks take")
-    add("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = line.parse_args(arguments)
     timings = read_timings(options.timings)
     batch = options.batch or read_config(REPOSITORY / "segment" / "config.pbtxt").max_batch_size

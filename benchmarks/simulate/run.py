@@ -12,8 +12,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from benchmarks import CORES, REPOSITORY
 from benchmarks.rig.photos import write_photos, write_table
-from benchmarks.rig.places import CORES, REPOSITORY
 from benchmarks.rig.processes import Steady, client_command, watch
 from benchmarks.rig.report import BenchmarkError, read_toml
 from benchmarks.rig.triton import serving

@@ -27,7 +27,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
         self.network = args["model_name"]
-        self.inputs = [tensor["name"] for tensor in config["input"]]
+        self.inputs, self.outputs = [tensor["name"] for tensor in config["input"]], config["output"]
         self.fixed, self.per_image = float(parameters["fixed"]), float(parameters["per_image"])
         gpu = next(group["name"] for group in config["instance_group"] if group["name"] in args["model_instance_name"])
         self.gpu = Path(parameters["gpus"]) / f"{gpu}.jsonl"
@@ -45,33 +45,19 @@ class TritonPythonModel:
             time.sleep(self.fixed + self.per_image * rows)
             line = {"network": self.network, "rows": rows, "started": started, "ended": time.time()}
             file.write(json.dumps(line) + "\n")
-        answers = [ANSWERS[self.network](arrays) for arrays in batch]
+        answers = [recombine(arrays) if "ORIGINAL" in arrays else self.constants(arrays) for arrays in batch]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])
             for answer in answers
         ]
 
-
-def segment(arrays: Arrays) -> Arrays:
-    """One person in the middle, whatever the photo."""
-    rows = len(arrays["SEGMENT_PIXELS"])
-    return {
-        "ALPHA": np.repeat(ellipse(288, 288).astype(np.float32)[np.newaxis, np.newaxis], rows, axis=0),
-        "SCORE": np.full((rows, 1), 0.9, np.float32),
-        "BOX": np.tile(np.array([0.2, 0.1, 0.8, 0.9], np.float32), (rows, 1)),
-        "COUNT": np.ones((rows, 1), np.int32),
-    }
-
-
-def albedo(arrays: Arrays) -> Arrays:
-    """A gray."""
-    rows = len(arrays["ALBEDO_PIXELS"])
-    return {"ALBEDO": gray(rows, 3, 768, 768), "RESIDUAL": np.full((rows, 1), 0.01, np.float32)}
-
-
-def shadow(arrays: Arrays) -> Arrays:
-    """A light without a direction."""
-    return {"SHADING": gray(*arrays["LIGHT"].shape[:2], 2, 518, 518)}
+    def constants(self, arrays: Arrays) -> Arrays:
+        """Every output in its config's shape, full of 0.9 (a score that keeps the photo) or 1; -1 is the lights."""
+        rows, lights = len(next(iter(arrays.values()))), arrays["LIGHT"].shape[1] if "LIGHT" in arrays else 1
+        return {
+            tensor["name"]: constant(tensor["data_type"], rows, *(lights if n == -1 else n for n in tensor["dims"]))
+            for tensor in self.outputs
+        }
 
 
 def recombine(arrays: Arrays) -> Arrays:
@@ -82,10 +68,11 @@ def recombine(arrays: Arrays) -> Arrays:
     return {"OUTPUT_PIXELS": relit, "DEGRADED_PIXELS": relit, "ALBEDO_OUT": photos, "MASK": mask}
 
 
-@lru_cache(maxsize=4)
-def gray(*shape: int) -> npt.NDArray[np.float16]:
-    """A constant tensor, kept for the next request."""
-    return np.full(shape, 0.5, np.float16)
+@lru_cache(maxsize=16)
+def constant(data_type: str, *shape: int) -> npt.NDArray[Any]:
+    """A constant tensor of Triton's type, kept for the next request."""
+    dtype = np.dtype(pb_utils.triton_string_to_numpy(data_type))
+    return np.full(shape, 0.9 if dtype.kind == "f" else 1, dtype)
 
 
 @lru_cache(maxsize=4)
@@ -93,6 +80,3 @@ def ellipse(height: int, width: int) -> npt.NDArray[np.bool_]:
     """A silhouette [height, width], kept for the next request."""
     y, x = np.ogrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
     return (x / 0.6) ** 2 + (y / 0.8) ** 2 <= 1.0
-
-
-ANSWERS = {"segment": segment, "albedo": albedo, "shadow": shadow, "recombine": recombine}

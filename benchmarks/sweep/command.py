@@ -7,6 +7,7 @@ max_batch_size and keeps requests of one photo in flight, which Triton joins to 
 import argparse
 import hashlib
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -16,8 +17,8 @@ from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
+from benchmarks import REPOSITORY, SAMPLES
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
-from benchmarks.rig.places import REPOSITORY, SAMPLES
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
 from benchmarks.sweep.points import (
     Measurement,
@@ -94,7 +95,6 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     add("--memory-share", type=number(float), default=0.8, metavar="0–1", help=text)
     text = "write the recommended configs into --repository and say what serves them"
     add("--apply", action="store_true", help=text)
-    add("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = argparse.Namespace(**vars(line.parse_args(arguments[:cut])), extra=tuple(arguments[cut + 1 :]))
     options.photos = options.photos or [SAMPLES / "grace_hopper.jpg"]
     if options.instances and not (options.gpus or options.url):
@@ -131,19 +131,16 @@ def sweep(options: argparse.Namespace) -> list[Measurement]:
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that make a point's numbers."""
-    return {
-        "models": list(options.models),
-        "batches": list(options.batches),
-        "concurrency": list(options.concurrency),
-        "instances": list(options.instances),
+    names = ("models", "batches", "concurrency", "instances", "prompt", "gpus", "url")
+    settings = {
+        **{name: getattr(options, name) for name in names},
         "photos": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in options.photos},
-        "prompt": options.prompt,
         "measurement requests": options.measurement_requests,
-        "perf_analyzer arguments": list(options.extra),
-        "gpus": options.gpus,
-        "url": options.url,
+        "perf_analyzer arguments": options.extra,
         "machine": machine(),
     }
+    as_kept: dict[str, Any] = json.loads(json.dumps(settings))
+    return as_kept
 
 
 def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], command: str) -> None:

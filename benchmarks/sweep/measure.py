@@ -7,13 +7,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
 from benchmarks.rig.perf_analyzer import analyzer_command, environment
-from benchmarks.rig.processes import RunFailedError, observe
+from benchmarks.rig.processes import FullWindow, RunFailedError, observe
 from benchmarks.rig.triton import METRICS_SECONDS, Gpus, compare, read_counts, read_gpus, read_statistics, summarise
 from benchmarks.sweep.points import Measurement, Point
 
@@ -41,48 +40,44 @@ class Load:
     extra: tuple[str, ...]  # further arguments to perf_analyzer
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How many requests a model has answered, and when that was read (seconds of a monotonic clock)."""
-
-    seconds: float
-    answers: int
-
-
 def measure(
     client: InferenceServerClient, point: Point, models: Sequence[str], input_data: Path, load: Load, *, cold: bool
 ) -> Measurement:
     """Drive what is loaded with a point's concurrency and return what came out.
 
-    Throughput and the part of each of the `models` are counted by Triton, latencies by perf_analyzer. The requests are
+    Throughput and the part of each of the `models` are counted by Triton, latencies by perf_analyzer (whose own clock
+    runs from the first request to the next full second after the last answer). The requests are
     a multiple of those in flight, so that the last ones still find others for a batch. Where the first batch is to pay
     for selecting kernels (`cold`), as many requests as are in flight go ahead unmeasured.
 
     Raises MeasurementFailedError, InferenceServerException: requests failed, or took longer than the load allows.
     """
     requests = point.concurrency * max(WAVES, math.ceil(load.requests / point.concurrency))
-    readings: list[Reading] = []
-    gpus: list[Gpus] = []
+    full, gpus = FullWindow(point.concurrency, requests), list[Gpus]()
+    begin, answered = time.time(), read_counts(client, point.model).requests
 
     def look(process: int) -> None:
-        readings.append(Reading(time.monotonic(), read_counts(client, point.model).requests))
-        if readings[-1].seconds - readings[0].seconds >= len(gpus) * METRICS_SECONDS:
+        now = time.time()
+        full.note(now, read_counts(client, point.model).requests - answered)
+        if now - begin >= len(gpus) * METRICS_SECONDS:
             gpus.append(read_gpus(load.metrics_url))
 
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
         if cold:
             drive(point, point.concurrency, input_data, report, load)
+            answered = read_counts(client, point.model).requests
         before = read_statistics(client, models)
         drive(point, requests, input_data, report, load, look)
         after = read_statistics(client, models)
         with report.open(newline="") as stream:
             row = next(csv.DictReader(stream))
-    pace = rate(readings, point.concurrency, requests)
-    if pace is None:
+    steady = full.steady()
+    if steady is None:
         raise MeasurementFailedError("too short to tell its throughput: --measurement-requests makes it longer")
     p50, p95, p99 = (float(row[f"{name} latency"]) / 1000 for name in ("p50", "p95", "p99"))
-    return Measurement(point, "", pace, p50, p95, p99, compare(before, after), summarise(gpus))
+    rate, stages = steady.images_per_second, compare(before, after)
+    return Measurement(point, "", rate, p50, p95, p99, stages, summarise(gpus))
 
 
 def drive(
@@ -99,21 +94,3 @@ def drive(
         raise MeasurementFailedError(" ".join(list(reasons)[-2:]) + remedy) from error
     if not report.exists():
         raise MeasurementFailedError("perf_analyzer wrote no report")
-
-
-def rate(readings: Sequence[Reading], concurrency: int, requests: int) -> float | None:
-    """Answers per second while as many requests were in flight as ever; None when that was too short to tell.
-
-    The first answers to `concurrency` requests and the last are left out: until then the models fill, and from then on
-    they run empty. At both ends of what remains work is under way alike, so that it is the throughput of a long run.
-    (perf_analyzer's own clock runs from the first request, when the models are empty, to the next full second after
-    the last answer, by which a short point would look slower than it is.)
-
-    The first of the `readings` is from before any answer; `requests` are answered in all.
-    """
-    start = readings[0].answers
-    news = [now for before, now in pairwise(readings) if now.answers > before.answers]
-    steady = [reading for reading in news if concurrency <= reading.answers - start <= requests - concurrency]
-    if len(steady) < 2:
-        return None
-    return (steady[-1].answers - steady[0].answers) / (steady[-1].seconds - steady[0].seconds)

@@ -175,27 +175,19 @@ def measure_points(
                 measurement = measure_or_find(client, loader, point, inputs[point.model], load)
                 append_point(options.output, measurement)
                 print(f"{number}/{len(plan.points)} {measurement}", flush=True)
-                if measurement.finding and not recovers(loader, options.url):
-                    break
+                if measurement.finding:
+                    loader.restore()
+        except InferenceServerException as error:
+            if options.url is not None:
+                raise BenchmarkError(
+                    f"The server at {options.url} does not recover ({error.message()}): "
+                    "start it again, and the same command goes on with the next point."
+                ) from error
         finally:
             with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
                 if options.url is not None:
                     loader.close()
     return plan
-
-
-def recovers(loader: Loader, url: str | None) -> bool:
-    """Whether models can be loaded after a point that failed; a running server must. Raises BenchmarkError."""
-    try:
-        loader.restore()
-    except InferenceServerException as error:
-        if url is None:
-            return False
-        raise BenchmarkError(
-            f"The server at {url} does not recover ({error.message()}): "
-            "start it again, and the same command goes on with the next point."
-        ) from error
-    return True
 
 
 def measure_or_find(

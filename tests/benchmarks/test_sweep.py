@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import __main__ as benchmarks
+from benchmarks.rig.processes import FullWindow
 from benchmarks.rig.triton import GpuUse, Stage, parse_metrics, summarise
-from benchmarks.sweep.measure import Reading, rate
 from benchmarks.sweep.points import Measurement, Plan, Point, left, recommend
 from benchmarks.sweep.session import resize
 from server.derive import Machine, derive, read_config
@@ -161,9 +161,14 @@ def test_points_that_are_done_are_left_out() -> None:
 
 def test_the_pace_is_that_of_full_models() -> None:
     """Two batches of two are in flight, one takes a second; the first ones and the last are left out."""
-    readings = [Reading(0.0, 10), *(Reading(float(second), 10 + 2 * second) for second in range(1, 7))]
-    assert rate(readings, concurrency=4, requests=12) == 2.0
-    assert rate(readings[:3], concurrency=4, requests=4) is None
+    steady = [FullWindow(window=4, total=total) for total in (12, 4)]
+    for second in range(1, 7):
+        for full in steady[: 1 if second > 2 else 2]:
+            full.note(float(second), answered=2 * second)
+    found, too_short = (full.steady() for full in steady)
+    assert found is not None
+    assert (found.photos, found.seconds, found.images_per_second) == (4, 2.0, 2.0)
+    assert too_short is None
 
 
 def use_of(text: str) -> GpuUse | None:
