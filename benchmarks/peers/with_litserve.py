@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from server.child import __file__ as CHILD
 from server.embedded import claim_ports
 
 HOST = "127.0.0.1"
-START_SECONDS = 120.0
+START_SECONDS, STOP_SECONDS = 120.0, 20.0
 Asked = tuple[Pixels, Light]
 
 
@@ -102,7 +102,9 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
         wait_until_healthy(process, f"http://{HOST}:{port}/health")
         yield {"litserve": Contestant(run, f"{HOST}:{port}")}
     finally:
-        process.terminate()  # whoever measures ends what is left of the tree
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):  # whoever measures kills what is left of the tree
+            process.wait(STOP_SECONDS)
 
 
 def wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:

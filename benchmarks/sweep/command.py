@@ -67,13 +67,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`",
     )
     add, listed = line.add_argument, several(number(int))
-    text = "models of the ensemble, or it"
-    add("--models", type=several(str), default=",".join((*NETWORKS, ENSEMBLE)), metavar="NAME,…", help=text)
+    all_models = ",".join((*NETWORKS, ENSEMBLE))
+    add("--models", type=several(str), default=all_models, metavar="NAME,…", help="models of the ensemble, or it")
     add("--batches", type=listed, default="1,4,8,16,32", metavar="N,…", help="max_batch_size to load with")
     text = "requests in flight; Nx: N for each place in a batch of each instance"
     add("--concurrency", type=several(multiple), default="2x", metavar="N|Nx,…", help=text)
-    text = "instances of each network on each GPU; without it as served"
-    add("--instances", type=listed, default=(), metavar="N,…", help=text)
+    add("--instances", type=listed, default=(), metavar="N,…", help="of each network on a GPU; without it as served")
     text = "what to send instead of samples/grace_hopper.jpg; again for several: recombine joins equal sizes only"
     add("--photo", type=Path, action="append", metavar="FILE", dest="photos", help=text)
     add("--prompt", default="person", help="whom to cut out")
@@ -86,15 +85,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     text = "sweep a running server instead, by gRPC; it must load models on request: `python -m server "
     text += "--model-control`, `tritonserver --model-control-mode=explicit --load-model=*`"
     add("--url", metavar="HOST:PORT", help=text)
-    text = "that server's metrics; without them GPU memory stays empty"
-    add("--metrics-url", metavar="HOST:PORT", help=text)
-    text = "points, tables and plots; resumes there"
-    add("--output", type=Path, default=Path("out/sweep"), metavar="DIR", help=text)
+    add("--metrics-url", metavar="HOST:PORT", help="that server's metrics; without them GPU memory stays empty")
+    add("--output", type=Path, default=Path("out/sweep"), metavar="DIR", help="of tables and plots; resumes there")
     add("--restart", action="store_true", help="forget the points in the output folder")
-    text = "of a GPU's memory the recommendation may use"
-    add("--memory-share", type=number(float), default=0.8, metavar="0–1", help=text)
-    text = "write the recommended configs into --repository and say what serves them"
-    add("--apply", action="store_true", help=text)
+    add("--memory-share", type=number(float), default=0.8, metavar="0–1", help="that the recommendation may use")
+    add("--apply", action="store_true", help="write the recommended configs into --repository, say what serves them")
     options = argparse.Namespace(**vars(line.parse_args(arguments[:cut])), extra=tuple(arguments[cut + 1 :]))
     options.photos = options.photos or [SAMPLES / "grace_hopper.jpg"]
     if options.instances and not (options.gpus or options.url):
