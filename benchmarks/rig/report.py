@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         """`does` and `example`, the options of one call, are the beginning of --help; `json` is what --json does."""
         super().__init__(prog=f"python -m benchmarks {name}", epilog=epilog, formatter_class=_Formatter)
         self.add_argument("--json", type=Path, metavar="FILE", help=json)
-        self._beginning = f"{does}\n\nexample: {self.prog} {example}".rstrip()
+        self._beginning = f"{does.strip()}\n\nexample: {self.prog} {example}"
 
     def format_help(self) -> str:
         """What --help prints."""
