@@ -34,7 +34,6 @@ serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 	$(BIN)/python -m server
 
 sweep: $(MODELS) ## batch sizes against throughput, latency and GPU memory: tables and plots in out/sweep/
-	$(BIN)/python -m benchmarks.perf_analyzer install
 	$(BIN)/python -m benchmarks sweep
 
 export: .venv/installed ## write the networks of preset classical into model_repository/

@@ -14,17 +14,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.gpu.errors import CannotMeasureError
-from benchmarks.gpu.measure import NO_TIME
-from benchmarks.gpu.networks import RECIPES, built, contract_of
-from benchmarks.gpu.page import BEGIN, END, write_page
-from benchmarks.gpu.plan import not_rehearsed, plan_of
-from benchmarks.gpu.predictions import PREDICTIONS
-from benchmarks.gpu.reference import count_flops
+from benchmarks.gpu.command import not_rehearsed
+from benchmarks.gpu.measure import NO_TIME, Setting, count_flops
+from benchmarks.gpu.page import BEGIN, END, PREDICTIONS, write_page
+from benchmarks.gpu.plan import GRAPH, HALF, ORDER, RECIPES, SERVED, VARIANTS, built, contract_of, plan_of
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results, Service, continue_results, read_results
 from benchmarks.gpu.session import ask_variant
-from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.variants import GRAPH, HALF, ORDER, SERVED, VARIANTS
+from benchmarks.rig.report import BenchmarkError
 from export.tensors import example_inputs
 from tests.rig.places import ROOT
 
@@ -33,8 +29,8 @@ REHEARSAL = """
 import os, signal, sys, threading, torch
 from dataclasses import replace
 from benchmarks.gpu import command
-from benchmarks.gpu.runners import UnavailableError, eager
-from benchmarks.gpu.variants import GRAPH, HALF, SERVED, VARIANTS
+from benchmarks.gpu.forms import UnavailableError, eager
+from benchmarks.gpu.plan import GRAPH, HALF, SERVED, VARIANTS
 from tests.rig.places import ROOT
 
 def crash(network):
@@ -50,10 +46,10 @@ def hungry(network, contract, folder):
 def lacking(network, contract, folder):
     raise UnavailableError("needs another machine")
 
-VARIANTS["hungry"] = replace(VARIANTS[HALF], name="hungry", runner=hungry)
+VARIANTS["hungry"] = replace(VARIANTS[HALF], name="hungry", form=hungry)
 VARIANTS["crashing"] = replace(VARIANTS[HALF], name="crashing", changes=(crash,))
 VARIANTS["endless"] = replace(VARIANTS[HALF], name="endless", changes=(hang,), seconds=0.5, least=0.0)
-VARIANTS["lacking"] = replace(VARIANTS[HALF], name="lacking", runner=lacking)
+VARIANTS["lacking"] = replace(VARIANTS[HALF], name="lacking", form=lacking)
 command.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
 sys.exit(command.main(sys.argv[1:]))
 """
@@ -173,7 +169,7 @@ def test_a_filled_page_can_be_filled_again(rehearsal: Rehearsal, tmp_path: Path)
 def test_a_page_without_a_place_for_results_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Mine\n")
-    with pytest.raises(CannotMeasureError, match=r"page\.md has no place for results: it needs the lines"):
+    with pytest.raises(BenchmarkError, match=r"page\.md has no place for results: it needs the lines"):
         write_page(page, Results("a machine", dry_run=True))
 
 
@@ -202,10 +198,10 @@ def test_results_outlive_the_command_and_grow(tmp_path: Path) -> None:
     lost, found = replace(first, ms_per_image=None, finding=NO_TIME), replace(first, batch=16)
     assert results.with_points([lost, found]).points == (first, found)
     assert replace(results, dry_run=True).with_points([lost]).points == (lost,)
-    with pytest.raises(CannotMeasureError, match="holds measurements on a machine, this is measurements on another"):
+    with pytest.raises(BenchmarkError, match="holds measurements on a machine, this is measurements on another"):
         continue_results(file, "another", dry_run=False)
     assert results.with_chip(Chip("a GPU", 701.0, 711.0, 3001.0)).chip == Chip("a GPU", 701.0, 711.0, 3001.0)
-    with pytest.raises(CannotMeasureError, match="results so far are of a GPU, this is its successor: name another"):
+    with pytest.raises(BenchmarkError, match="results so far are of a GPU, this is its successor: name another"):
         results.with_chip(Chip("its successor", 701.0, 711.0, 3001.0))
 
 

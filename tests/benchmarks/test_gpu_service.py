@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu.repository import STAGES
+from benchmarks.gpu.plan import SERVED
 from benchmarks.gpu.results import Results, Service, read_results
-from benchmarks.gpu.variants import SERVED
+from benchmarks.gpu.service import STAGES
 from tests.rig.places import ROOT
 
 PHOTOS = 3

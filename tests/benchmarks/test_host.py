@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.host.command import main
-from benchmarks.host.decoders import DECODERS, OURS, as_png
-from benchmarks.host.encoders import compare_encoders, in_16_bits, read_pictures
-from benchmarks.host.load import RunFailedError, Steady, client_command, watch
-from benchmarks.host.pipeline import FILES, Round, figures, measure_wire, write_table
-from benchmarks.host.stages import NETWORKS, Cost, prepare_stages
-from benchmarks.peers.job import PICTURES, Row
-from benchmarks.peers.photos import write_photos
+from benchmarks.path.decoders import DECODERS, OURS, as_png
+from benchmarks.path.encoders import compare_encoders, in_16_bits, read_pictures
+from benchmarks.path.host import main
+from benchmarks.path.pipeline import Cost, Round, figures, measure_wire, prepare_stages, table_of
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import PICTURES
+from benchmarks.rig.photos import write_photos
+from benchmarks.rig.processes import RunFailedError, Steady, client_command, watch
+from benchmarks.rig.triton import FILES
+from contract.names import NETWORKS
 from server.embedded import RunningServer
 
 WINDOW = 2
@@ -42,8 +44,8 @@ def run(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_stages_alone_make_the_very_files_that_the_server_makes(run: Run) -> None:
-    lights = np.array([[row.light] for row in run.rows[:2]], np.float32)
-    stages = prepare_stages([(run.photos / row.photo).read_bytes() for row in run.rows[:2]], lights, FILES)
+    photos = [(run.photos / row.photo).read_bytes() for row in run.rows[:2]]
+    stages = prepare_stages(photos, [row.light for row in run.rows[:2]], FILES)
     assert [stage.name for stage in stages] == ["decode", *NETWORKS, "encode"]
     served = [(run.pictures / f"{row.name}_{name}.png").read_bytes() for row in run.rows[:2] for name in PICTURES]
     assert stages[-1].run() == served
@@ -54,8 +56,8 @@ def test_little_goes_over_the_wire_besides_the_files(run: Run) -> None:
 
 
 def test_a_run_is_watched_while_the_window_is_full(run: Run, server: RunningServer, tmp_path: Path) -> None:
-    table = write_table(run.photos, run.rows)
-    steady = watch(client_command(server.grpc_url, table, tmp_path, WINDOW), server, len(run.rows), WINDOW)
+    command = client_command(server.grpc_url, table_of(run.photos, run.rows), tmp_path, "--window", str(WINDOW))
+    steady = watch(command, server, len(run.rows), WINDOW)
     assert 1 <= steady.photos <= len(run.rows) - WINDOW
     assert set(steady.cpu) == {"client", "tritonserver", "decode", *NETWORKS, "encode"}
     assert all(seconds >= 0.0 for seconds in steady.cpu.values())
@@ -66,7 +68,7 @@ def test_a_run_that_fails_says_why(run: Run, server: RunningServer, tmp_path: Pa
     table = tmp_path / "rows.csv"
     table.write_text("image_path\nnobody.jpg\n")
     with pytest.raises(RunFailedError, match="exit code 1"):
-        watch(client_command(server.grpc_url, table, tmp_path / "out", WINDOW), server, 8, WINDOW)
+        watch(client_command(server.grpc_url, table, tmp_path / "out"), server, 8, WINDOW)
 
 
 def test_every_picture_is_compared_with_both_libraries(run: Run) -> None:
@@ -97,7 +99,7 @@ def test_the_decoders_compared_give_the_same_pixels(run: Run, kind: str) -> None
 def test_the_ratios_are_those_of_the_rounds() -> None:
     alone = {name: Cost(0.1, 0.05) for name in ("decode", *NETWORKS, "encode")} | {"segment": Cost(0.3, 0.2)}
     cpu = {"client": 1.0, "tritonserver": 1.0, "decode": 2.0, "segment": 4.0}
-    ours, theirs = Steady(10, 5.0, cpu, 0.5), Steady(10, 4.0, cpu, 0.0)
+    ours, theirs = Steady(10, 100.0, 105.0, cpu, 0.5), Steady(10, 100.0, 104.0, cpu)
     measured = Round(ours, theirs, alone, dict.fromkeys(NETWORKS, 0.5))
     found = {figure.name: figure.value for figure in figures([measured], client_alone=0.2)}
     assert found["run_csv through the embedded server"] == 2.0

@@ -1,12 +1,11 @@
 """The comparison with others: they make the same pictures, and what is said of them is what was measured."""
 
 import os
+import pickle
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,21 +16,18 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.peers import eager, ensemble, ray_environment, tree
-from benchmarks.peers.check import Reference, difference, missing, read_pictures
-from benchmarks.peers.command import chosen
-from benchmarks.peers.job import Job, Row, job_from_json
-from benchmarks.peers.photos import write_photos
-from benchmarks.peers.registry import OURS, PEERS, obstacle
-from benchmarks.peers.rounds import Comparison, Result, compare, spread
+from benchmarks.peers import contestants, eager, ensemble, with_onnx
+from benchmarks.peers.command import chosen, figures, table, verdicts
+from benchmarks.peers.contestants import OURS, PEERS, Job, obstacle
+from benchmarks.peers.rounds import Comparison, Reference, Result, compare, difference, read_pictures, spread
 from benchmarks.peers.session import Measurement
-from benchmarks.peers.table import figures, table, verdicts
-from benchmarks.peers.wire import counted
+from benchmarks.rig.lights import WHITE, Row, has_pattern
+from benchmarks.rig.networks import Networks
+from benchmarks.rig.photos import write_photos
+from benchmarks.rig.processes import tree_of
 from export.networks.pattern_bank import PatternBank
 from server.embedded import RunningServer
 from tests.rig.places import ROOT
-
-PATTERN = 7  # its place in LIGHT
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ def ours(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> tup
     folder = tmp_path_factory.mktemp("peers")
     photos = folder / "photos"
     photos.mkdir()
-    rows = [row for row in write_photos(photos, 12) if row.light[PATTERN] == 0]
+    rows = [row for row in write_photos(photos, 12) if not has_pattern(row.light)]
     job = Job(photos, folder / "ours", tuple(rows[:2]))
     ensemble.run_ours(job, server.grpc_url)
     # Ours names files by the row's place in its table.
@@ -62,7 +58,7 @@ def test_other_clients_of_the_ensemble_get_the_same_pictures(
     run: Callable[[Job, str], None], ours: tuple[Job, Reference], server: RunningServer
 ) -> None:
     job, reference = ours
-    assert difference(done_by(run, job, server.grpc_url), reference) is None
+    assert difference(done_by(run, job, server.grpc_url), reference) == ""
 
 
 def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference], tmp_path: Path) -> None:
@@ -70,26 +66,31 @@ def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference]
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((8, 8), 255, np.uint8))
     networks = eager.build_networks(PatternBank(tmp_path, built_in=False))
     first = replace(job, rows=job.rows[:1])
-    assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) is None
-    assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) is None
+    assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) == ""
+    assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) == ""
+
+
+def test_the_networks_in_one_process_make_the_same_pictures(ours: tuple[Job, Reference], repository: Path) -> None:
+    job, reference = ours
+    assert difference(done_by(partial(with_onnx.run, Networks(threads=1)), job), reference) == ""
 
 
 @pytest.fixture(scope="module")
 def comparison(repository: Path) -> Comparison:
     """Ours, PyTriton and LitServe, really measured."""
-    before = {process.pid for process in tree.tree_of(os.getpid())}
-    found = compare(chosen("pytriton,litserve"), photos=2, rounds=1, say=lambda step: None)
-    left = [process for process in tree.tree_of(os.getpid()) if process.pid not in before]
-    assert not any(map(tree.is_running, left)), "nothing stays behind"
+    before = {process.pid for process in tree_of(os.getpid())}
+    found = compare(chosen(["pytriton", "litserve", "onnx"]), photos=2, rounds=1, say=lambda step: None)
+    left = [process for process in tree_of(os.getpid()) if process.pid not in before]
+    assert not [process for process in left if process.is_running()], "nothing stays behind"
     return found
 
 
 def test_servers_of_others_make_the_same_pictures_and_every_cost_is_measured(comparison: Comparison) -> None:
     assert not any(result.failure for result in comparison.results), table(comparison)
-    assert {result.peer.name for result in comparison.results} == {OURS, "pytriton", "litserve"}
+    assert {result.peer.name for result in comparison.results} == {OURS, "onnx", "pytriton", "litserve"}
     for result in comparison.results:
-        assert result.on_the_wire
-        assert result.wire_bytes == pytest.approx(comparison.file_bytes, rel=0.25)
+        assert result.on_the_wire == (result.peer.name != "onnx")
+        assert result.wire_bytes == pytest.approx(comparison.file_bytes * result.on_the_wire, rel=0.25)
         assert result.images_per_second > 0
         assert result.cpu_per_image > 0.05
         assert result.memory > 200e6
@@ -98,7 +99,7 @@ def test_servers_of_others_make_the_same_pictures_and_every_cost_is_measured(com
 def test_the_table_has_each_with_its_ratio_to_ours(comparison: Comparison) -> None:
     _, _, *lines = table(comparison).splitlines()
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:]] for line in lines}
-    assert cells.keys() == {OURS, "pytriton", "litserve"}
+    assert cells.keys() == {OURS, "onnx", "pytriton", "litserve"}
     assert cells[OURS][2] == cells[OURS][4] == "1.00"
     rates = {result.peer.name: result.images_per_second for result in comparison.results}
     assert cells["litserve"][2] == f"{rates['litserve'] / rates[OURS]:.2f}"
@@ -134,7 +135,7 @@ def test_one_that_fails_is_named_with_its_reason_and_not_compared() -> None:
 
 
 def test_those_timed_on_a_few_photos_get_them_from_all_over_the_table_and_of_both_portraits() -> None:
-    rows = [Row(f"{index:05d}", f"{index:05d}.jpg", ()) for index in range(64)]
+    rows = [Row(f"{index:05d}", f"{index:05d}.jpg", {}) for index in range(64)]
     places = [rows.index(row) for row in spread(rows, 8)]
     assert (places[0], places[-1], len(set(places))) == (0, 63, 8)
     assert {place % 2 for place in places} == {0, 1}
@@ -146,60 +147,25 @@ def test_another_picture_is_no_comparison(ours: tuple[Job, Reference]) -> None:
     output = job.output.with_name("altered")
     shutil.copytree(job.output, output)
     altered, row = replace(job, output=output), job.rows[0]
-    assert difference(altered, reference) is None
+    assert difference(altered, reference) == ""
     picture = cv2.imread(str(altered.picture(row, "albedo")))
     picture[:16, :16] = 255 - picture[:16, :16]
     cv2.imwrite(str(altered.picture(row, "albedo")), picture)
-    assert "albedo of" in (difference(altered, reference) or "")
+    assert "albedo of" in difference(altered, reference)
     altered.picture(row, "mask").unlink()
-    assert "no mask of" in (missing(altered) or "")
+    assert "no mask of" in difference(altered, reference, files_only=True)
 
 
 def test_without_ray_the_table_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ray_environment, "READY", tmp_path / "ready")
-    assert "python -m benchmarks peers install-ray" in (obstacle("with_ray") or "")
+    monkeypatch.setattr(contestants, "RAY_READY", tmp_path / "ready")
+    assert "python -m benchmarks peers install-ray" in obstacle("with_ray")
 
 
 def test_photos_differ_and_come_back_as_they_were(tmp_path: Path) -> None:
     rows = write_photos(tmp_path, 6)
     assert len({(tmp_path / row.photo).read_bytes() for row in rows}) == 6
-    job = Job(tmp_path, tmp_path / "out", (Row("00000", "00000.jpg", (0.5,) * 16),))
-    assert job_from_json(job.to_json()) == job
-
-
-def test_cpu_time_of_children_that_have_ended_counts() -> None:
-    burn = "import time\nwhile time.process_time() < 0.3: pass"
-    shell = f"{sys.executable} -c '{burn}'; echo done; read line"
-    with subprocess.Popen(["sh", "-c", shell], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert tree.cpu_seconds(process.pid) >= 0.25
-        process.communicate(b"\n")
-
-
-def test_the_wire_counts_both_directions() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                asked = b""
-                while len(asked) < 1000:
-                    asked += connection.recv(1000)
-                connection.sendall(b"x" * 5000)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with counted(f"127.0.0.1:{listener.getsockname()[1]}") as wire:
-            host, _, port = wire.address.rpartition(":")
-            with socket.create_connection((host, int(port))) as client:
-                client.sendall(b"y" * 1000)
-                received = 0
-                while piece := client.recv(4096):
-                    received += len(piece)
-        thread.join()
-    assert received == 5000
-    assert wire.bytes == 6000
+    job = Job(tmp_path, tmp_path / "out", (Row("00000", "00000.jpg", WHITE),))
+    assert pickle.loads(pickle.dumps(job)) == job
 
 
 def test_ctrl_c_leaves_nothing(repository: Path, tmp_path: Path) -> None:
@@ -208,9 +174,9 @@ def test_ctrl_c_leaves_nothing(repository: Path, tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "round 1" in process.stderr.readline()
-        family = tree.tree_of(process.pid)
+        family = tree_of(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert len(family) > 2
-    assert not any(map(tree.is_running, family))
+    assert not [process for process in family if process.is_running()]
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(("peers-", "relight-triton-"))]

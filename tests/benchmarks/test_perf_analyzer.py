@@ -1,31 +1,32 @@
-"""NVIDIA's own load generator, unmodified, against the ensemble with real photos."""
+"""NVIDIA's own load generator, unmodified, against the ensemble with real photos; it installs itself."""
 
 import csv
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
 
-from benchmarks import perf_analyzer
-from benchmarks.perf_analyzer import PerfAnalyzerError, install_perf_analyzer, main, run_perf_analyzer, write_input
+from benchmarks.rig import perf_analyzer
+from benchmarks.rig.lights import WHITE
+from benchmarks.rig.perf_analyzer import analyzer_command, environment, find_perf_analyzer
+from benchmarks.rig.processes import RunFailedError, observe
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.rig.triton import FILES, ask_for, write_input_data
 from server.embedded import RunningServer
 from tests.rig.places import SAMPLES
 
 REQUESTS = 6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
-    try:
-        perf_analyzer.find_perf_analyzer()
-    except PerfAnalyzerError:
-        install_perf_analyzer()
-
-
-def measure(server: RunningServer, file: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    arguments = ["-i", "grpc", "-u", server.grpc_url, "--input-data", str(file), *options]
-    return run_perf_analyzer([*arguments, "--request-count", str(REQUESTS)], capture=True, timeout=60)
+def measure(
+    server: RunningServer, folder: Path, photo: str, *options: str, lights: int = 1, files: str = FILES
+) -> Sequence[str]:
+    """The lines that it prints about a photo that is sent over and over."""
+    request = ask_for((SAMPLES / photo).read_bytes(), [WHITE] * lights, files=files)
+    binary, file = find_perf_analyzer(), write_input_data(folder / "input.json", [request])
+    command = analyzer_command(binary, server.grpc_url, file, 2, "--request-count", str(REQUESTS), *options)
+    return observe(command, lambda process: None, 1.0, timeout=60, environment=environment(binary)).splitlines()
 
 
 def read_failures(server: RunningServer) -> int:
@@ -35,13 +36,9 @@ def read_failures(server: RunningServer) -> int:
 
 
 def test_it_measures_the_ensemble_with_a_real_photo_and_no_request_fails(server: RunningServer, tmp_path: Path) -> None:
-    write_input(tmp_path / "input.json", SAMPLES / "grace_hopper.jpg")
     failures = read_failures(server)
-
-    done = measure(server, tmp_path / "input.json", "--concurrency-range", "2", "-f", str(tmp_path / "report.csv"))
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Request count: {REQUESTS}" in done.stdout
+    said = measure(server, tmp_path, "grace_hopper.jpg", "-f", str(tmp_path / "report.csv"))
+    assert any(f"Request count: {REQUESTS}" in line for line in said)
     assert read_failures(server) == failures
     with (tmp_path / "report.csv").open(newline="") as stream:
         (line,) = csv.DictReader(stream)
@@ -50,54 +47,45 @@ def test_it_measures_the_ensemble_with_a_real_photo_and_no_request_fails(server:
 
 
 def test_several_lights_go_in_one_request(server: RunningServer, tmp_path: Path) -> None:
-    lights = [perf_analyzer.LIGHT] * 3
-    write_input(tmp_path / "input.json", SAMPLES / "astronaut.png", lights=lights, files="output;jpeg")
-
-    done = measure(server, tmp_path / "input.json")
-
-    assert done.returncode == 0, done.stdout + done.stderr
+    said = measure(server, tmp_path, "astronaut.png", lights=3, files="output;jpeg")
+    assert any(f"Request count: {REQUESTS}" in line for line in said)
 
 
 def test_a_broken_photo_fails_with_the_servers_reason(server: RunningServer, tmp_path: Path) -> None:
-    write_input(tmp_path / "input.json", SAMPLES / "damaged.jpg")
-
-    done = measure(server, tmp_path / "input.json")
-
-    assert done.returncode != 0
-    assert "truncated" in done.stderr
+    with pytest.raises(RunFailedError, match="truncated"):
+        measure(server, tmp_path, "damaged.jpg")
 
 
-def test_the_command_passes_what_follows_two_dashes(server: RunningServer, capfd: pytest.CaptureFixture[str]) -> None:
-    photo = str(SAMPLES / "grace_hopper.jpg")
-    assert main(["run", "--url", server.grpc_url, "--photo", photo, "--", "--request-count", "2"]) == 0
-    assert "Request count: 2" in capfd.readouterr().out
-
-
-def test_the_command_names_a_photo_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--photo", "nobody.jpg"]) == 1
-    assert "nobody.jpg" in capsys.readouterr().err
-
-
-def test_installing_twice_changes_nothing() -> None:
-    binary = install_perf_analyzer()
-    before = binary.stat()
-    assert install_perf_analyzer() == binary
-    assert binary.stat().st_mtime_ns == before.st_mtime_ns
-
-
-def test_where_there_is_none_a_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which it has never been used."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(perf_analyzer, "UNPACKED", tmp_path / "perf_analyzer")
-    with pytest.raises(PerfAnalyzerError, match=r"perf_analyzer install"):
-        perf_analyzer.find_perf_analyzer()
+    monkeypatch.setattr(perf_analyzer, "BUILD", tmp_path / "build")
+    return tmp_path / "build"
 
 
-def test_an_installation_that_cannot_be_fetched_says_so_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_there_is_none_it_installs_itself_once_and_says_so(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(perf_analyzer, "BUILD", tmp_path)
-    monkeypatch.setattr(perf_analyzer, "UNPACKED", tmp_path / "none" / "perf_analyzer")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(PerfAnalyzerError, match=r"tritonclient==.* cannot be downloaded"):
-        install_perf_analyzer()
-    assert list(tmp_path.iterdir()) == []
+    binary = find_perf_analyzer()
+    assert binary.is_relative_to(elsewhere)
+    assert [path.name for path in elsewhere.iterdir()] == [perf_analyzer.VERSION]
+    assert capsys.readouterr().err.count("\n") == 1
+    before = binary.stat()
+    assert find_perf_analyzer() == binary
+    assert binary.stat().st_mtime_ns == before.st_mtime_ns
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("obstacle", ["no index", "another wheel"])
+def test_an_installation_that_cannot_be_had_says_so_and_leaves_nothing(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    if obstacle == "no index":
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", "")
+    else:
+        monkeypatch.setattr(perf_analyzer, "REQUIREMENT", perf_analyzer.REQUIREMENT.replace("c485bb", "c485bc"))
+    with pytest.raises(BenchmarkError, match=r"perf_analyzer .* cannot be installed"):
+        find_perf_analyzer()
+    assert list(elsewhere.iterdir()) == []

@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from benchmarks.simulate import figures, main
-from benchmarks.simulation.executions import Execution, busy_shares, mean_batch, useful_gpus
-from benchmarks.simulation.run import Measured, simulate
-from benchmarks.simulation.scenario import Scenario
-from benchmarks.simulation.timings import NETWORKS, Timing, TimingsError, ideal_rate, read_timings
+from benchmarks.__main__ import main
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.simulate.command import figures
+from benchmarks.simulate.run import (
+    Execution,
+    Measured,
+    Scenario,
+    Timing,
+    busy_shares,
+    ideal_rate,
+    mean_batch,
+    read_timings,
+    simulate,
+    useful_gpus,
+)
+from contract.names import NETWORKS
 from tests.rig.runs import lines
 
 SCENARIO = Scenario(gpus=2, batch=4, timings=read_timings(), slowdown=6, side=256, window=24, measure=1)
@@ -47,7 +58,7 @@ def test_every_photo_passes_every_network_once(measured: Measured) -> None:
 
 def test_batches_fill(measured: Measured) -> None:
     for network in NETWORKS:
-        filled = mean_batch(measured.executions, network, measured.begin.time, measured.end.time)
+        filled = mean_batch(measured.executions, network, measured.steady.begin, measured.steady.end)
         assert filled >= 0.9 * SCENARIO.batch, network
 
 
@@ -101,17 +112,17 @@ def test_half_full_batches_and_waiting_gpus_are_not_useful() -> None:
 def test_a_file_of_timings_that_cannot_be_used_says_why(tmp_path: Path, text: str, problem: str) -> None:
     file = tmp_path / "timings.toml"
     file.write_text(text)
-    with pytest.raises(TimingsError, match=problem) as caught:
+    with pytest.raises(BenchmarkError, match=problem) as caught:
         read_timings(file)
     assert str(file) in str(caught.value)
 
 
 def test_the_command_names_a_file_of_timings_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--timings", "nowhere.toml"]) == 1
+    assert main(["simulate", "--timings", "nowhere.toml"]) == 1
     assert "nowhere.toml" in capsys.readouterr().err
 
 
 def test_the_command_refuses_no_gpus(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--gpus", "0"])
+        main(["simulate", "--gpus", "0"])
     assert "a number above 0" in capsys.readouterr().err

@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import perf_analyzer
-from benchmarks.sweep import gpu_metrics
-from benchmarks.sweep.command import main
-from benchmarks.sweep.journal import Plan, left
-from benchmarks.sweep.loading import resize
-from benchmarks.sweep.points import GpuUse, Measurement, Point, Stage
-from benchmarks.sweep.recommendation import recommend
-from benchmarks.sweep.throughput import Reading, rate
+from benchmarks import __main__ as benchmarks
+from benchmarks.rig.processes import FullWindow
+from benchmarks.rig.triton import GpuUse, Stage, parse_metrics, summarise
+from benchmarks.sweep.points import Measurement, Plan, Point, left, recommend
+from benchmarks.sweep.session import resize
 from server.derive import Machine, derive, read_config
 from server.embedded import RunningServer
 from tests.rig.configs import CONTRACT, MEMBERS, production, walk
@@ -34,12 +31,9 @@ class TritonPythonModel(TritonPythonModel):
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
-    try:
-        perf_analyzer.find_perf_analyzer()
-    except perf_analyzer.PerfAnalyzerError:
-        perf_analyzer.install_perf_analyzer()
+def main(arguments: Sequence[str]) -> int:
+    """The command."""
+    return benchmarks.main(["sweep", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +161,18 @@ def test_points_that_are_done_are_left_out() -> None:
 
 def test_the_pace_is_that_of_full_models() -> None:
     """Two batches of two are in flight, one takes a second; the first ones and the last are left out."""
-    readings = [Reading(0.0, 10), *(Reading(float(second), 10 + 2 * second) for second in range(1, 7))]
-    assert rate(readings, concurrency=4, requests=12) == 2.0
-    assert rate(readings[:3], concurrency=4, requests=4) is None
+    steady = [FullWindow(window=4, total=total) for total in (12, 4)]
+    for second in range(1, 7):
+        for full in steady[: 1 if second > 2 else 2]:
+            full.note(float(second), answered=2 * second)
+    found, too_short = (full.steady() for full in steady)
+    assert found is not None
+    assert (found.photos, found.seconds, found.images_per_second) == (4, 2.0, 2.0)
+    assert too_short is None
 
 
 def use_of(text: str) -> GpuUse | None:
-    return gpu_metrics.summarise([gpu_metrics.parse_metrics(text)])
+    return summarise([parse_metrics(text)])
 
 
 def test_memory_is_that_of_the_fullest_gpu_and_utilisation_the_mean() -> None:
@@ -208,7 +207,7 @@ def test_the_fastest_within_the_memory_share_is_recommended() -> None:
     for share, batch in ((0.8, 4), (0.6, 2), (1.0, 8)):
         chosen = recommend(points, share)
         assert chosen is not None
-        assert chosen.point.batch == batch
+        assert chosen[0].batch == batch
     assert recommend(points, 0.1) is None
 
 

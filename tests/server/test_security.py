@@ -17,7 +17,7 @@ import pytest
 import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from benchmarks.peers.tree import tree_of
+from benchmarks.rig.processes import tree_of
 from server.__main__ import describe_access
 from server.access import Access, access_flags, check_tls, read_key
 from server.derive import this_machine
