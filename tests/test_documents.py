@@ -27,7 +27,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def module_exists(name: str) -> bool:
-    """Whether `python -m NAME` starts something: a module or a package of ours with a `__main__`, or an installed one."""
+    """Whether `python -m NAME` runs: a module of ours, a package of ours with a `__main__`, or an installed one."""
     path = ROOT.joinpath(*name.split("."))
     if (ROOT / name.partition(".")[0]).is_dir():
         return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

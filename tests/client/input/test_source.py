@@ -84,7 +84,7 @@ def test_utf_16_is_recognised(tmp_path: Path, encoding: str) -> None:
 def test_rows_with_too_few_or_too_many_fields_fail_alone(tmp_path: Path) -> None:
     rows = rows_of(table_of(tmp_path, "image_path,score\na.jpg,1\nb.jpg\nc.jpg,2,3\nd.jpg,4\n"))
     assert [row.error is None for row in rows] == [True, False, False, True]
-    assert "1 fields where the header names 2" in str(rows[1].error)
+    assert "1 fields but the header names 2" in str(rows[1].error)
     assert str(rows[2]) == "row 3 (c.jpg)"
     assert [len(row.values) for row in rows] == [2, 2, 2, 2]
 

@@ -19,7 +19,7 @@ def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> No
     assert "5 rows done (4 of them earlier), 12 failed" in told
     assert "row 10 (a.jpg): it is damaged\n  and 2 more, see out/in/failed.csv" in told
     assert "  --retry-failed tries them again" in told
-    assert "2 rows are not done yet: the same command goes on with them" in told
+    assert "2 rows are not done yet: the same command resumes them" in told
 
 
 def test_rows_that_failed_in_an_earlier_run_are_told_of_with_the_remedy() -> None:

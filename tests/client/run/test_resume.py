@@ -11,7 +11,7 @@ from server.derive import this_machine
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
 NAMES = tuple(f"{name}.png" for name in "abcdef")
-# One call at a time is a batch of one, whose bytes never depend on the company.
+# One call at a time is a batch of one, whose bytes do not depend on other requests.
 FAST = ("--files", "mask", "--quiet", "--window", "1")
 
 
