@@ -82,7 +82,7 @@ class Source:
         self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
 
     def rows(self, left: Left | None = None) -> Generator[Row, None, None]:
-        """Yield the shard's rows in order, with `left` only those it selects. Raises TableError in mid-way too."""
+        """Yield the shard's rows in order, with `left` only those it selects. Raises TableError if reading fails."""
         with contextlib.closing(self._records()) as all_records:
             records = islice(all_records, self._limit)
             if left is None:

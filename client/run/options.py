@@ -86,13 +86,7 @@ def _picture_options() -> tuple[Option, ...]:
         ("--mask-threshold", "M", share, MASK_THRESHOLD, "require this mask value of the person's pixels, 0-1"),
         ("--variants", "K", _number(int, 1, 1e12), Plan().variants, "relight each photo with K lights"),
         ("--seed", "N", int, 0, "draw the lights from this seed"),
-        (
-            "--lighting",
-            "FILE",
-            _sentence(read_lighting),
-            str(LIGHTING_FILE),
-            "draw the lights from the distributions in FILE",
-        ),
+        ("--lighting", "FILE", _sentence(read_lighting), str(LIGHTING_FILE), "draw the lights as FILE describes"),
         ("--gray", "N", _number(int, 0, 255), None, "set the background's gray instead of FILE's, 0-255"),
     )
 
@@ -103,20 +97,8 @@ def _output_options() -> tuple[Option, ...]:
     return (
         ("--files", "NAMES", _sentence(parse_files), kept, f"write some of {', '.join(PICTURES)}, input; or all"),
         ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:quality] or webp[:quality]"),
-        (
-            "--writer",
-            "W",
-            _one_of(WRITERS),
-            plan.writer,
-            f"write {', '.join(WRITERS[:-1])} or {WRITERS[-1]} (no files)",
-        ),
-        (
-            "--layout",
-            "L",
-            _one_of(LAYOUTS),
-            plan.layout,
-            "put files into one folder (flat) or one per 1,000 rows (sharded)",
-        ),
+        ("--writer", "W", _one_of(WRITERS), plan.writer, f"write {' or '.join(WRITERS)} (no files)"),
+        ("--layout", "L", _one_of(LAYOUTS), plan.layout, "put files into one folder, or (sharded) one per 1,000 rows"),
         ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar of a webdataset"),
         ("--summary", "FILE", Path, None, "write the run's numbers to this JSON file"),
     )
@@ -128,13 +110,7 @@ def _resume_options() -> tuple[Option, ...]:
 
 def _server_options() -> tuple[Option, ...]:
     return (
-        (
-            "--window",
-            "N",
-            _number(int, 1, 1e12),
-            None,
-            "keep up to N calls in flight (default: as many as fill the servers)",
-        ),
+        ("--window", "N", _number(int, 1, 1e12), None, "limit the calls in flight (default: what fills the servers)"),
         ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes"),
         ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "end a call after this time, seconds"),
         ("--wait-for-server", "SECONDS", _number(float, 0, 1e9), 0.0, "wait this long for a ready server, seconds"),

@@ -1,4 +1,4 @@
-"""Promises about disks that are full, read-only or hold unreadable photos: one clear line each, the rest is done."""
+"""Promises about disks that are full, read-only or hold unreadable photos: one line per failure, the rest is done."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_a_full_or_read_only_disk_ends_the_run_in_a_sentence_and_space_resumes_i
         {relight_there}
         cp -r disk done
     """
-    # A mount of our own that nobody else sees; who is not root becomes so in a namespace.
+    # A private mount; a user who is not root becomes root in a namespace.
     unshare = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
     subprocess.run([*unshare, "sh", "-c", script], check=True, timeout=4 * WAIT_SECONDS)
     said = {name: (tmp_path / f"{name}.txt").read_text() for name in ("full", "read_only")}

@@ -1,4 +1,4 @@
-"""Promises of going on: nothing is done twice, nothing is mixed unasked, the tables come out byte for byte."""
+"""Promises of resuming: no row is done twice, no settings are mixed unless asked, the tables have the same bytes."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def undisturbed(server: Server, table: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def asked(server: Server) -> int:
-    """How many photos the server has read (the ensemble would count too late for us: after it has answered)."""
+    """How many photos the server has read; the ensemble counts a request too late, after its answer."""
     with triton.InferenceServerClient(server.grpc_url) as client:
         return int(client.get_inference_statistics("decode").model_stats[0].inference_stats.success.count)
 
@@ -183,7 +183,7 @@ def test_too_many_failures_end_the_run(server: Server, tmp_path: Path, capsys: p
     assert 6 <= len(lines(tmp_path / "out" / "gone.csv")) < 100
 
 
-def test_a_dry_run_sees_what_is_wrong_and_touches_nothing(
+def test_a_dry_run_reports_what_is_wrong_and_writes_nothing(
     server: Server, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = asked(server)

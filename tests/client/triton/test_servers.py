@@ -50,7 +50,7 @@ def use(action: Callable[[Servers], Awaitable[T]], *urls: str, timeout: float = 
 
 
 async def ask(servers: Servers) -> int:
-    """One photo through whoever is there; the mask's size in bytes."""
+    """Send one photo to any server; the mask's size in bytes."""
     await servers.find(wait=60)
     return await mask_size(servers)
 
@@ -68,7 +68,7 @@ def test_the_window_fills_the_busiest_network() -> None:
     assert window_of([small, large]) == 3 * 8 * 4
 
 
-def test_work_goes_to_whoever_has_the_least_for_its_size() -> None:
+def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
     async def run() -> list[str]:
         small, large = (
             Server(Connection(Address(name, "localhost:1", "localhost"), 1, None, ()), share, share)
