@@ -1,6 +1,7 @@
 """The documents name only what exists: links, modules, files, make targets, options, and the numbers of a light."""
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from client import run_csv
 from client.run.options import command_parser
 from tests.rig.places import ROOT
 
@@ -17,6 +19,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"\bpython3? -m ([\w.]+)")
 FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]*\.(?:py|toml|md|csv|yml|pbtxt|jpg)\b")
 TARGET = re.compile(r"(?:`|^)make ([a-z][a-z-]*)", re.MULTILINE)
+COMMAND = re.compile(r"client/run_csv\.py (--[^#\n]+)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -51,6 +54,14 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+def test_the_examples_of_the_command_can_be_given() -> None:
+    texts = [document.read_text() for document in DOCUMENTS] + [run_csv.__doc__ or ""]
+    examples = [example for text in texts for example in COMMAND.findall(text)]
+    assert len(examples) >= 3
+    for example in examples:
+        command_parser("").parse_args(shlex.split(example))
 
 
 def test_the_usage_names_every_option_of_the_command_and_no_other() -> None:
