@@ -1,4 +1,7 @@
-"""The command: photos of a CSV in, relighting training pairs and a new CSV out; the same command goes on with it."""
+"""Relight the photos of a CSV on Triton servers; write pictures, metadata and a new CSV.
+
+Example: python client/run_csv.py --csv val_images.csv --output out/ --variants 4
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if not __package__:  # run as a script: the project's root takes the place of this folder
+if not __package__:  # run as a script: import from the project's root, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from client.errors import TableError, UnreachableError
@@ -26,7 +29,7 @@ DONE, SOME_FAILED, BAD_USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv`; returns the exit code. Bad options exit as argparse does."""
+    """Run the command line `argv`; return the exit code. On bad options argparse exits."""
     options = command_parser(__doc__).parse_args(argv)
     keep_freed_memory()
     interruptions = Interruptions()
@@ -45,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, NO_SERVER)
     except OSError as error:
         where = error.filename or options.output
-        return _complain(f"{where}: {error.strerror or error}; the same command goes on from here", SOME_FAILED)
+        return _complain(f"{where}: {error.strerror or error}; the same command resumes the run", SOME_FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on from here", INTERRUPTED)
+        return _complain("interrupted; the same command resumes the run", INTERRUPTED)
     finally:
         progress.close()
 

@@ -72,7 +72,7 @@ TABLE = (
     Number("direction_x", LIGHT, 0, Interval(-1, 1), 0, "of a unit vector"),
     Number("direction_y", LIGHT, 1, Interval(-1, 1), 0, "of a unit vector"),
     Number("direction_z", LIGHT, 2, Interval(0, 1), 1, "of a unit vector"),
-    Number("intensity", LIGHT, 3, FACTOR, 1, "linear; the share of the light that is not ambient"),
+    Number("intensity", LIGHT, 3, FACTOR, 1, "linear; of a drawn light 1 − ambient"),
     Number("color_red", LIGHT, 4, FACTOR, 1, "multiplier"),
     Number("color_green", LIGHT, 5, FACTOR, 1, "multiplier"),
     Number("color_blue", LIGHT, 6, FACTOR, 1, "multiplier"),
@@ -86,7 +86,7 @@ TABLE = (
     Number("relief", SCENE, 27, FACTOR, 1, "0 is flat, 1 natural", "light.relief", 3),
     Number("albedo_blend", SCENE, 28, UNIT, 0, "share of the photo in its albedo", "albedo_blend", 10),
     Number("gray", SCENE, 29, Interval(0, 255, whole=True), 128, "sRGB level of the background", "gray", 13),
-    Number("arithmetic", SCENE, 30, Interval(0, 1, whole=True), 0, "index of SPACES"),
+    Number("arithmetic", SCENE, 30, Interval(0, 1, whole=True), 0, "0 linear values, 1 sRGB values"),
 )
 NUMBERS = {number.name: number for number in TABLE}
 SENT = tuple(number for number in TABLE if number.tensor)

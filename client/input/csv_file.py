@@ -1,4 +1,4 @@
-"""Reads a CSV from a stream of bytes: gzipped or not, with a byte order mark or not, with odd bytes in its paths."""
+"""Reads a CSV from a byte stream: plain or gzipped, with or without a byte order mark, in UTF-8 or with other bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from client.errors import RowError, TableError
 
-# A record of a table: its fields, or why it has none.
+# A record of a table: its fields, or why it cannot be read.
 Record = list[str] | RowError
 
 _GZIP = b"\x1f\x8b"
@@ -19,10 +19,10 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Record, None, None]]:
-    """The header and the records that are not blank; `name` is the CSV's in sentences.
+    """Return the header and the non-blank records; messages call the CSV `name`.
 
-    UTF-8; bytes that are not survive as surrogate escapes, so that odd file names still open. Raises TableError, the
-    records too where the stream breaks off.
+    Bytes that are not UTF-8 become surrogate escapes, so that such file names still open. Raises TableError, also from
+    the records if the stream ends early.
     """
     plain = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream) if stream_starts(stream, _GZIP) else stream)
     records = _records(plain, name)
@@ -34,7 +34,7 @@ def read_csv(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Record, 
 
 
 def stream_starts(stream: BinaryIO, *marks: bytes) -> bool:
-    """Whether a buffered stream goes on with one of `marks`; nothing is taken from it."""
+    """Whether a buffered stream continues with one of `marks`; consumes nothing."""
     return cast(io.BufferedReader, stream).peek(max(map(len, marks))).startswith(marks)
 
 
@@ -42,7 +42,7 @@ def _records(stream: io.BufferedReader, name: str) -> Generator[Record, None, No
     reader = None
     try:
         with stream:
-            # A letter of the header and its second, empty byte: UTF-16 without a mark.
+            # UTF-16 without a byte order mark: one byte of the first letter is zero.
             if stream_starts(stream, *_UTF_16) or b"\0" in stream.peek(2)[:2]:
                 raise TableError(f"the CSV {name} is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)")
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -1,4 +1,4 @@
-"""Lists the photos of a folder or a glob: every file below it in the order of names, directory by directory."""
+"""Lists the photos of a folder or a glob: all files below it, sorted by name in each directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from client.errors import RowError, TableError, shown
 
-# What decode reads. A glob takes what it matches, whatever its ending.
+# What `decode` reads. A glob takes every file that it matches.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 _WILDCARDS = frozenset("*?[")
 _ANY_DEPTH = "**"
@@ -18,24 +18,24 @@ _ANY_DEPTH = "**"
 
 @dataclass(frozen=True)
 class Listing:
-    """A folder and what below it is wanted."""
+    """A folder, and which files below it are wanted."""
 
     folder: Path
     pattern: tuple[str, ...]  # one glob per directory level, `**` for any number of levels
     suffixes: tuple[str, ...]  # of the wanted files, in lower case; empty for any
 
     def paths(self) -> Generator[str | RowError, None, None]:
-        """The files' paths relative to the folder. A directory that cannot be listed is a row with an error.
+        """Yield the files' paths relative to the folder; a directory that cannot be listed gives an error.
 
-        Names are compared by their characters, so the order is the same on every machine; links to directories are
-        followed. Memory holds the names of the directories from the folder down to the file at hand.
+        Names are compared by their characters, so the order is the same on every machine. Links to directories are
+        followed. Memory holds only the names in the directories above the current file.
         """
         yield from self._below("", _closure(self.pattern, {0}), ())
 
     def _below(
         self, parent: str, states: frozenset[int], above: tuple[tuple[int, int], ...]
     ) -> Generator[str | RowError, None, None]:
-        """What matches in `parent`, empty or ending in a slash, where the pattern has come to `states`.
+        """Yield the matches in `parent` (empty, or ending in a slash), reached with the pattern in `states`.
 
         `above` are the inodes of its ancestors.
         """
@@ -44,7 +44,7 @@ class Listing:
             status = path.stat()
             inode = (status.st_dev, status.st_ino)
             if inode in above:
-                return  # a link back up
+                return  # a link to an ancestor
             with os.scandir(path) as entries:
                 found = sorted((entry.name, entry.is_dir()) for entry in entries)
         except OSError as error:
@@ -58,7 +58,7 @@ class Listing:
                 yield parent + name
 
     def _after(self, states: Iterable[int], name: str) -> frozenset[int]:
-        """Where the pattern may have come to when one more level is called `name`."""
+        """The pattern's states after one more level called `name`."""
         reached = set()
         for state in states:
             level = self.pattern[state] if state < len(self.pattern) else None
@@ -73,7 +73,7 @@ class Listing:
 
 
 def _closure(pattern: tuple[str, ...], states: set[int]) -> frozenset[int]:
-    """`states` and those behind a `**`, which may stand for no level at all."""
+    """`states`, and those after each `**`, which also matches no level."""
     for state in range(len(pattern)):
         if state in states and pattern[state] == _ANY_DEPTH:
             states.add(state + 1)
@@ -81,7 +81,7 @@ def _closure(pattern: tuple[str, ...], states: set[int]) -> frozenset[int]:
 
 
 def find_listing(text: str) -> Listing | None:
-    """`text` as a folder or a glob, or None where it is neither. Raises TableError where it holds no file."""
+    """`text` as a folder or a glob, or None if it is neither. Raises TableError if it holds no file."""
     path = Path(text)
     if path.is_dir():
         listing = Listing(path, (_ANY_DEPTH, "*"), IMAGE_SUFFIXES)

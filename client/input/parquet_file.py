@@ -1,4 +1,4 @@
-"""Reads a Parquet file a few rows at a time, its values as a CSV would hold them."""
+"""Reads a Parquet file in batches of rows, each value as the text that a CSV would hold."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ROWS_AT_ONCE = 1000
 
 
 def read_parquet(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Record, None, None], int]:
-    """The columns, the records and their number; `name` is the file's in sentences. Raises TableError."""
+    """Return columns, records and their number; messages call the file `name`. Raises TableError."""
     try:
-        import pyarrow.parquet  # an extra: CSVs do without
+        import pyarrow.parquet  # an extra, not needed for CSVs
     except ImportError as error:
         raise TableError(f"{name} needs the extra `parquet`: pip install 'relight-triton[parquet]'") from error
     if not stream.seekable():
@@ -42,7 +42,7 @@ def read_parquet(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Reco
 
 
 def _texts(column: Any) -> list[str]:
-    """A column's values as texts: a missing one is empty, float32 has the digits it was written with."""
+    """A column's values as texts: a missing one is empty, float32 keeps its shortest digits."""
     import pyarrow
 
     try:

@@ -14,17 +14,17 @@ _LARGEST = 2**31 - 2**20  # bytes; a call holds less than 2 GiB
 
 
 def read_image(image_path: str, folder: str | os.PathLike[str]) -> bytes:
-    """The photo's bytes, untouched. Blocks.
+    """Return the photo's bytes, unchanged. Blocks.
 
-    A relative path starts at `folder` (a path or URL), else at the current directory. Blanks around it count where a
-    file is so called, and are dropped otherwise. Raises RowError where the photo is missing, unreadable or empty,
-    PassingError where it lies behind a URL that may answer another time.
+    A relative path is looked up in `folder` (a path or URL), then in the current directory. Blanks around it are kept
+    if such a file exists, else dropped. Raises RowError if the photo is missing, unreadable or empty, PassingError if
+    it has a URL that may answer later.
     """
     return _first(image_path, folder, read_remote, _read_file)
 
 
 def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
-    """Raise RowError where `read_image` would, reading one byte; what is behind a URL is not looked at."""
+    """Raise RowError if `read_image` would, reading only one byte; URLs are not checked."""
     _first(image_path, folder, lambda url: b"?", lambda path: _read_file(path, 1))
 
 
@@ -54,7 +54,7 @@ def _first(
 
 
 def _places(image_path: str, folder: str) -> list[str]:
-    """Where the photo may be, in the order of trying."""
+    """The paths to try, in order."""
     spellings = dict.fromkeys((image_path, image_path.strip()))
     if is_remote(image_path.strip()):
         return [image_path.strip()]
@@ -67,7 +67,7 @@ def _places(image_path: str, folder: str) -> list[str]:
 
 
 def _read_file(path: str, size: int = -1) -> bytes:
-    # Not blocking, because opening a named pipe would otherwise wait for its writer for ever.
+    # Non-blocking, because opening a named pipe would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""Reads what a URL names (s3://, gs://, https://, …) through fsspec, which comes with the extra `remote`."""
+"""Reads files by URL (s3://, gs://, https://, …) through fsspec, which the extra `remote` installs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _TRIES = 3
 _BUFFER = 2**20  # bytes
 _BACK_OFF_SECONDS = 0.5
-# The client's own mistakes, but for 408 (too slow) and 429 (too many).
+# Client errors, except 408 (timeout) and 429 (too many requests), which a retry may cure.
 _FINAL_STATUSES = set(range(400, 500)) - {408, 429}
 
 
@@ -22,9 +22,9 @@ def is_remote(text: str) -> bool:
 
 
 def open_remote(url: str) -> BinaryIO:
-    """The file at `url`, buffered, fetched as it is read.
+    """Open the file at `url`, buffered; it is downloaded as it is read.
 
-    Raises OSError, FileNotFoundError where there is none, ImportError without the extra; all with a reason.
+    Raises OSError, FileNotFoundError if there is none, ImportError without the extra; all with a reason.
     """
     try:
         system, path = _file_system(url)
@@ -36,7 +36,7 @@ def open_remote(url: str) -> BinaryIO:
 
 
 def read_remote(url: str) -> bytes:
-    """The whole file at `url`, asked for again where the failure may pass. Blocks. Raises as `open_remote`."""
+    """Read the whole file at `url`, with retries after transient failures. Blocks. Raises as `open_remote`."""
     for attempt in range(1, _TRIES + 1):
         try:
             system, path = _file_system(url)
@@ -44,15 +44,15 @@ def read_remote(url: str) -> bytes:
         except (FileNotFoundError, IsADirectoryError, PermissionError, ImportError):
             raise
         except Exception as error:  # each store has errors of its own
-            if attempt == _TRIES or not _may_pass(error):
+            if attempt == _TRIES or not _is_transient(error):
                 raise OSError(_reason(error)) from error
         time.sleep(_BACK_OFF_SECONDS * 2**attempt * random.uniform(0.5, 1.0))
-    raise AssertionError("the last try answers or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _file_system(url: str) -> tuple[Any, str]:
     try:
-        import fsspec  # an extra: local runs do without
+        import fsspec  # an extra, not needed for local files
     except ImportError:
         raise ImportError("URLs need the extra `remote`: pip install 'relight-triton[remote]'") from None
     try:
@@ -62,7 +62,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     return system, path
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     return not isinstance(error, ValueError) and getattr(error, "status", None) not in _FINAL_STATUSES
 
 

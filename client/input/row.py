@@ -1,7 +1,7 @@
 """A row of the input, the shard that it is in, and the stem of its files' names.
 
-A name begins with the row's index, so two names differ however the ids are spelled, on disks that fold case or
-Unicode forms as well. It holds no dot: a member of a webdataset ends its key at the first one.
+A stem begins with the row's index, so no two are equal, even on disks that fold case or Unicode forms. It holds no dot,
+because the key of a webdataset's sample ends at the first one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _READABLE = ("L", "M", "N")  # letters, their marks, numbers
 class Row:
     """One row: `values` in the order of the columns, as many as there are."""
 
-    index: int  # position in the whole input, from 0, whatever the shard
+    index: int  # position in the whole input, from 0
     values: tuple[str, ...]
     image_path: str  # as written
-    error: str | None = None  # why the row cannot be used, where the input itself is at fault
+    error: str | None = None  # why the input's row cannot be used
     id: str | None = None  # as written in the id column
 
     @property
@@ -31,7 +31,7 @@ class Row:
         return name_of(self.index, self.id)
 
     def __str__(self) -> str:
-        """The row as people count them: from 1, with its photo."""
+        """The row's number, counted from 1, and its photo."""
         return f"row {self.index + 1} ({shown(self.image_path) or 'no photo'})"
 
 
@@ -39,8 +39,8 @@ class Row:
 class Shard:
     """Every `count`-th block of rows: those with index // block % count == number - 1, where numbers count from 1.
 
-    Index, name, light and files of a row are the same in every shard and in the whole: a run may be cut another way
-    in its middle, and shards may share one folder.
+    A row's index, name, light and files do not depend on the shard: a run may be resumed with other shards, and shards
+    may share one folder.
     """
 
     number: int = 1
@@ -57,7 +57,7 @@ WHOLE = Shard()
 def name_of(index: int, identifier: str | None = None) -> str:
     """The stem of a row's files: `00007`, or `00007_Portrait-of-Ada` for the id `Portrait of Ada!`.
 
-    A pure function. Of the id, letters and numbers of any script and `_` are kept; what is between becomes a hyphen.
+    Letters and numbers of any script and `_` of the id are kept; all between them becomes a hyphen.
     """
     number = f"{index:05d}"
     readable = _readable(identifier or "")

@@ -1,6 +1,6 @@
-"""The input of a run: a table, a folder or a glob of photos, read in passes that keep nothing in memory.
+"""The input of a run: a table, a folder or a glob of photos, streamed as often as needed.
 
-A row that cannot be used becomes a row with an error, never the end of the run.
+A row that cannot be used becomes a row with an error; it does not end the run.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ STDIN = "-"
 _TABLE_SUFFIXES = (".gz", ".csv", ".parquet")
 _SECRETS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 
-# Tells, of the index of the first of some records and the records, the places of those that are still to be done.
+# From a block's first index and its records to the positions of the records that are still to be done.
 Left = Callable[[int, Sequence[Record]], Iterable[int]]
-_BLOCK = 256  # records looked at together: one by one costs more than reading them, and so do more (garbage collection)
+_BLOCK = 256  # records checked at once: smaller and larger blocks (garbage collection) cost more per record
 
 
 class Source:
-    """An input: what its header says, and its rows, in as many passes as are asked for.
+    """An input: its header and its rows, which can be read several times.
 
     Attributes:
-        columns: as the header has them.
+        columns: the names in the header.
         folder: where relative photo paths start: a local folder or a URL.
-        identity: kind, place and columns: what a resumed run must have in common with its first.
-        once: whether the input is a pipe, of which this process is the only reader.
+        identity: kind, place and columns, which a resumed run must share with the first one.
+        once: whether the input is a pipe, which only this process can read.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Source:
         Args:
             text: a CSV, plain or gzipped, or a Parquet file, by path or URL; `-` for a CSV on stdin; a folder, for the
                 images in it and all below; or a glob of images, where `**` stands for folders of any depth.
-            limit: how many rows of the input count, before it is cut into shards.
+            limit: how many rows to use, counted before sharding.
             shard: the rows to read.
             id_column: the column that files are named after, besides the index.
             image_column: the column with the photos' paths.
 
         Raises:
-            TableError: there is no such input, it is empty, or one of the columns is missing or there twice.
+            TableError: there is no such input, it is empty, or one of the columns is missing or occurs twice.
         """
         self._text, self._limit, self._shard, self._image_column = text, limit, shard, image_column
         self._opened: _Found | None = _find(text, image_column)
@@ -78,14 +78,11 @@ class Source:
         self.columns, self.folder = tuple(found.columns), found.folder
         self.identity = f"{found.kind} {found.place} {','.join(names)}"
         self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
-        # A pipe's records, for further passes; open as long as the source is.
+        # A pipe's records, kept for further passes.
         self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
 
     def rows(self, left: Left | None = None) -> Generator[Row, None, None]:
-        """The rows of the shard, in order; with `left` only those, the others cost next to nothing.
-
-        Raises TableError in mid-way where the rest cannot be read.
-        """
+        """Yield the shard's rows in order, with `left` only those it selects. Raises TableError if reading fails."""
         with contextlib.closing(self._records()) as all_records:
             records = islice(all_records, self._limit)
             if left is None:
@@ -99,10 +96,7 @@ class Source:
                 start += len(block)
 
     def count(self) -> int | None:
-        """How many rows there are; None for a pipe or a URL, which are read only once.
-
-        One pass of its own that keeps nothing. Raises TableError.
-        """
+        """Count the rows in a separate pass; None for a pipe or a URL, which are read only once. Raises TableError."""
         if self.once or not _is_local(self._text):
             return None
         found = _find(self._text, self._image_column)
@@ -113,12 +107,12 @@ class Source:
         return cycles * block + min(max(rest - (self._shard.number - 1) * block, 0), block)
 
     def close(self) -> None:
-        """Close what is open and not read yet."""
+        """Close the input if no pass has begun."""
         if self._opened is not None:
             self._opened.records.close()
 
     def _records(self) -> Generator[Record, None, None]:
-        """The records from the first one: read with the header's stream, from a new one, or as a pipe gave them."""
+        """All records: from the stream that gave the header, from a new one, or from the copy of a pipe."""
         opened, self._opened = self._opened, None
         if self._kept is None:
             yield from (opened or _find(self._text, self._image_column)).records
@@ -136,7 +130,7 @@ class Source:
             error, record = str(record), []
         elif len(record) != width:
             error = (
-                f"the row has {len(record)} fields where the header names {width} columns; "
+                f"the row has {len(record)} fields but the header names {width} columns; "
                 "put quotes around a field that holds a comma, or fill in the missing ones"
             )
         values = tuple(record) if len(record) == width else (*record, *[""] * width)[:width]
@@ -161,18 +155,18 @@ def _is_pipe(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Found:
-    """An input before its columns have a meaning."""
+    """An opened input, its columns not looked up yet."""
 
     kind: str
     place: str
     folder: str
     columns: Sequence[str]
     records: Generator[Record, None, None]
-    total: int | None = None  # of its records, where it is known beforehand
+    total: int | None = None  # number of records, if known in advance
 
 
 def parse_shard(text: str) -> Shard:
-    """`2/8` as the second of eight shards. Raises ValueError with a sentence."""
+    """Parse `2/8`, the second of eight shards. Raises ValueError with a sentence."""
     number, _, count = text.partition("/")
     if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
         return Shard(int(number), int(count))
@@ -180,7 +174,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def stem_of(text: str) -> str:
-    """What the output of an input is called: the table's name without its ending, the folder's name, `stdin`."""
+    """The name of an input's output: the table's name without its ending, the folder's name, or `stdin`."""
     if text == STDIN:
         return "stdin"
     if is_remote(text):
@@ -194,9 +188,9 @@ def stem_of(text: str) -> str:
 
 
 def _find(text: str, image_column: str) -> _Found:
-    """What `text` names. Raises TableError."""
+    """Open the input that `text` names. Raises TableError."""
     local = _is_local(text)
-    # A key in a URL is a secret, and another one the next time.
+    # A key in a URL is secret, and differs between runs.
     place = str(Path(text).absolute()) if local else _SECRETS.sub("", text)
     try:
         if local and (listing := find_listing(text)):
@@ -221,12 +215,12 @@ def _open(text: str) -> BinaryIO:
 
 
 def _position(text: str, names: Sequence[str], wanted: str) -> int:
-    """Which column is called `wanted`. Raises TableError unless exactly one is."""
+    """The position of the column `wanted`. Raises TableError unless there is exactly one."""
     if names.count(wanted) == 1:
         return names.index(wanted)
     if wanted in names:
         raise TableError(f"the table {shown(text)} has {names.count(wanted)} columns {wanted}; rename all but one")
     raise TableError(
         f"the table {shown(text)} has no column {wanted}; the columns found are: {', '.join(map(shown, names))}. "
-        f"Rename the column that is meant to {wanted}, and separate columns by commas"
+        f"Rename the right column to {wanted}, and separate columns by commas"
     )

@@ -1,4 +1,4 @@
-"""What a CSV row decides about its own picture: columns such as light_azimuth, pattern or prompt."""
+"""The columns of a CSV, such as light_azimuth, pattern or prompt, that override values of their row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from client.errors import RowError
 from client.light.values import parse_color, parse_number, parse_pattern
 from contract.light import NUMBERS, TABLE, Interval
 
-# The values that a row gives, by column; what is not in it is drawn, or the run's.
+# A row's own values by column; a missing value is drawn, or the run's.
 Overrides = Mapping[str, Any]
 NO_OVERRIDES: Overrides = MappingProxyType({})
 
 _SEED = Interval(-(2**63), 2**63 - 1, whole=True)
-_ALIKE = 0.75  # the least that tells `grey` from `gray`
+_ALIKE = 0.75  # the similarity (difflib's ratio, 0-1) of `grey` and `gray`
 
 
 def _whole(interval: Interval) -> Callable[[str], int]:
@@ -39,13 +39,13 @@ LIGHT_NAMES = tuple(name for name in COLUMN_NAMES if name not in ("prompt", "see
 
 @dataclass(frozen=True)
 class OverrideColumns:
-    """Where in a row its overrides are, and what is odd about the names of the columns."""
+    """The positions of the override columns, and warnings about the columns' names."""
 
     places: Mapping[str, int]
     warnings: tuple[str, ...]  # sentences
 
     def read(self, values: Sequence[str]) -> Overrides:
-        """The overrides of a row; an empty cell is none. Raises RowError naming the column and what it may hold."""
+        """Read a row's overrides; an empty cell is none. Raises RowError with the column and its allowed values."""
         given = {name: values[place] for name, place in self.places.items() if values[place].strip()}
         try:
             return parse_overrides(given)
@@ -54,13 +54,13 @@ class OverrideColumns:
 
 
 def find_columns(columns: Sequence[str]) -> OverrideColumns:
-    """Which of a CSV's columns are overrides, and a warning for each that only looks like one."""
+    """Find the override columns of a CSV, and warn of each column that only looks like one."""
     places: dict[str, int] = {}
     warnings = []
     for place, column in enumerate(columns):
         name = column.strip()
         if name in places:
-            warnings.append(f"the column {name} is there twice; the first one counts")
+            warnings.append(f"the column {name} occurs twice; the first one is used")
         elif name in COLUMN_NAMES:
             places[name] = place
         elif meant := nearest(name):
@@ -69,7 +69,7 @@ def find_columns(columns: Sequence[str]) -> OverrideColumns:
 
 
 def parse_overrides(texts: Mapping[str, str]) -> Overrides:
-    """Overrides from their texts, by the columns' names. Raises ValueError, a sentence that starts with the name."""
+    """Parse overrides, by the columns' names. Raises ValueError, a sentence that starts with the name."""
     given: dict[str, Any] = {}
     for name, text in texts.items():
         try:
@@ -80,7 +80,7 @@ def parse_overrides(texts: Mapping[str, str]) -> Overrides:
 
 
 def nearest(column: str, names: Sequence[str] = COLUMN_NAMES) -> str | None:
-    """Which of `names` this column may have been meant to be; their first word may be missing, as in `azimuth`."""
+    """The most similar of `names`, if any; their first word may be missing, as in `azimuth`."""
     name = column.lower().replace("-", "_").replace(" ", "_")
     shortened = {known.partition("_")[2]: known for known in names if "_" in known}
     whole = shortened | {known: known for known in names}

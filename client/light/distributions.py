@@ -1,4 +1,4 @@
-"""Reads a lighting file (TOML): the distributions that lights are drawn from. The grammar is in lighting.toml."""
+"""Reads a lighting file (TOML): the distributions that lights are drawn from. lighting.toml explains the syntax."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every number from `low` to `high` is as likely; whole numbers include both ends."""
+    """The uniform distribution from `low` to `high`; whole numbers include both ends."""
 
     low: float
     high: float
     whole: bool = False
 
     def at(self, share: float) -> float:
-        """The number below which `share` (0 up to 1) of all draws lie."""
+        """The quantile at `share`, 0 up to 1."""
         if self.whole:
             return self.low + int((self.high - self.low + 1) * share)
         return self.low + (self.high - self.low) * share
@@ -45,7 +45,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class UniformColor:
-    """Every mixture of two colours in linear light is as likely."""
+    """The uniform distribution of the mixtures of two colours in linear light."""
 
     low: Color
     high: Color
@@ -58,13 +58,13 @@ class UniformColor:
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
-    """One of `values`, as likely as its weight (positive) among all."""
+    """One of `values`, with a probability in proportion to its positive weight."""
 
     values: tuple[T, ...]
     weights: tuple[float, ...]
 
     def at(self, share: float) -> T:
-        """The value within which `share` (0 up to 1) of all weights falls."""
+        """The value at `share`, 0 up to 1, of the sum of the weights."""
         sums = list(accumulate(self.weights))
         return self.values[min(bisect_right(sums, share * sums[-1]), len(sums) - 1)]
 
@@ -75,14 +75,14 @@ Colors = UniformColor | Choice[Color]
 
 @dataclass(frozen=True)
 class Lighting:
-    """What a lighting file says; a distribution has `at`."""
+    """The content of a lighting file; every distribution has a method `at`."""
 
     space: str  # of SPACES
     pattern_probability: float  # 0-1
-    drawn: Mapping[str, Any]  # the distribution of each value that is drawn, by the name of its CSV column
+    drawn: Mapping[str, Any]  # the distribution of each drawn value, by the name of its CSV column
 
     def settings(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """All of it as JSON values."""
         rest = {"space": self.space, "pattern_probability": self.pattern_probability}
         return rest | {name: asdict(distribution) for name, distribution in self.drawn.items()}
 
@@ -92,12 +92,12 @@ _WEIGHT = Interval(0, 10**9)
 
 
 def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
-    """The distributions in the file at `path`. Raises SettingsError."""
+    """Read the distributions in the file at `path`. Raises SettingsError."""
     try:
         content = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"the lighting file {path} cannot be opened ({error.strerror})") from error
-    except ValueError as error:  # no UTF-8, or no TOML
+    except ValueError as error:  # not UTF-8, or not TOML
         raise SettingsError(f"the lighting file {path} is not valid TOML: {error}") from error
     found: dict[str, Any] = {}
     for key, value in content.items():
@@ -120,7 +120,7 @@ def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
 
 
 def _meant(key: str) -> str:
-    """The nearest key, else all of them. A key in the wrong section is near its namesake."""
+    """Suggest the most similar key, else all. A key in the wrong section is similar to the key of the same name."""
     namesakes = [known for known in _KEYS if known.rpartition(".")[2] == key.rpartition(".")[2]]
     near = namesakes or difflib.get_close_matches(key, [*_KEYS, *_SECTIONS], 1)
     return f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(_KEYS)}"
@@ -145,7 +145,7 @@ R = TypeVar("R")
 
 
 def _distribution(value: object, one: Callable[[object], T], between: Callable[[T, T], R]) -> R | Choice[T]:
-    """`value` as the file's head explains it: `one` reads a single value, `between` makes a range."""
+    """Read a distribution as lighting.toml explains it: `one` reads a single value, `between` makes a range."""
     if isinstance(value, dict):
         return _choice(value, one)
     if not isinstance(value, list):
@@ -168,7 +168,7 @@ def _choice(table: Mapping[str, object], one: Callable[[object], T]) -> Choice[T
 
 
 def _weighted(values: Sequence[T], weights: Sequence[object]) -> Choice[T]:
-    """Values that cannot be drawn are left out. Raises ValueError for weights that make no sense."""
+    """A choice without the values of weight 0. Raises ValueError for invalid weights."""
     try:
         numbers = [_number(weight, _WEIGHT) for weight in weights]
     except ValueError as error:
@@ -211,7 +211,7 @@ def _space(value: object) -> str:
     return value
 
 
-# Every key of the file: the column that has its place in a CSV, and how it is read.
+# Every key of the file: the CSV column of the same value, and how the key is read.
 _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "space": ("space", _space),
     **{number.key: (number.name, _numbers(number.interval)) for number in TABLE if number.key},

@@ -1,8 +1,7 @@
-"""Draws the light of a picture from a seed: nothing about it depends on the row's position.
+"""Draws the light of a picture from a seed, independent of the row's position.
 
-The seed of a light is a hash of the run's seed, the photo's path as written and the variant's
-number, so a row keeps its light when the CSV is sorted, cut or extended, and variant k is the same
-however many variants are asked for.
+The seed of a light is a hash of the run's seed, the photo's path as written and the variant's number, so a row keeps
+its light when the CSV is sorted, shortened or extended, and variant k does not depend on the number of variants.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from contract.light import DRAWS, NUMBERS, SPACES
 def draw_lights(
     lighting: Lighting, seed: int, image_path: str, variants: int, overrides: Overrides = NO_OVERRIDES
 ) -> list[Light]:
-    """The lights of one photo, `variants` of them, drawn from the run's `seed` and its path.
+    """Draw the `variants` lights of one photo from the run's `seed` and the photo's path.
 
-    What `overrides` gives is taken as it is, its seed in the place of the run's; the rest is drawn as without it.
+    Values in `overrides` replace drawn ones, and its seed the run's; the others are drawn as without overrides.
     """
     seed = overrides.get("seed", seed)
     return [draw_light(lighting, light_seed(seed, image_path, k), overrides) for k in range(variants)]
 
 
 def draw_light(lighting: Lighting, seed: str, overrides: Overrides = NO_OVERRIDES) -> Light:
-    """The one light that belongs to `seed` (hexadecimal digits).
+    """Draw the light of `seed` (hexadecimal digits).
 
-    Each drawn value has a random number of its own, used or not: another distribution of one, or a new one at the end,
-    leaves the others as they were.
+    Each value has its own random number, used or not, so a changed distribution, or a new value at the end, leaves the
+    others as they were.
     """
     stream = np.random.Generator(np.random.PCG64(int(seed, 16))).random(len(DRAWS)).tolist()
     shares = {name: stream[place] for name, place in DRAWS.items()}
@@ -59,7 +58,7 @@ def draw_light(lighting: Lighting, seed: str, overrides: Overrides = NO_OVERRIDE
         "pattern_seed": overrides.get("pattern_seed", int(shares["pattern_seed"] * 2**24)),
         "arithmetic": SPACES.index(lighting.space),
     }
-    # The angles as they were drawn, not as float32 gives them back.
+    # The angles as drawn, not as computed from float32.
     return dataclasses.replace(light_of(numbers, seed, pattern.name), elevation=elevation, azimuth=azimuth)
 
 

@@ -1,4 +1,4 @@
-"""One light: the numbers that are sent for a picture, and how they are named in its metadata."""
+"""One light: the numbers that are sent for a picture, and their names in its metadata."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ COLUMNS = tuple(number.name for number in SENT)
 
 @dataclass(frozen=True)
 class Light:
-    """The numbers of a row of LIGHT and a row of SCENE, and where they came from."""
+    """The numbers of a row of LIGHT and a row of SCENE, and their seed."""
 
-    seed: str | None  # 16 hexadecimal digits; None where the light was not drawn
+    seed: str | None  # 16 hexadecimal digits; None if the light was not drawn
     elevation: float  # degrees above the picture's plane
     azimuth: float  # degrees, 0 up to 360: 0 from the right, 90 from below
     values: tuple[float, ...]  # in the order of COLUMNS, each the shortest text of its float32
-    pattern: str = ""  # the name of the pattern where it was asked for by name
+    pattern: str = ""  # the pattern's name, if it was requested by name
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The values by their names."""
+        """The values by name."""
         return dict(zip(COLUMNS, self.values, strict=True))
 
     @property
@@ -38,11 +38,11 @@ class Light:
 
     @property
     def space(self) -> str:
-        """Which values the light multiplies: those of `linear` light, or those of `srgb`."""
+        """Whether the light multiplies `linear` or `srgb` values."""
         return SPACES[round(self.numbers["arithmetic"])]
 
     def named(self, patterns: Sequence[str] | None = None) -> dict[str, Any]:
-        """Every number by its name, for the metadata.
+        """Every number by name, for the metadata.
 
         `patterns` are the server's own names of its patterns, by id from 1.
         """
@@ -57,7 +57,7 @@ class Light:
 
 
 def light_of(numbers: Mapping[str, float], seed: str | None = None, pattern: str = "") -> Light:
-    """A light from its numbers by the names of COLUMNS. Raises ValueError with a sentence."""
+    """Make a light from numbers named as in COLUMNS. Raises ValueError with a sentence."""
     values = tuple(float(str(np.float32(numbers[name]))) for name in COLUMNS)  # JSON of float32 stays short
     exact = dict(zip(COLUMNS, values, strict=True))
     for tensor in (LIGHT, SCENE):
@@ -68,10 +68,10 @@ def light_of(numbers: Mapping[str, float], seed: str | None = None, pattern: str
 
 
 def light_of_row(row: Sequence[float] | NDArray[Any]) -> Light:
-    """A light from a row of LIGHT, or from one with a row of SCENE behind it. Raises ValueError with a sentence."""
+    """Make a light from a row of LIGHT, or from one followed by a row of SCENE. Raises ValueError with a sentence."""
     given = np.asarray(row, np.float32)
     if given.shape not in ((WIDTHS[LIGHT],), (WIDTHS[LIGHT] + WIDTHS[SCENE],)):
-        raise ValueError(f"a light is a row of LIGHT, {WIDTHS[LIGHT]} numbers, or one with a row of SCENE behind it")
+        raise ValueError(f"a light is a row of LIGHT, {WIDTHS[LIGHT]} numbers, or one with a row of SCENE after it")
     rows = {LIGHT: given[: WIDTHS[LIGHT]].tolist(), SCENE: given[WIDTHS[LIGHT] :].tolist() or row_of(SCENE, {})}
     for tensor, numbers in rows.items():
         check_rows(tensor, [numbers])
@@ -84,7 +84,7 @@ def named_light(entry: Mapping[str, Any]) -> Light:
 
 
 def light_tensors(lights: Sequence[Light]) -> dict[str, NDArray[np.float32]]:
-    """LIGHT [1,K,16] and SCENE [1,K,32] of the ensemble, float32. Raises ValueError where the spaces differ."""
+    """LIGHT [1,K,16] and SCENE [1,K,32] of the ensemble, float32. Raises ValueError if the spaces differ."""
     if len({light.space for light in lights}) > 1:
         raise ValueError("the lights of one photo must share their space, linear or srgb")
     numbers = [light.numbers for light in lights]
@@ -92,20 +92,20 @@ def light_tensors(lights: Sequence[Light]) -> dict[str, NDArray[np.float32]]:
 
 
 def pattern_name(number: int, names: Sequence[str]) -> str:
-    """The name of pattern `number`, `none` of 0, else its number where it has no name."""
+    """The name of pattern `number`: `none` for 0, the number itself if it has no name."""
     return NO_PATTERN.name if number == 0 else names[number - 1] if number <= len(names) else str(number)
 
 
 def server_patterns(info: Mapping[str, Any]) -> list[str] | None:
-    """The names of the server's patterns by id from 1, as INFO has them; None where it does not."""
+    """The names of the server's patterns by id from 1, read from INFO; None if it lacks them."""
     names: list[str] | None = info.get("models", {}).get("shadow", {}).get("patterns")
     return names
 
 
 def check_patterns(lights: Sequence[Light], names: Sequence[str] | None) -> None:
-    """Raise ValueError where a light asks for a pattern that the server, which has `names`, has not.
+    """Raise ValueError if a light asks for a pattern that is not among the server's `names`.
 
-    A name must mean the same pattern on both sides: a server may have been exported with other materials.
+    A name must mean the same pattern on both sides, because a server may have been exported with other materials.
     """
     if names is None:
         return

@@ -1,4 +1,4 @@
-"""What is more than a number in a light, and how each value is written: numbers, colours, shadow patterns."""
+"""Parses the values of a light: numbers, colours, shadow patterns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Color = tuple[float, float, float]  # multipliers of red, green and blue in line
 
 
 class Pattern(NamedTuple):
-    """A shadow pattern as it was asked for: its id, and its name where it was asked for by name."""
+    """A requested shadow pattern: its id, and its name if it was requested by name."""
 
     id: int
     name: str = ""
@@ -22,9 +22,9 @@ NO_PATTERN = Pattern(0, "none")
 
 
 def parse_number(text: str, interval: Interval) -> float:
-    """`text` as a number within `interval`. Raises ValueError with the rest of a sentence."""
+    """Parse a number within `interval`. Raises ValueError with the rest of a sentence."""
     try:
-        # A whole number beyond float64's precision stays itself; "7.0" is what pandas writes beside empty cells.
+        # int() is exact beyond float64's precision; pandas writes 7 as "7.0" in a column with empty cells.
         number = int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else float(text)
     except ValueError:
         raise ValueError(f"must be {interval}, not {text!r}") from None
@@ -32,7 +32,7 @@ def parse_number(text: str, interval: Interval) -> float:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """A pattern by its name, its id, or `none`. Raises ValueError with the rest of a sentence."""
+    """Parse a pattern's name or id, or `none`. Raises ValueError with the rest of a sentence."""
     name = text.strip()
     if name == NO_PATTERN.name:
         return NO_PATTERN
@@ -45,12 +45,12 @@ def parse_pattern(text: str) -> Pattern:
         meant = f" (did you mean {near[0]}?)" if near else ""
         known = ", ".join((NO_PATTERN.name, *PATTERNS))
         raise ValueError(
-            f"must be one of {known}, or the number of a material of the server's, not {text!r}{meant}"
+            f"must be one of {known}, or the number of a material on the server, not {text!r}{meant}"
         ) from None
 
 
 def parse_color(text: str) -> Color:
-    """`#rrggbb` in sRGB, or three multipliers of linear light. Raises ValueError with the rest of a sentence."""
+    """Parse `#rrggbb` in sRGB, or three linear multipliers. Raises ValueError with the rest of a sentence."""
     digits = re.fullmatch(r"\s*#([0-9a-fA-F]{6})\s*", text)
     if digits:
         red, green, blue = (_to_linear(level / 255) for level in bytes.fromhex(digits[1]))
@@ -63,7 +63,7 @@ def parse_color(text: str) -> Color:
 
 
 def color_in(space: str, color: Color) -> Color:
-    """What multiplies the values of a pixel in `space`: in sRGB, the sRGB value of each multiplier."""
+    """The multipliers of a pixel's values in `space`: for sRGB, the sRGB value of each multiplier."""
     if space == "linear":
         return color
     red, green, blue = (_to_srgb(share) for share in color)

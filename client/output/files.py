@@ -1,4 +1,4 @@
-"""The writers: one row's files as files or as members of a tar, whole or not at all.
+"""The writers: they write a row's files to disk or into a tar, each file or sample atomically.
 
 Nothing written depends on the time, the machine or the output folder.
 """
@@ -20,17 +20,17 @@ Content = bytes | memoryview
 
 
 class Writer(Protocol):
-    """Takes the files of a row, in any order of rows and from any thread."""
+    """Writes rows, in any order and from any thread."""
 
     def write(self, row: Row, files: Mapping[str, Content]) -> None:
-        """Put a row's files in place, by name; the last one last. Raises OSError."""
+        """Write a row's files by name, in their order. Raises OSError."""
 
     def finished(self, row: Row) -> None:
-        """The journal knows what became of the row. Raises OSError."""
+        """Note that the row's result is in the journal. Raises OSError."""
 
 
 class Files:
-    """A file each, in the run's folder or in folders of ROWS_PER_FOLDER rows below it."""
+    """Writes separate files, into the run's folder or into folders of ROWS_PER_FOLDER rows below it."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._folder = folder
@@ -52,10 +52,10 @@ class Files:
 
 
 class Null:
-    """Keeps nothing: for measuring everything else."""
+    """Writes nothing, to measure everything else."""
 
     def write(self, row: Row, files: Mapping[str, Content]) -> None:
-        """Drop the files."""
+        """Discard the files."""
 
     def finished(self, row: Row) -> None:
         """Nothing is left to do."""
@@ -73,7 +73,7 @@ def row_files(
 ) -> dict[str, Content]:
     """A row's files by name, its metadata last.
 
-    `pictures` maps each name of the plan to its files' bytes, one per light or one; `image` is the photo's file.
+    `pictures` maps each name of the plan to its files (one per light, or one); `image` is the photo's file.
     """
     names = plan.file_names(row)
     contents = {**pictures, INPUT: [image]} if plan.keep_input else pictures
@@ -83,13 +83,13 @@ def row_files(
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
-    """JSON with a line for each key, in the keys' order: as easy to read as indented and ten times as fast to write."""
+    """Encode JSON with a line for each sorted key: as easy to read as indented JSON and ten times as fast to write."""
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(metadata[key], sort_keys=True)}" for key in sorted(metadata))
     return f"{{\n{lines}\n}}\n".encode()
 
 
 def write_whole(path: Path, content: Content) -> None:
-    """Put `content` at `path` so that a reader sees all of it or nothing. Raises OSError, naming `path`."""
+    """Write `content` to `path` atomically. Raises OSError, naming `path`."""
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
         unfinished.write_bytes(content)

@@ -1,7 +1,7 @@
-"""The folder of a run: who may write into it, the settings that shaped what is there, and its journals.
+"""The folder of a run: its locks, its settings, and its journals.
 
-Settings are what a row's files depend on. A folder keeps to those of its first run, so that no two rows of a data set
-were made in two ways without anybody noticing.
+Settings are what a row's files depend on. A folder keeps those of its first run, so that no dataset mixes two settings
+unnoticed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SHOWN = 60  # characters of a setting's value
 
 
 class SettingsChangedError(Exception):
-    """What is in the folder was made with other settings; the message shows each, old and new, and the remedies."""
+    """The folder was made with other settings; the message shows each, old and new, and the remedies."""
 
 
 class RunFolder:
-    """`<output>/<stem>`: the files of a run, and in `journal/` what is known of it.
+    """`<output>/<stem>`: the files of a run, and `journal/` with its state.
 
     Attributes:
         table: the output CSV.
-        failures: the list of failed rows. Shards of one input have one of each for themselves.
+        failures: the list of failed rows. Each shard of an input has its own of both.
     """
 
     def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
@@ -50,9 +50,9 @@ class RunFolder:
 
     @contextmanager
     def claimed(self, shard: Shard | None = None) -> Iterator[None]:
-        """Keep every other run out that has a row in common with `shard` (the folder's), until the block ends.
+        """Lock the rows of `shard` (default: the folder's) against other runs until the block ends.
 
-        Raises TableError where there is such a run, or where nothing can be written here.
+        Raises TableError if another run has one of them, or if the folder cannot be written.
         """
         shard = shard or self.shard
         with ExitStack() as stack:
@@ -74,10 +74,7 @@ class RunFolder:
             yield
 
     def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
-        """Hold the run's `settings` against those of what is already there, and keep them.
-
-        Raises SettingsChangedError where they differ, unless `anyway`.
-        """
+        """Compare `settings` with those of the folder, and store them. Raises SettingsChangedError unless `anyway`."""
         path = self.journals / _SETTINGS
         started = any(self.journals.glob("*.rows"))
         kept = _read(path)
@@ -89,10 +86,7 @@ class RunFolder:
             (self.journals / _NETWORKS).unlink(missing_ok=True)
 
     def agree_on_networks(self, networks: Any) -> None:
-        """Hold what an answer says of the networks behind it against what made the other rows. Safe in any thread.
-
-        The first answer of all decides. Raises SettingsChangedError.
-        """
+        """Compare an answer's networks with the first answer's. Thread-safe. Raises SettingsChangedError."""
         if networks == self._networks:
             return
         with self._lock:
@@ -101,7 +95,7 @@ class RunFolder:
             raise SettingsChangedError(self._difference({"networks": kept}, {"networks": networks}))
 
     def _first_networks(self, networks: Any) -> Any:
-        """What the first of all answers said; where this is the first, it is kept. Processes may race for that."""
+        """The networks of the first answer; if this is the first, store them. Processes may race."""
         path = self.journals / _NETWORKS
         if (kept := _read(path)) is not None:
             return kept
@@ -111,14 +105,14 @@ class RunFolder:
             path.hardlink_to(candidate)
         except FileExistsError:
             return _read(path)
-        except OSError:  # a disk without hard links
+        except OSError:  # the disk has no hard links
             candidate.replace(path)
         finally:
             candidate.unlink(missing_ok=True)
         return networks
 
     def forget(self) -> None:
-        """Start over: the files stay until they are replaced, but no row counts as done."""
+        """Start again: no row counts as done; the files stay until they are replaced."""
         for path in self.journals.iterdir():
             if path.suffix != ".lock":
                 path.unlink()
@@ -127,11 +121,11 @@ class RunFolder:
             tar.unlink()
 
     def past(self) -> Past:
-        """What the runs so far have done. Raises OSError."""
+        """The results of all runs so far. Raises OSError."""
         return read_journals(self.journals)
 
     def next_session(self) -> int:
-        """A number above those of all journals so far."""
+        """A number above those of all journals."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
     def journal(self, session: int) -> Journal:
@@ -147,17 +141,17 @@ class RunFolder:
         ]
         return "\n".join(
             [
-                f"what is in {self.path} was made with other settings:",
+                f"the files in {self.path} were made with other settings:",
                 *lines,
-                "give the old ones again, choose another --output, make everything anew with --restart, or mix both "
-                "with --continue-anyway",
+                "use the old ones, choose another --output, do every row again with --restart, or mix both with "
+                "--continue-anyway",
             ]
         )
 
 
 @contextmanager
 def _locked(path: Path, kind: int) -> Iterator[None]:
-    """Hold a lock, which the kernel takes back however the process ends. Raises BlockingIOError where it is taken."""
+    """Hold a lock, which the kernel releases when the process ends. Raises BlockingIOError if it is held."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -167,13 +161,13 @@ def _locked(path: Path, kind: int) -> Iterator[None]:
 
 
 def _overlap(shard: Shard, name: str) -> bool:
-    """Whether a shard has a row in common with the one that is called, say, `2of4`."""
+    """Whether a shard has a row in common with the one that `name`, such as `2of4`, stands for."""
     number, count = map(int, name.split("of"))
     return (shard.number - number) % math.gcd(shard.count, count) == 0
 
 
 def _read(path: Path) -> Any:
-    """A JSON file's content; None where there is none, or a power cut has emptied it."""
+    """A JSON file's content; None if there is none, or a power failure has emptied it."""
     with suppress(FileNotFoundError, ValueError):
         return json.loads(path.read_bytes())
     return None

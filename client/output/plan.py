@@ -14,14 +14,14 @@ WRITERS = ("files", "webdataset", "null")
 LAYOUTS = ("flat", "sharded")
 ROWS_PER_FOLDER = 1000  # of the layout `sharded`
 _ALL = "all"
-_OTHER_NAMES = {"degraded_fg": "degraded"}  # as the pipeline that this one replaces called it
+_OTHER_NAMES = {"degraded_fg": "degraded"}  # its name in the replaced pipeline
 _EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which pictures a run keeps, how many lights a photo gets, and how it all is laid out."""
+    """Which pictures a run keeps, how many lights a photo gets, and how the files are laid out."""
 
     pictures: tuple[str, ...] = ("output", "albedo", "mask")  # in the order of PICTURES
     format: str = "png"  # png, jpeg, webp
@@ -29,7 +29,7 @@ class Plan:
     variants: int = 1
     keep_input: bool = False
     writer: str = "files"  # of WRITERS
-    layout: str = "flat"  # of LAYOUTS, where files are written
+    layout: str = "flat"  # of LAYOUTS, for the writer `files`
     rows_per_tar: int = 1000
 
     def request(self) -> str:
@@ -38,18 +38,18 @@ class Plan:
         return f"{','.join(self.pictures)};{self.format}{suffix}"
 
     def count(self, picture: str) -> int:
-        """How many files of this kind a row gets."""
+        """The number of a row's files of this kind."""
         return self.variants if picture in PER_LIGHT else 1
 
     def endings(self, picture: str) -> list[str]:
-        """How the names of a row's files of one kind end: mask.png, or output_0.png and on."""
+        """The endings of a row's file names of one kind: mask.png, or output_0.png, output_1.png, …."""
         extension = "png" if picture == "mask" else _EXTENSIONS[self.format]
         if self.count(picture) == 1:
             return [f"{picture}.{extension}"]
         return [f"{picture}_{k}.{extension}" for k in range(self.variants)]
 
     def file_name(self, row: Row, ending: str) -> str:
-        """00007_mask.png among files; 00007.mask.png in a tar, where a dot ends the key of a sample."""
+        """00007_mask.png as a file; 00007.mask.png in a tar, where a dot ends the key of a sample."""
         return f"{row.name}.{ending}" if self.writer == "webdataset" else f"{row.name}_{ending}"
 
     def metadata_name(self, row: Row) -> str:
@@ -72,9 +72,9 @@ class Plan:
         return f"{index // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
 
     def leading(self, row: Row) -> list[str]:
-        """What the output CSV names: the relit pictures, or the first kind asked for where those are not.
+        """The files that the output CSV names: those of the run's first kind of picture.
 
-        Paths within the run's folder; those in a tar go through it, as in 00000.tar/00007.output.png.
+        Paths within the run's folder; those in a tar begin with it, as in 00000.tar/00007.output.png.
         """
         if self.writer == "null":
             return [""]
@@ -90,7 +90,7 @@ def input_suffix(image_path: str) -> str:
 
 
 def parse_pictures(text: str) -> tuple[str, ...]:
-    """`output,albedo,mask` as names. Raises ValueError with a sentence."""
+    """Parse `output,albedo,mask`. Raises ValueError with a sentence."""
     asked = {name.strip() for name in text.split(",") if name.strip()}
     unknown = sorted(asked - set(PICTURES))
     if unknown or not asked:
@@ -101,7 +101,7 @@ def parse_pictures(text: str) -> tuple[str, ...]:
 
 
 def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
-    """`--files output,input` or `all` as the server's pictures, and whether to keep the input.
+    """Parse `--files output,input` or `all` to the server's pictures, and whether to keep the input.
 
     Raises ValueError with a sentence.
     """
@@ -115,7 +115,7 @@ def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
 
 
 def parse_format(text: str) -> tuple[str, int | None]:
-    """`--format jpeg` or `webp:80` as name and quality. Raises ValueError with a sentence."""
+    """Parse `--format jpeg` or `webp:80` to name and quality. Raises ValueError with a sentence."""
     name, colon, number = text.partition(":")
     if name not in _EXTENSIONS or (colon and name == "png"):
         raise ValueError(f"there is no format {text!r}; choose png, jpeg[:quality], webp[:quality]")

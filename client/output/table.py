@@ -1,7 +1,6 @@
-"""The tables of a run: its input with where the pictures are, and the failed rows; both from the journal, in one pass.
+"""The tables of a run: the output CSV and the list of failed rows, both from the journal, in one pass.
 
-They are written when a run ends, under their names only when they are whole, and can be written again at any time:
-the same journal gives the same bytes.
+They are written atomically when a run ends, and can be rebuilt at any time: the same journal gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FAILURE_COLUMNS = ("row", "image_path", "cause")
 
 @dataclass(frozen=True)
 class Totals:
-    """How many rows of the input are done, failed, and not finished."""
+    """The numbers of rows that are done, failed, and not finished."""
 
     done: int
     failed: int
@@ -32,7 +31,7 @@ class Totals:
 
 
 def write_tables(folder: RunFolder, plan: Plan, past: Past, columns: Sequence[str], rows: Iterable[Row]) -> Totals:
-    """Write the output CSV and, where rows failed, their list; `rows` is the input again, in its order.
+    """Write the output CSV and, where rows failed, their list; `rows` is the whole input in order.
 
     A done row has a line for each of its leading files, a failed one a line with its error, others none.
     Raises OSError.
@@ -64,7 +63,7 @@ def write_tables(folder: RunFolder, plan: Plan, past: Past, columns: Sequence[st
 
 @contextmanager
 def _table(path: Path) -> Iterator[Any]:
-    """A CSV writer whose file takes its name at the end of the block, if all went well."""
+    """A CSV writer whose file gets its name at the end of the block, unless there was an error."""
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
         with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:

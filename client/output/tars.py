@@ -1,8 +1,7 @@
-"""Webdataset shards: tars of so many rows each, in the order of the input, the same bytes however the run went.
+"""Webdataset tars of a fixed number of rows, in the input's order, with the same bytes even if the run was resumed.
 
-A row's members first become a piece of a tar in `pieces/<tar>/`, so that each row is whole or not there at all, like
-files. When all rows of a tar are finished its pieces are joined; rows that come later, such as retried ones, are put
-into their place in it.
+A row is first written atomically, as a piece in `pieces/<tar>/`. When all rows of a tar are finished, its pieces are
+joined; later rows, such as retried ones, are inserted at their place.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Tars:
     def __init__(self, folder: Path, rows_per_tar: int) -> None:
         self._folder = folder
         self._rows_per_tar = rows_per_tar
-        self._finished: Counter[int] = Counter()  # rows by tar, of those that are not joined yet
+        self._finished: Counter[int] = Counter()  # rows per tar that is not joined yet
         self._lock = threading.Lock()
 
     def write(self, row: Row, files: Mapping[str, bytes | memoryview]) -> None:
@@ -45,7 +44,7 @@ class Tars:
         unfinished.replace(folder / row.name)
 
     def finished(self, row: Row) -> None:
-        """Join the row's tar where this was the last of its rows. Raises OSError."""
+        """Join the row's tar if this was its last row. Raises OSError."""
         number = row.index // self._rows_per_tar
         with self._lock:
             self._finished[number] += 1
@@ -62,12 +61,12 @@ def tar_name(number: int) -> str:
 
 
 def waiting_tars(folder: Path) -> list[int]:
-    """The numbers of the tars that have pieces which are not joined yet."""
+    """The numbers of the tars with pieces that are not joined yet."""
     return sorted(int(path.stem) for path in (folder / PIECES).glob("*.tar"))
 
 
 def join_pieces(folder: Path, number: int) -> None:
-    """Put a tar's pieces into it, in the order of their rows, and remove them. Raises OSError."""
+    """Merge a tar's pieces into it, in the order of their rows, and remove them. Raises OSError."""
     pieces = folder / PIECES / tar_name(number)
     tar = folder / tar_name(number)
     parts = {part.index: part for part in _parts_of_tar(tar)}
@@ -83,7 +82,7 @@ def join_pieces(folder: Path, number: int) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """Where all members of one row are: in a piece, or within a tar."""
+    """The bytes of one row's members, in a piece or in a tar."""
 
     index: int
     path: Path
@@ -92,12 +91,12 @@ class _Part:
 
 
 def _whole(pieces: Path) -> Iterable[Path]:
-    """The finished pieces; a name with a dot in front is of one that a killed run left."""
+    """The finished pieces; a leading dot marks one that a killed run left."""
     return (path for path in pieces.iterdir() if not path.name.startswith("."))
 
 
 def _parts_of_tar(tar: Path) -> list[_Part]:
-    """The rows of a tar as it is; none where there is no such file."""
+    """The rows in a tar; none if there is no such file."""
     if not tar.exists():
         return []
     with tarfile.open(tar) as archive:

@@ -1,4 +1,4 @@
-"""The dry run: are the table, its photos and the servers as they should be? Nothing is sent or written."""
+"""The dry run: checks the table, its photos and the servers; sends and writes nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from client.run.run import Run
 
 
 async def check_servers(run: Run, progress: Progress) -> str:
-    """Ask the servers; returns what they say, in a sentence. Raises UnreachableError."""
+    """Ask the servers; return their window and models in a sentence. Raises UnreachableError."""
     async with run.access.ready(run.window, progress.say) as (_, facts):
         versions = ", ".join(f"{name} {version}" for name, version in sorted(facts.model_versions.items()))
         return f"servers: {facts.window} calls in flight, models {versions}"
 
 
 def check_input(run: Run, progress: Progress) -> str:
-    """Look at every row; what is wrong with one is told to `progress`. Returns what would be done, in a sentence.
+    """Check every row and report failures to `progress`; return in a sentence what a run would do.
 
-    Photos behind a URL are taken for granted. Raises TableError, or OSError where the output cannot be written.
+    Photos with a URL are not checked. Raises TableError, or OSError if the output cannot be written.
     """
     source = run.source()
     columns = find_columns(source.columns)
@@ -45,7 +45,7 @@ def check_input(run: Run, progress: Progress) -> str:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise OSError where `folder` could not be made."""
+    """Raise OSError if `folder` cannot be created."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(nearest))

@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator
 
 
 class Interruptions:
-    """Hands the first and each further request to end the run to whoever runs it."""
+    """Passes each request to end the run to the current handler."""
 
     def __init__(self) -> None:
         self._handler: Callable[[], None] | None = None
 
     def now(self) -> None:
-        """Ask for the end of the run; call it in the loop's own thread."""
+        """Request the end of the run; call it in the event loop's thread."""
         if self._handler is not None:
             self._handler()
 
     @contextlib.contextmanager
     def handled(self, handler: Callable[[], None]) -> Iterator[None]:
-        """Within the block, in a running event loop, `handler` is called for Ctrl-C, SIGTERM and `now`."""
+        """Within the block, in a running event loop, call `handler` on Ctrl-C, SIGTERM and `now`."""
         loop = asyncio.get_running_loop()
-        # Only the main thread can be interrupted.
+        # Only the main thread can handle signals.
         in_main = threading.current_thread() is threading.main_thread()
         signals = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         self._handler = handler

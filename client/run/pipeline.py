@@ -1,4 +1,4 @@
-"""The pipeline: each row of an input from its photo through the servers to its files, many in flight at a time."""
+"""The pipeline: reads each row's photo, sends it to a server and writes its files, with many rows in flight."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from client.triton.connection import Facts
 from client.triton.request import photo_request, request_template, unpack
 from client.triton.servers import Servers
 
-_FILE_THREADS = 4  # hides a disk's latency; more only fight for the interpreter
+_FILE_THREADS = 4  # hide a disk's latency; more would contend for the GIL
 _REMOTE_THREADS = 32  # a network's latency is longer
-_SPAN_WINDOWS = 4  # how many rows, in windows, may be read and not finished
-# Errors of a disk that are about one name on it, not about the disk.
+_SPAN_WINDOWS = 4  # rows that are read and not finished, at most, in windows
+# Disk errors that concern one file name, not the whole disk.
 _OWN_FAULTS = (errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTEMPTY)
 
-# Calls its argument in the running loop whenever the run is to end, for as long as the block lasts.
+# Within the block, calls its argument in the event loop at each request to end the run.
 Interruptions = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on."""
+    """Receives the progress of a run."""
 
     def row_done(self) -> None:
         """A row's files are written."""
@@ -46,11 +46,11 @@ class Watcher(Protocol):
         """A row failed for the reason given."""
 
     def say(self, sentence: str) -> None:
-        """Something else that the user should know."""
+        """Another message for the user."""
 
 
 class Pipeline:
-    """Does the rows of one run with servers that are ready. Made and used inside one running event loop."""
+    """Relights the rows of one run on ready servers. Create and use it inside one running event loop."""
 
     def __init__(
         self,
@@ -72,11 +72,10 @@ class Pipeline:
     async def relight_all(
         self, rows: Generator[Row, None, None], watcher: Watcher, interruptions: Interruptions
     ) -> bool:
-        """Every row through the servers; True where the run was interrupted.
+        """Relight every row; return whether the run was interrupted. Finished rows are in the journal.
 
-        Raises UnreachableError where no server is left, SettingsChangedError where one has other networks than the
-        rest of the run, TableError where the input breaks off, OSError where the disk fails. Finished rows are in the
-        journal.
+        Raises UnreachableError if no server is left, SettingsChangedError if a server's networks changed, TableError
+        if the input cannot be read further, OSError if the disk fails.
         """
         threads = _REMOTE_THREADS if is_remote(self._photos) else _FILE_THREADS
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
@@ -88,14 +87,14 @@ class Pipeline:
             queue.end()
 
         def interrupt() -> None:
-            """The first time no new calls, the second time no waiting for answers."""
+            """The first time send no new calls, the second time cancel those in flight."""
             nonlocal interrupted
             if interrupted:
                 self._servers.drop()
                 return
             interrupted = True
             end()
-            watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again drops them")
+            watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again cancels them")
 
         async def do_rows() -> None:
             while (row := await queue.next()) is not None:
@@ -110,13 +109,13 @@ class Pipeline:
             try:
                 await asyncio.gather(*workers)
             finally:
-                # After a fault of ours: a call that is dropped in mid-run can take an older Triton down with it.
+                # After an error of our own too: a cancelled call can crash an older Triton.
                 end()
                 await asyncio.gather(*workers, return_exceptions=True)
         return interrupted
 
     async def relight_row(self, row: Row) -> str:
-        """One row from its photo to its files and the journal; returns why it failed, or nothing."""
+        """Relight one row and record its result in the journal; return why it failed, or an empty text."""
         try:
             if row.error is not None:
                 raise RowError(row.error)

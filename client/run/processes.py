@@ -1,7 +1,7 @@
-"""Several processes for one run, each with a shard of its rows, where one core is not enough.
+"""Runs one run in several processes, each with a shard of its rows, if one core is not enough.
 
-Each worker is this program's pipeline with its own connection and its own journal; what it has to tell comes to the
-parent by a pipe, and when the parent is gone the pipe says so.
+Each worker runs the pipeline with its own connections and journal. It reports to the parent through a pipe, and exits
+when the parent closes it.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from client.run.pipeline import Pipeline, Watcher
 from client.run.run import Run
 from client.triton.allocator import keep_freed_memory
 
-# What a worker's run may end with; the parent raises it again.
+# Errors that end a worker's run; the parent raises them again.
 _ENDS = (UnreachableError, SettingsChangedError, TableError, OSError)
 
 
 @dataclass(frozen=True)
 class _End:
-    """A worker's last word."""
+    """A worker's last message."""
 
     interrupted: bool = False
     error: Exception | None = None
 
 
 def shards(whole: Shard, count: int) -> list[Shard]:
-    """A shard's rows as `count` shards."""
+    """Split a shard into `count` shards."""
     return [replace(whole, number=whole.number + whole.count * k, count=whole.count * count) for k in range(count)]
 
 
 async def relight_in_processes(
     run: Run, count: int, session: int, watcher: Watcher, interruptions: Callable[[Callable[[], None]], Any]
 ) -> bool:
-    """All rows of `run` by `count` processes; True where they were interrupted. Raises as Pipeline.relight_all."""
+    """Relight all rows in `count` processes; return whether they were interrupted. Raises as Pipeline.relight_all."""
     context = multiprocessing.get_context("spawn")  # gRPC's threads do not survive a fork
     workers: list[tuple[BaseProcess, Pipe]] = []
     for shard in shards(run.shard, count):
         ours, theirs = context.Pipe()
         process: BaseProcess = context.Process(target=_work, args=(replace(run, shard=shard), session, theirs))
-        with _undisturbed():
+        with _ctrl_c_ignored():
             process.start()
         theirs.close()
         workers.append((process, ours))
@@ -67,7 +67,7 @@ async def relight_in_processes(
             ends = await asyncio.gather(*(_listen(pipe, watcher, interrupt) for _, pipe in workers))
     finally:
         for worker, pipe in workers:
-            pipe.close()  # to a worker that still runs, the end
+            pipe.close()  # ends a worker that still runs
             worker.join()
     for one in ends:
         if one.error is not None:
@@ -76,32 +76,32 @@ async def relight_in_processes(
 
 
 async def _listen(pipe: Pipe, watcher: Watcher, interrupt: Callable[[], None]) -> _End:
-    """Hand what a worker says to the watcher; returns its last word. A worker that fails ends the others."""
+    """Pass a worker's messages to the watcher; return the last one. A worker that fails ends the others."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Queue[Any] = asyncio.Queue()
+    messages: asyncio.Queue[Any] = asyncio.Queue()
 
-    def hear() -> None:
+    def receive() -> None:
         while pipe.poll():
             try:
-                told.put_nowait(pipe.recv())
+                messages.put_nowait(pipe.recv())
             except EOFError:
                 loop.remove_reader(pipe.fileno())
-                told.put_nowait(_End(error=OSError("a worker process died; run the command again to go on")))
+                messages.put_nowait(_End(error=OSError("a worker process died; the same command resumes the run")))
                 return
 
-    loop.add_reader(pipe.fileno(), hear)
-    while not isinstance(word := await told.get(), _End):
-        name, *arguments = word
+    loop.add_reader(pipe.fileno(), receive)
+    while not isinstance(message := await messages.get(), _End):
+        name, *arguments = message
         getattr(watcher, name)(*arguments)
     loop.remove_reader(pipe.fileno())
-    if word.error is not None:
+    if message.error is not None:
         interrupt()
-    return word
+    return message
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """What is started in the block ignores Ctrl-C: the parent passes it on, once."""
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Processes started in the block ignore Ctrl-C: the parent forwards it once."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -110,7 +110,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _Reporter:
-    """A watcher that tells the parent."""
+    """A watcher that reports to the parent."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -129,7 +129,7 @@ class _Reporter:
 
 
 def _work(run: Run, session: int, pipe: Pipe) -> None:
-    """The life of a worker process."""
+    """The main function of a worker process."""
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -149,10 +149,10 @@ async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
 
     @contextlib.contextmanager
     def ordered(interrupt: Callable[[], None]) -> Iterator[None]:
-        """Each message of the parent is a Ctrl-C; when its end of the pipe closes it has died, and so does this one."""
+        """Interrupt at each message from the parent; exit when the parent has died, which closes the pipe."""
         loop = asyncio.get_running_loop()
 
-        def hear() -> None:
+        def receive() -> None:
             with contextlib.suppress(RuntimeError):  # the run has ended and its loop is closed
                 while True:
                     try:
@@ -161,7 +161,7 @@ async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
                         os._exit(1)
                     loop.call_soon_threadsafe(interrupt)
 
-        threading.Thread(target=hear, daemon=True).start()
+        threading.Thread(target=receive, daemon=True).start()
         yield
 
     async with run.access.ready(run.window, reporter.say) as (servers, facts):

@@ -16,9 +16,9 @@ _LOG_SECONDS = 10.0
 
 
 class Progress:
-    """Counts rows as they finish and shows it: a bar on a terminal, a line now and then in a log.
+    """Counts finished rows and shows them: a bar on a terminal, a line every ten seconds in a log.
 
-    `total` may be set later, or stay None where it cannot be known.
+    `total` may be set later, or stay None if it is unknown.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Progress:
     ) -> None:
         """`end` is called when more than `max_failures` rows have failed."""
         self.total: int | None = None
-        self.earlier = 0  # rows that are left as earlier runs have finished them
+        self.earlier = 0  # rows that earlier runs have finished
         self.done = 0
         self.failed = 0
         self.failures: list[str] = []  # the first few, for the summary
@@ -43,7 +43,7 @@ class Progress:
         self._start = self._shown = time.monotonic()
 
     def begin(self) -> None:
-        """The first row is about to be sent: time counts from here."""
+        """Start the clock, before the first row is sent."""
         self._start = self._shown = time.monotonic()
 
     @property
@@ -53,7 +53,7 @@ class Progress:
 
     @property
     def too_many_failed(self) -> bool:
-        """Whether the limit of failures is passed."""
+        """Whether the limit of failures is exceeded."""
         return self._max_failures is not None and self.failed > self._max_failures
 
     @property
@@ -84,7 +84,7 @@ class Progress:
         print(sentence, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._clear()
         self._bar = False
 
@@ -138,12 +138,12 @@ def closing_words(progress: Progress, folder: RunFolder, totals: Totals) -> str:
     if totals.failed:
         lines.append("  --retry-failed tries them again")
     if totals.missing:
-        lines.append(f"  {totals.missing} rows are not done yet: the same command goes on with them")
+        lines.append(f"  {totals.missing} rows are not done yet: the same command resumes them")
     return "\n".join([*lines, f"files: {folder.path}", f"table: {folder.table}"])
 
 
 def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]:
-    """The run in numbers, as `--summary` writes them."""
+    """The run's numbers, as `--summary` writes them."""
     return {
         "rows_done": totals.done,
         "rows_failed": totals.failed,

@@ -1,4 +1,4 @@
-"""One session of a run: what earlier ones left is found, the rest is done, and the tables are written."""
+"""One session of a run: finds the unfinished rows, relights them, and writes the tables."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from client.run.run import Run
 
 @dataclass(frozen=True)
 class How:
-    """How a session goes about its rows; nothing that is written depends on it."""
+    """How a session works; a row's files do not depend on it."""
 
     processes: int
-    restart: bool  # forget what earlier sessions did
+    restart: bool  # ignore what earlier sessions did
     anyway: bool  # keep what other settings made
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The totals of all sessions, whether this one was interrupted, and why it ended where no server was left."""
+    """The totals of all sessions, whether this one was interrupted, and the error if no server was left."""
 
     totals: Totals
     interrupted: bool
@@ -43,9 +43,9 @@ class Outcome:
 
 
 def relight_input(run: Run, how: How, progress: Progress, interruptions: Interruptions) -> Outcome:
-    """Every row that is not done yet.
+    """Relight every row that is not done yet.
 
-    Raises TableError, UnreachableError or SettingsChangedError before the first row, OSError where the disk fails.
+    Raises TableError, SettingsChangedError, OSError if the disk fails, and UnreachableError before the first row only.
     """
     source = run.source()
     if source.once and how.processes > 1:
@@ -61,7 +61,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
 
 
 def rebuild_tables(run: Run) -> Totals:
-    """The tables once more, from the journal. Raises TableError, or OSError where the disk fails."""
+    """Write the tables again from the journal. Raises TableError, or OSError if the disk fails."""
     folder = run.folder()
     if not folder.journals.is_dir():
         raise TableError(f"there is no journal in {folder.journals}; give --csv and --output as the run had them")
@@ -78,7 +78,7 @@ async def _relight_rest(
     progress: Progress,
     interruptions: Interruptions,
 ) -> tuple[bool, UnreachableError | None]:
-    """The rows that are not done; `claims` keeps the folder until the tables are written."""
+    """Relight the rows that are not done; `claims` keeps the folder locked until the tables are written."""
     async with run.access.ready(run.window, progress.say) as (servers, facts):
         if how.restart:
             with folder.claimed(WHOLE):
@@ -109,18 +109,18 @@ def _finish(run: Run, folder: RunFolder, source: Source) -> Totals:
     for number in waiting_tars(folder.path):
         if number * run.plan.rows_per_tar in run.shard:
             join_pieces(folder.path, number)
-    with suppress(OSError):  # another shard's pieces are still in there
+    with suppress(OSError):  # it holds another shard's pieces
         (folder.path / PIECES).rmdir()
     return write_tables(folder, run.plan, folder.past(), source.columns, source.rows())
 
 
 def _count(past: Past, run: Run) -> int:
-    """How many rows earlier sessions have finished, as far as the index tells."""
+    """The number of rows that earlier sessions have finished, by their index alone."""
     kept = np.isin(past.states[: run.limit], list(run.kept))
     index = np.arange(len(kept), dtype=np.uint32)
     return int(np.count_nonzero(kept[index // run.shard.block % run.shard.count == run.shard.number - 1]))
 
 
 def _set_total(source: Source, progress: Progress) -> None:
-    with suppress(TableError):  # the run itself meets it, and says so
+    with suppress(TableError):  # the run itself reports it
         progress.total = source.count()

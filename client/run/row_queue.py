@@ -1,4 +1,4 @@
-"""Reads rows in a thread of its own, never far ahead of the oldest unfinished one."""
+"""Reads rows in a thread of its own, with a limit on the rows that are not finished."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from client.input.row import Row
 
 
 class RowQueue:
-    """Hands rows to a running event loop, never more than `span` ahead of the oldest unfinished one.
+    """Passes rows to a running event loop, never more than `span` that are not finished.
 
     The thread is a daemon, so a pipe that never ends does not keep the program from ending.
     """
@@ -25,10 +25,10 @@ class RowQueue:
         threading.Thread(target=self._read, args=(rows,), daemon=True).start()
 
     async def next(self) -> Row | None:
-        """The next row, or None for good after the last one. Raises TableError where the rest cannot be read."""
+        """The next row, or None after the last one. Raises TableError or OSError if the rest cannot be read."""
         item = await self._items.get()
         if item is None or self._ended:
-            self._items.put_nowait(None)  # for the next one who asks
+            self._items.put_nowait(None)  # for the next caller
             return None
         if isinstance(item, (TableError, OSError)):
             self._items.put_nowait(None)
@@ -36,12 +36,12 @@ class RowQueue:
         return item
 
     def finished(self, rows: int) -> None:
-        """So many of the oldest rows are finished: as many more may be read."""
+        """Note that so many rows are finished: as many more may be read."""
         if rows:
             self._room.release(rows)
 
     def end(self) -> None:
-        """Hand out nothing more."""
+        """End the queue: `next` gives None from now on."""
         self._ended = True
         self._items.put_nowait(None)
         self._room.release()

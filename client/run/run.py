@@ -1,4 +1,4 @@
-"""What a run is: the input, what is asked of the server, what is kept, and which of these its files depend on."""
+"""A run: its input, its requests, its output, and the settings that its files depend on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from client.triton.servers import GRACE_SECONDS, Servers
 
 @dataclass(frozen=True)
 class Access:
-    """Where the servers are, and how to speak with them."""
+    """Where the servers are, and how to connect to them."""
 
     urls: tuple[str, ...]  # host:port
     tls: bool
@@ -33,11 +33,11 @@ class Access:
     key: Path | None
     headers: tuple[Header, ...]
     timeout: float  # seconds per call
-    wait: float  # seconds that a server gets to be ready
+    wait: float  # seconds to wait for a ready server
 
     @asynccontextmanager
     async def ready(self, window: int | None, say: Callable[[str], None]) -> AsyncIterator[tuple[Servers, Facts]]:
-        """The servers, at least one of them ready, and what they say of themselves. Raises UnreachableError."""
+        """Connect to the servers, at least one of them ready; give their Facts too. Raises UnreachableError."""
         servers = Servers(
             self.urls,
             timeout=self.timeout,
@@ -67,7 +67,7 @@ class Run:
     lighting: Lighting
     plan: Plan
     access: Access
-    window: int | None  # calls in flight; None: what the server's configuration asks for
+    window: int | None  # calls in flight; None for as many as fill the servers
     retry_failed: bool
 
     def source(self) -> Source:
@@ -75,16 +75,16 @@ class Run:
         return Source(self.input, limit=self.limit, shard=self.shard, id_column=self.id_column)
 
     def folder(self) -> RunFolder:
-        """Where its files, tables and journals are."""
+        """The folder of its files, tables and journals."""
         return RunFolder(self.output, self.shard)
 
     @property
     def kept(self) -> frozenset[int]:
-        """The states in which a row of an earlier run stays as it is."""
+        """The states of an earlier run in which a row is not done again."""
         return frozenset({DONE} if self.retry_failed else {DONE, FAILED})
 
     def settings(self, identity: str, model_versions: Mapping[str, str]) -> dict[str, Any]:
-        """All that a row's files depend on, as JSON has it: runs into one folder must agree on it."""
+        """All that a row's files depend on, as JSON values; runs into one folder must agree on it."""
         return {
             "input": identity,
             "id_column": self.id_column,
@@ -99,7 +99,7 @@ class Run:
 
 
 def plan_run(options: argparse.Namespace) -> Run:
-    """The command line's options as a run. Raises TableError where they do not go together."""
+    """Make a run from the command line's options. Raises TableError if they contradict each other."""
     pictures, keep_input = options.files
     image_format, quality = options.format
     plan = Plan(
@@ -157,7 +157,7 @@ def _access(options: argparse.Namespace) -> Access:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as the lists that JSON makes of them."""
+    """Replace tuples by lists, as JSON does."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

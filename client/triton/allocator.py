@@ -1,4 +1,4 @@
-"""Keeps the memory of finished answers for the next ones."""
+"""Keeps freed memory in the process, for the next answers."""
 
 import ctypes
 
@@ -9,10 +9,10 @@ _LARGEST_MAPPING_THRESHOLD = 2**25  # bytes; glibc refuses more
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed; elsewhere nothing happens. Call it once in a process, before the first call.
+    """Let glibc keep freed memory; other C libraries ignore it. Call it once per process, before the first call.
 
-    By default every buffer of an answer (0.5-2 MB, several per call) goes back to the kernel and the next one is
-    faulted in again page by page, which costs as much CPU as all the rest of a call.
+    By default every buffer of an answer (0.5-2 MB, several per call) returns to the kernel and the next one is faulted
+    in page by page, which costs as much CPU as all the rest of a call.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""One Triton server: where it is, what it says about itself, and calls to its ensemble."""
+"""One Triton server: its address, its configuration, and calls to its ensemble."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from client.triton.credentials import Header
 from client.triton.request import MESSAGE_SIZES
 from contract.names import ENSEMBLE
 
-_PROBE_SECONDS = 5.0  # a server that is up answers these questions in milliseconds
-_CALLS_PER_CHANNEL = 48  # one HTTP/2 connection is busy with so many
+_PROBE_SECONDS = 5.0  # a ready server answers these questions in milliseconds
+_CALLS_PER_CHANNEL = 48  # in flight; this many fill one HTTP/2 connection
 
 _OPTIONS = (
     *MESSAGE_SIZES,
     ("grpc.use_local_subchannel_pool", 1),  # else all channels to an address share one connection
     ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.max_reconnect_backoff_ms", 2000),  # gRPC's own two minutes would outlast any restart
+    ("grpc.max_reconnect_backoff_ms", 2000),  # gRPC's default of two minutes is longer than a restart
 )
-# Part of the message of a failure that waiting does not mend.
+# Failures that waiting does not cure: status codes, and parts of messages.
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _RESTRICTED = "protocol is restricted"
 _TLS_TROUBLE = ("handshake", "CERTIFICATE", "certificate", "SSL", "ssl")
-_HUNG_UP = "Socket closed"
-# What gRPC puts around the system's word on a connection.
+_SOCKET_CLOSED = "Socket closed"  # what a server with TLS does to a connection without
+# What gRPC puts before the system's error message.
 _CONNECTING = re.compile(r"^failed to connect to all addresses; last error: \w+: \S+: ")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where one server is: `label` for people, `target` for gRPC, `host` as its certificate names it."""
+    """The address of one server: `label` in messages, `target` for gRPC, `host` as its certificate names it."""
 
     label: str
     target: str
@@ -47,7 +47,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Facts:
-    """What servers say about themselves: how many calls keep them busy, and their models' versions."""
+    """What servers report: how many calls in flight keep them busy, and their models' versions."""
 
     window: int
     model_versions: dict[str, str]
@@ -58,9 +58,9 @@ class NotReadyError(Exception):
 
 
 async def find_addresses(url: str) -> list[Address]:
-    """The servers behind HOST:PORT: each IPv4 address of the name is one, or each IPv6 address.
+    """Resolve HOST:PORT to one server for each IPv4 address of the name, or for each IPv6 address.
 
-    A name with one of each kind, such as localhost, is one server and left to gRPC. Raises NotReadyError.
+    A name with one of each, such as localhost, is one server, and gRPC chooses the address. Raises NotReadyError.
     """
     host, _, port = url.rpartition(":")
     host = host.strip("[]")
@@ -78,24 +78,21 @@ async def find_addresses(url: str) -> list[Address]:
 
 
 class Connection:
-    """Channels to one server, made inside a running event loop."""
+    """Channels to one server. Create it inside a running event loop."""
 
     def __init__(self, address: Address, timeout: float, credentials: Any, headers: Sequence[Header]) -> None:
-        """`timeout` in seconds per call; `credentials` a gRPC channel's, or None for a connection in the clear."""
+        """`timeout` in seconds per call; `credentials` of a gRPC channel, or None for no encryption."""
         self.label = address.label
         self._address, self._timeout, self._credentials, self._headers = address, timeout, credentials, tuple(headers)
         self._channels: list[Any] = []
         self._turns = itertools.cycle([self._open()])
 
     def infer(self, request: Any) -> Any:
-        """A call that has begun: await its ModelInferResponse, or cancel it. Raises grpc.aio.AioRpcError."""
+        """Start a call: await its ModelInferResponse, or cancel it. Raises grpc.aio.AioRpcError."""
         return next(self._turns).ModelInfer(request, timeout=self._timeout, metadata=self._headers)
 
     async def ask(self) -> Facts:
-        """What the server says about itself.
-
-        Raises NotReadyError, or UnreachableError where waiting cannot help.
-        """
+        """Ask the server for its Facts. Raises NotReadyError, or UnreachableError if waiting cannot help."""
         stub = next(self._turns)
         try:
             ready = await self._question(stub.ModelReady, service_pb2.ModelReadyRequest(name=ENSEMBLE))
@@ -104,9 +101,8 @@ class Connection:
             facts = await self._facts(stub)
         except grpc.aio.AioRpcError as error:
             self.check(error)
-            hint = (
-                "; one that speaks TLS needs --tls" if self._credentials is None and _HUNG_UP in reason(error) else ""
-            )
+            maybe_tls = self._credentials is None and _SOCKET_CLOSED in reason(error)
+            hint = "; a server with TLS needs --tls" if maybe_tls else ""
             raise NotReadyError(f"no server answers at {self.label} ({reason(error)}{hint})") from error
         while len(self._channels) * _CALLS_PER_CHANNEL < facts.window:
             self._open()
@@ -116,14 +112,14 @@ class Connection:
         return facts
 
     def check(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise UnreachableError where a call failed for who we are or how we connect."""
+        """Raise UnreachableError if a call failed because of authentication or TLS."""
         details = reason(error)
         if error.code() in _REFUSALS or _RESTRICTED in details:
-            raise UnreachableError(f"the server at {self.label} refuses us ({details}); see --header") from error
+            raise UnreachableError(f"the server at {self.label} refuses access ({details}); see --header") from error
         if self._credentials is not None and any(word in details for word in _TLS_TROUBLE):
             raise UnreachableError(
                 f"there is no TLS connection to {self.label} ({details}); check --ca, --cert and --key, "
-                "and whether the server speaks TLS at all"
+                "and whether the server uses TLS at all"
             ) from error
 
     async def close(self) -> None:
@@ -136,7 +132,7 @@ class Connection:
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(self._address.target, options=options)
         else:
-            # The certificate is made out to the name, not to the address behind it.
+            # The certificate names the host, not its address.
             options.append(("grpc.ssl_target_name_override", self._address.host))
             channel = grpc.aio.secure_channel(self._address.target, self._credentials, options=options)
         self._channels.append(channel)
@@ -154,23 +150,23 @@ class Connection:
         configs = [await config(name) for name in members]
         served = {}
         for name in (ENSEMBLE, *members):
-            # Not the repository's index: that is an administrator's question on a server that others can reach.
+            # Not the repository's index, which a server open to others shows to administrators only.
             model = await self._question(stub.ModelMetadata, service_pb2.ModelMetadataRequest(name=name))
             served[name] = max(model.versions, key=int)
         return Facts(window_of(configs or [ensemble]), served)
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
-    """Why a call failed, without gRPC's preamble."""
+    """Why a call failed, without gRPC's prefix."""
     return _CONNECTING.sub("", error.details() or "")
 
 
 def window_of(configs: Sequence[Any]) -> int:
-    """The calls that keep the busiest network full: three times its largest batch times its instances.
+    """The calls in flight that keep the busiest network full: three times its largest batch times its instances.
 
-    One batch computes, one waits beside it, and one is on its way through encode, the client and decode: with two,
-    eight simulated GPUs (`python -m benchmarks simulate`) waited a tenth of their time.
-    Models of the Python backend (decode, encode) are left out: they have spare instances, to be waited for by nobody.
+    One batch is computed, one is queued, and one is in encode, the client and decode. With two, eight simulated GPUs
+    (`python -m benchmarks simulate`) were idle for a tenth of the time. Models of the Python backend (decode, encode)
+    do not count, because they have spare instances.
     """
     networks = [c for c in configs if c.backend != "python"] or configs
     busiest: int = max(max(1, c.max_batch_size) * _instances(c) for c in networks)
@@ -178,6 +174,6 @@ def window_of(configs: Sequence[Any]) -> int:
 
 
 def _instances(config: Any) -> int:
-    """How many instances run: a group on GPUs has `count` on each of them."""
+    """The number of instances: a group on GPUs has `count` on each of them."""
     instances: int = sum(g.count * max(1, len(g.gpus)) for g in config.instance_group)
     return max(1, instances)

@@ -1,4 +1,4 @@
-"""What the client shows a server: the files of a TLS connection, and headers such as an API key."""
+"""The client's credentials: the files of a TLS connection, and headers such as an API key."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
 
 
 def read_tls(ca: Path | None = None, cert: Path | None = None, key: Path | None = None) -> Any:
-    """A gRPC channel's TLS credentials.
+    """Read a gRPC channel's TLS credentials.
 
     Args:
-        ca: the certificates (PEM) that vouch for the server; None for those of the public authorities.
+        ca: the CA certificates (PEM) that sign the server's; None for the public ones.
         cert: the client's own certificate (PEM), where the server asks for one.
         key: its private key (PEM), without a passphrase.
 
     Raises:
-        ValueError: a file cannot be read or is not what it should be; a sentence.
+        ValueError: a file cannot be read or used; a sentence.
     """
     if (cert is None) != (key is None):
         raise ValueError("--cert and --key belong together: give both or neither")
-    context = ssl.create_default_context()  # only to find what is wrong with the files: gRPC itself would not say
+    context = ssl.create_default_context()  # only to check the files: gRPC itself gives no reason
     roots = None if ca is None else _read("--ca", ca)
     if ca is not None and roots is not None:
         try:
@@ -46,13 +46,13 @@ def read_tls(ca: Path | None = None, cert: Path | None = None, key: Path | None 
 
 
 def parse_header(text: str) -> Header:
-    """`NAME:VALUE` as gRPC sends it, the name in lower case. Raises ValueError; the sentence keeps the value secret."""
+    """Parse `NAME:VALUE`; the name becomes lower case. Raises ValueError with a sentence that hides the value."""
     name, colon, value = (part.strip() for part in text.partition(":"))
     name = name.lower()
     if not colon or not _HEADER_NAME.fullmatch(name):
         raise ValueError("a header must be NAME:VALUE, its name of letters, digits, hyphens, dots and underscores")
     if name.startswith("grpc-") or name.endswith("-bin"):
-        raise ValueError(f"a header cannot be called {name}: gRPC keeps such names for itself")
+        raise ValueError(f"a header cannot be called {name}: gRPC reserves such names")
     if not value.isascii() or not value.isprintable():
         raise ValueError(f"the value of the header {name} must be printable ASCII")
     return name, value

@@ -1,4 +1,4 @@
-"""Who gets the next call: of several servers the one with the least to do for its size, within one window."""
+"""Chooses the server for each call: the one with the least load for its size, within one window of calls in flight."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from client.triton.connection import Connection
 
 @dataclass(eq=False)
 class Server:
-    """A server among others, and how much work it is trusted with."""
+    """One of the servers, and how many calls it may have."""
 
     connection: Connection
-    share: int = 1  # the calls that keep it busy
-    room: int = 0  # the calls it may have now: its share, one on trial, or none
+    share: int = 1  # the calls in flight that keep it busy
+    room: int = 0  # the calls it may have now: its share, one as a test, or none
     in_flight: int = 0
     setbacks: int = 0  # failures since its last answer
     dead_stubs: int = 0  # how often a model's process was found dead behind a ready server
-    problem: str = ""  # of the last failure
-    probed: bool = False  # being asked, time and again, whether it is back
-    reported_lost: bool = False  # the user was told that it is lost
+    problem: str = ""  # the reason of the last failure
+    probed: bool = False  # a task asks it at intervals whether it is back
+    reported_lost: bool = False  # the user has been told that it is lost
 
 
 class Dispatcher:
-    """Hands out `servers`, never for more than `window` calls at once. Used inside one event loop."""
+    """Assigns calls to `servers`, at most `window` at once. Use it inside one event loop."""
 
     def __init__(self) -> None:
         self.servers: Sequence[Server] = ()
         self.window = 0
         self.stopping = asyncio.Event()
-        self.ended = ""  # why the run cannot go on
+        self.ended = ""  # why the run cannot continue
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> Server:
-        """The server for one call, once one has room; `give_back` it.
+        """Wait for a server with room for one call; `give_back` it afterwards.
 
         Raises StoppedError after `stop`, UnreachableError after `end`.
         """
@@ -56,27 +56,27 @@ class Dispatcher:
             await turn
 
     def give_back(self, server: Server) -> None:
-        """The call is over."""
+        """Note that a call has ended."""
         server.in_flight -= 1
         self._wake(1)
 
     def set_room(self, server: Server, room: int) -> None:
-        """From now on the server may have so many calls."""
+        """Set how many calls the server may have."""
         server.room = room
         self._wake(room)
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Assign no further calls."""
         self.stopping.set()
         self._wake(len(self._waiting))
 
     def end(self, sentence: str) -> None:
-        """The run cannot go on: whoever asks is told why."""
+        """End the run: from now on `take` raises UnreachableError with this sentence."""
         self.ended = self.ended or sentence
         self._wake(len(self._waiting))
 
     def _wake(self, count: int) -> None:
-        """Let so many of those who wait look again."""
+        """Let `count` of the waiting calls check again."""
         while count > 0 and self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -1,4 +1,4 @@
-"""Pixels in memory as files, and files as pixels: what a server takes and gives, for Python."""
+"""Converts pixels in memory to the image files of requests, and those of answers to pixels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ Pixels = NDArray[np.uint8]
 
 
 def bitmap(pixels: Pixels) -> bytes:
-    """Pixels uint8 [H,W,3] as a BMP file: written and read at the speed of memory, without a library.
-
-    Raises ValueError for anything else.
-    """
+    """Encode pixels, uint8 [H,W,3], as a BMP file, which needs no compression or library. Raises ValueError."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ValueError(f"a photo as an array must be uint8 [H,W,3], not {pixels.dtype} {list(pixels.shape)}")
     height, width = pixels.shape[:2]
@@ -28,12 +25,11 @@ def bitmap(pixels: Pixels) -> bytes:
 
 
 def decode(image: bytes | memoryview) -> Pixels:
-    """An image file as uint8 [H,W,3], or [H,W] of a gray one. Raises ImportError, a sentence, without Pillow."""
+    """Decode an image file to uint8 [H,W,3], or [H,W] if it is gray. Raises ImportError, a sentence, without Pillow."""
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "Pillow is missing, which turns files into arrays; run `pip install pillow`, or install "
-            "relight-triton[client]"
+            "Pillow is missing, which decodes the pictures; run `pip install pillow`, or install relight-triton[client]"
         ) from error
     return np.array(Image.open(io.BytesIO(image)))

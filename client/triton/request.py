@@ -1,6 +1,6 @@
 """One request to the `relight` ensemble and its reply: the tensors and the files.
 
-Requests are the protocol's own messages, filled by hand: tritonclient's classes cost a quarter more CPU per call.
+Requests are protobuf messages without tritonclient's classes, which cost a quarter more CPU per call.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from tritonclient.grpc import service_pb2
 from client.errors import RowError
 from contract.names import ENSEMBLE
 
-# What is asked where nobody says otherwise, on the command line and in Python.
+# Defaults of the command line and of the Python API.
 URL = "localhost:8001"
 PROMPT = "person"
 SCORE_THRESHOLD = 0.5
 MASK_THRESHOLD = 0.5
-TIMEOUT = 300.0  # seconds: a photo of 100 megapixels on a machine without a GPU
+TIMEOUT = 300.0  # seconds, enough for a photo of 100 megapixels on a machine without a GPU
 
-# An answer of several large pictures exceeds gRPC's own limit of 4 MB.
+# An answer with several large pictures exceeds gRPC's default limit of 4 MB.
 MESSAGE_SIZES = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: each picture's files, one per light or one, and the numbers behind them."""
+    """An answer: each picture's files (one per light, or one), and the content of INFO."""
 
     pictures: dict[str, list[memoryview]]
     info: dict[str, Any]
 
 
 def request_template(thresholds: Sequence[float], files: str, pictures: Sequence[str]) -> Any:
-    """What the requests of a run share, a ModelInferRequest.
+    """Make the part that all requests of a run share, a ModelInferRequest.
 
     `thresholds` are score and mask, each 0-1; `files` what to encode and how; `pictures` what to send back.
     """
@@ -54,7 +54,7 @@ def request_template(thresholds: Sequence[float], files: str, pictures: Sequence
 
 
 def photo_request(template: Any, image: bytes, prompt: str, lights: Mapping[str, NDArray[np.float32]]) -> Any:
-    """The request of one photo: its file's bytes, whom to find, and LIGHT and SCENE. Safe in any thread."""
+    """Make the request of one photo from its file's bytes, the prompt, and LIGHT and SCENE. Thread-safe."""
     request = service_pb2.ModelInferRequest()
     request.CopyFrom(template)
     text = prompt.encode("utf-8", "replace")
@@ -66,9 +66,9 @@ def photo_request(template: Any, image: bytes, prompt: str, lights: Mapping[str,
 
 
 def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:
-    """The files and INFO of a ModelInferResponse; `counts` says how many files each picture must have.
+    """Read files and INFO of a ModelInferResponse; `counts` is the number of files of each picture.
 
-    Raises RowError where the server sent another number of them.
+    Raises RowError if the server sent another number of files.
     """
     contents = {
         output.name: _unpacked(content)
@@ -87,12 +87,12 @@ def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:
 
 
 def _packed(content: bytes) -> bytes:
-    """The one element of a STRING tensor: its length in four bytes, then itself."""
+    """A STRING tensor of one element: its length in four bytes, then its bytes."""
     return struct.pack("<I", len(content)) + content
 
 
 def _unpacked(content: bytes) -> list[memoryview]:
-    """The elements of a STRING tensor, not copied."""
+    """The elements of a STRING tensor, without a copy."""
     elements, start, view = [], 0, memoryview(content)
     while start < len(content):
         (length,) = struct.unpack_from("<I", content, start)

@@ -1,7 +1,7 @@
-"""The servers of a run: each call goes to whoever is free, and one that dies costs no row.
+"""The servers of a run: each call goes to the server with the least load, and a lost server costs no row.
 
-A server that fails a call gets no more of them until it says that it is ready; then one call shows whether that is
-true, because a server is ready even where the process of a model behind it has died.
+A server that fails a call gets no further calls until it reports that it is ready. One call then tests it, because a
+server reports ready even after the process of one of its models has died.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
 from contract.errors import is_dead_stub, plain
 
-GRACE_SECONDS = 10.0  # a restarted proxy or a short loss of the network ends no run
+GRACE_SECONDS = 10.0  # a restarted proxy or a short network failure does not end a run
 
-# How often a row is tried in all, where the failure may pass; others fail it at once. A call that ran into its
-# deadline has cost minutes of a server already.
+# Attempts per row after a transient failure, by status; any other status fails the row at once. A call that exceeded
+# its deadline has already cost minutes of a server.
 _TRIES = {
     grpc.StatusCode.UNAVAILABLE: 5,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 5,
-    grpc.StatusCode.CANCELLED: 5,  # by a server that shuts down
+    grpc.StatusCode.CANCELLED: 5,  # by a server that is shutting down
     grpc.StatusCode.DEADLINE_EXCEEDED: 2,
 }
-_TRIES_DEAD_STUB = 5  # Triton may start it again
-_BACK_OFF = (0.5, 8.0)  # seconds before the second try, and at most
+_TRIES_DEAD_STUB = 5  # Triton may restart the process
+_BACK_OFF = (0.5, 8.0)  # seconds: before the second attempt, and at most
 _PROBE_BACK_OFF = (0.25, 4.0)
 _STUB_BACK_OFF = (0.25, 60.0)
 
 
 class Servers:
-    """Sends requests to one or several servers. Made and used inside one running event loop."""
+    """Sends requests to one or several servers. Create and use it inside one running event loop."""
 
     def __init__(
         self,
@@ -50,15 +50,15 @@ class Servers:
         headers: Sequence[Header] = (),
         say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        """Nothing is connected yet.
+        """Connect to nothing yet.
 
         Args:
             urls: HOST:PORT of each; a name with several addresses is several servers.
             timeout: seconds per call.
-            grace: seconds that may pass without a usable server before the run ends.
-            credentials: of a TLS connection, from `read_tls`; None for one in the clear.
-            headers: what every call carries.
-            say: told when a server is lost and when it is back.
+            grace: seconds without a usable server after which the run ends.
+            credentials: of a TLS connection, from `read_tls`; None for no encryption.
+            headers: sent with every call.
+            say: called with a sentence when a server is lost or back.
         """
         self._urls = list(dict.fromkeys(urls))
         self._timeout, self._grace = timeout, grace
@@ -71,13 +71,13 @@ class Servers:
 
     @property
     def in_flight(self) -> int:
-        """How many calls are not answered yet."""
+        """The number of calls that are not answered yet."""
         return len(self._calls)
 
     async def find(self, wait: float, window: int | None = None) -> Facts:
-        """Wait up to `wait` seconds for a server to be ready; those that are not join later.
+        """Wait up to `wait` seconds until a server is ready; the others join when they are.
 
-        `window` bounds the calls in flight over all; None for the sum of what each server asks for.
+        `window` bounds the calls in flight over all servers; None for the sum of the servers' own windows.
         Raises UnreachableError: none is ready, the ready ones serve different models, a name or a key is wrong.
         """
         found = await self._wait_until_ready(time.monotonic() + wait)
@@ -86,7 +86,7 @@ class Servers:
         self._model_versions = facts.model_versions
         for server in ready[1:]:
             self._check_alike(server, found[server])
-        # A server that is not there yet is taken to be like the first.
+        # A server that is not ready yet is assumed to be like the first.
         wanted = {server: found.get(server, facts).window for server in self._dispatcher.servers}
         total = sum(wanted.values())
         self._dispatcher.window = window or total
@@ -100,10 +100,10 @@ class Servers:
         return Facts(self._dispatcher.window, facts.model_versions)
 
     async def send(self, request: Any) -> Any:
-        """The ModelInferResponse to a ModelInferRequest, asked for again where a failure may pass.
+        """Send a ModelInferRequest, again after a transient failure; return its ModelInferResponse.
 
-        Raises RowError where this request cannot be answered, PassingError where it could not for now, StoppedError
-        where the run is ending, UnreachableError where there has been no server for so long that it must end.
+        Raises RowError if the server refuses the request, PassingError if every attempt failed, StoppedError if the run
+        is ending, UnreachableError if it must end because no server can be used.
         """
         attempt = 0
         while True:
@@ -116,7 +116,7 @@ class Servers:
                 if not tries:
                     self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
-                # A process that was dead before is no fault of this row.
+                # A process that had died before does not count against this row.
                 attempt += not (stub and server.setbacks)
                 self._failed(server, error)
                 if attempt >= tries and stub:
@@ -130,11 +130,11 @@ class Servers:
                 await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempt))
 
     def stop(self) -> None:
-        """Send nothing more; what is in flight goes on."""
+        """Send no further requests; calls in flight continue."""
         self._dispatcher.stop()
 
     def drop(self) -> None:
-        """Send nothing more, and wait for no answer."""
+        """Send no further requests, and cancel the calls in flight."""
         self.stop()
         for call in self._calls:
             call.cancel()
@@ -147,7 +147,7 @@ class Servers:
             await server.connection.close()
 
     async def _wait_until_ready(self, deadline: float) -> dict[Server, Facts]:
-        """The servers that are ready, and what they say about themselves. Raises UnreachableError."""
+        """Wait for a ready server; return the Facts of each. Raises UnreachableError."""
         while True:
             try:
                 return await self._ask_all()
@@ -155,13 +155,13 @@ class Servers:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise UnreachableError(
-                        f"{error}; start one with `python -m server`, name another with --url, or give it time with "
+                        f"{error}; start one with `python -m server`, name another with --url, or wait for it with "
                         "--wait-for-server SECONDS"
                     ) from error
                 await asyncio.sleep(min(1.0, left))
 
     async def _ask_all(self) -> dict[Server, Facts]:
-        """What each server that is ready says about itself. Raises NotReadyError where none is."""
+        """Ask each server for its Facts; return those of the ready ones. Raises NotReadyError if none is ready."""
         if not self._dispatcher.servers:
             addresses = [address for url in self._urls for address in await find_addresses(url)]
             self._dispatcher.servers = [
@@ -182,14 +182,14 @@ class Servers:
         return found
 
     def _check_alike(self, server: Server, facts: Facts) -> None:
-        """Raise UnreachableError where a server does not serve the models of the run."""
+        """Raise UnreachableError if a server does not serve the model versions of the run."""
         ours, its = self._model_versions, facts.model_versions
         if ours != its:
             names = sorted(name for name in ours.keys() | its.keys() if ours.get(name) != its.get(name))
             words = ", ".join(f"{name} {its.get(name, 'none')} instead of {ours.get(name, 'none')}" for name in names)
             raise UnreachableError(
-                f"the server at {server.connection.label} serves other model versions than this run began with "
-                f"({words}); name only servers that are alike with --url"
+                f"the server at {server.connection.label} serves other model versions than the rest of the run "
+                f"({words}); use --url only for servers with the same models"
             )
 
     async def _call(self, server: Server, request: Any) -> Any:
@@ -206,7 +206,7 @@ class Servers:
             self._dispatcher.give_back(server)
 
     def _answered(self, server: Server) -> None:
-        """The server has answered. One that was set aside stays there until it has been asked how it is."""
+        """Note an answer. A server without room stays so until a probe finds it ready."""
         self._unusable_since = None
         if not server.room:
             return
@@ -218,7 +218,7 @@ class Servers:
             self._say(f"the server at {server.connection.label} is back")
 
     def _failed(self, server: Server, error: grpc.aio.AioRpcError) -> None:
-        """The server has failed a call: no more for it until it has been asked how it is."""
+        """Note a failed call. The server gets no further calls until a probe finds it ready."""
         server.problem = f"the server at {server.connection.label} fails: {self._reason(error)}"
         try:
             server.connection.check(error)
@@ -233,7 +233,7 @@ class Servers:
             self._probe(server)
 
     def _report_lost(self, server: Server) -> None:
-        """Say once that a server is lost."""
+        """Report once that a server is lost."""
         if not server.reported_lost:
             server.reported_lost = True
             self._say(f"{server.problem}; it gets no photos until it is back")
@@ -248,14 +248,14 @@ class Servers:
             probe.add_done_callback(self._probes.discard)
 
     async def _revive(self, server: Server) -> None:
-        """Ask a lost server how it is until it may have a call again, or the run has to end."""
+        """Probe a lost server until it is ready for a call, or the run ends."""
         asked = server.setbacks
         while not server.room and not self._dispatcher.ended:
             asked += 1
-            # Where some of a model's processes are dead, calls go well now and then: be slower each time.
+            # With only some of a model's processes dead, a few calls succeed: wait longer each time.
             back_off, failures = (_STUB_BACK_OFF, server.dead_stubs) if server.dead_stubs else (_PROBE_BACK_OFF, asked)
             await asyncio.sleep(_jittered(back_off, failures))
-            self._end_where_unusable(server)
+            self._end_if_unusable(server)
             try:
                 self._check_alike(server, await server.connection.ask())
             except (NotReadyError, UnreachableError) as error:
@@ -265,27 +265,27 @@ class Servers:
                 self._dispatcher.set_room(server, 1)
         server.probed = False
 
-    def _end_where_unusable(self, server: Server) -> None:
-        """End the run where there has been no server for as long as it may wait."""
+    def _end_if_unusable(self, server: Server) -> None:
+        """End the run if no server was usable for `grace` seconds."""
         if self._unusable_since is None or any(one.room for one in self._dispatcher.servers):
             return
         if time.monotonic() - self._unusable_since >= self._grace:
             self._dispatcher.end(
-                f"no server could be used for {self._grace:g} s ({server.problem}); start it again, or give it "
+                f"no server could be used for {self._grace:g} s ({server.problem}); start it again, or wait "
                 "longer with --wait-for-server SECONDS"
             )
 
     def _reason(self, error: grpc.aio.AioRpcError) -> str:
-        """Why a call failed although it was tried again, for the one who runs the command."""
+        """Why a call failed after all attempts, for the user."""
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"the server did not answer within {self._timeout:g} s; raise --timeout or lower --window"
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            return f"the server went away ({plain(reason(error))}); start it again and run the row again"
+            return f"the server was lost ({plain(reason(error))}); start it again, then repeat the command"
         return plain(error.details())
 
 
 def _jittered(back_off: tuple[float, float], failures: int) -> float:
-    """Seconds to wait after so many failures: twice as long each time, up to a limit, never all at once."""
+    """Seconds to wait after so many failures: doubled each time up to a limit, with jitter."""
     first, longest = back_off
     seconds: float = min(longest, first * 2.0 ** max(0, failures - 1))
     return seconds * random.uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Promises of the command: a CSV through the real server, whatever happens on the way."""
+"""Promises of the command: a CSV through the real server, good rows and bad ones."""
 
 import json
 from pathlib import Path
@@ -138,7 +138,7 @@ def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: P
 
 
 def ask(server: Server, image: bytes, found: dict[str, Any], lights: list[dict[str, Any]]) -> list[bytes]:
-    """The output pictures of a request made of nothing but metadata, by Triton's own client."""
+    """The output pictures of a request made from metadata alone, by Triton's own client."""
     rows = {name: np.array([[row_of(name, light) for light in lights]], np.float32) for name in (LIGHT, SCENE)}
     thresholds = np.array([[found["score_threshold"], found["mask_threshold"]]], np.float32)
     texts = {"IMAGE": image, "PROMPT": found["prompt"].encode(), "FILES": found["files_requested"].encode()}

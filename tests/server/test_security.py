@@ -107,7 +107,7 @@ def test_it_says_what_clients_must_give_and_keeps_the_key_to_itself(locked: Lock
     ("change", "sentence"),
     [
         ({"ca": "other-ca.pem"}, "CERTIFICATE_VERIFY_FAILED"),
-        ({"key": "0123456789abcdef-wrong"}, "refuses us"),
+        ({"key": "0123456789abcdef-wrong"}, "refuses access"),
     ],
     ids=["another authority", "another key"],
 )

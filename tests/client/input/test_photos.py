@@ -1,4 +1,4 @@
-"""Promises of photo reading: a file opens whatever it is called, and what does not open says why on one line."""
+"""Promises of photo reading: a file opens whatever its name, and one that does not gives the reason on one line."""
 
 import gzip
 import io

@@ -14,7 +14,7 @@ IDS = st.none() | st.text(st.characters(), max_size=400)
 
 
 def folded(name: str) -> str:
-    """What a disk that folds case and Unicode forms takes for the same name."""
+    """The form that is equal for all names that are the same on a disk that folds case and Unicode forms."""
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold()).casefold()
 
 

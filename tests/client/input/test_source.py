@@ -1,4 +1,4 @@
-"""Promises of the reader: any sane table, folder or glob is read as it is, and a bad row costs only itself."""
+"""Promises of the reader: any valid table, folder or glob is read as it is, and a bad row fails alone."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ from client.errors import TableError
 from client.input.row import Row, Shard
 from client.input.source import Source, parse_shard, stem_of
 
-# Written by Python's own csv: any text but half of a surrogate pair, which no UTF-8 file can hold.
+# Written by Python's csv: any text except half of a surrogate pair, which no UTF-8 file can hold.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 ANY_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 
@@ -84,7 +84,7 @@ def test_utf_16_is_recognised(tmp_path: Path, encoding: str) -> None:
 def test_rows_with_too_few_or_too_many_fields_fail_alone(tmp_path: Path) -> None:
     rows = rows_of(table_of(tmp_path, "image_path,score\na.jpg,1\nb.jpg\nc.jpg,2,3\nd.jpg,4\n"))
     assert [row.error is None for row in rows] == [True, False, False, True]
-    assert "1 fields where the header names 2" in str(rows[1].error)
+    assert "1 fields but the header names 2" in str(rows[1].error)
     assert str(rows[2]) == "row 3 (c.jpg)"
     assert [len(row.values) for row in rows] == [2, 2, 2, 2]
 
@@ -95,12 +95,12 @@ def test_a_row_without_a_path_says_so(tmp_path: Path) -> None:
     assert str(row) == "row 1 (no photo)"
 
 
-def test_a_row_is_told_on_one_line_whatever_its_path_holds() -> None:
+def test_a_row_is_shown_on_one_line_whatever_its_path_holds() -> None:
     assert str(Row(0, (), "a\nb\x1b[2J\udce9.jpg")) == r"row 1 (a\nb\x1b[2J\udce9.jpg)"
     assert len(str(Row(0, (), "y" * 10_000))) < 250
 
 
-def test_a_field_beyond_all_measure_costs_only_its_row(tmp_path: Path) -> None:
+def test_a_field_that_is_too_long_fails_only_its_row(tmp_path: Path) -> None:
     first, second = rows_of(table_of(tmp_path, f"image_path,note\na.jpg,{'x' * 200_000}\nb.jpg,short\n"))
     assert "check its quotes" in str(first.error)
     assert (second.index, second.image_path, second.error) == (1, "b.jpg", None)
@@ -202,7 +202,7 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of empty photos in folders, with things that are none."""
+    """Nested folders of empty photos, with other files among them."""
     folder = tmp_path / "photos"
     for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/deep/d.webp", "sub/c.jpeg", "B.jpg", ".git/e.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Promises of the override columns: a cell is taken as written, an impossible one costs its row, a typo is told."""
+"""The override columns: a cell is used as written, an invalid one fails its row, a typo gives a warning."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_texts_that_are_more_than_numbers(name: str, text: str, value: object) -
         ("pattern", "-1", "column pattern must be one of none, tree_foliage"),
     ],
 )
-def test_an_impossible_cell_names_its_column_and_range(name: str, text: str, sentence: str) -> None:
+def test_an_invalid_cell_names_its_column_and_range(name: str, text: str, sentence: str) -> None:
     with pytest.raises(RowError) as refused:
         find_columns((name,)).read((text,))
     assert sentence in str(refused.value)
@@ -78,17 +78,17 @@ def test_an_impossible_cell_names_its_column_and_range(name: str, text: str, sen
         ("prompts", "prompt"),
     ],
 )
-def test_a_column_that_looks_like_one_is_told(column: str, meant: str) -> None:
+def test_a_column_that_looks_like_an_override_gives_a_warning(column: str, meant: str) -> None:
     (warning,) = find_columns(("image_path", column)).warnings
     assert warning == f"the column {column} has no effect; did you mean {meant}?"
 
 
-def test_ordinary_columns_are_left_in_peace() -> None:
+def test_ordinary_columns_give_no_warning() -> None:
     ordinary = ("image_path", "lighting_score", "name", "id", "split", "path", "mask", "score", "output_image_path", "")
     assert find_columns((*ordinary, "error", "caption", "width", *COLUMN_NAMES)).warnings == ()
 
 
-def test_a_column_that_is_there_twice_is_told() -> None:
+def test_a_column_that_occurs_twice_gives_a_warning() -> None:
     columns = find_columns(("seed", "seed"))
-    assert columns.warnings == ("the column seed is there twice; the first one counts",)
+    assert columns.warnings == ("the column seed occurs twice; the first one is used",)
     assert columns.read(("1", "2"))["seed"] == 1

@@ -1,4 +1,4 @@
-"""Promises of the lighting file: every line means what it says, and a wrong one is refused by its key."""
+"""Promises of the lighting file: every line has its effect, and an invalid one is refused with its key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Promises of the lights: drawn from a seed and a path, inside their ranges, never shifting."""
+"""Promises of the lights: drawn from a seed and a path, within their ranges, the same in every version."""
 
 import dataclasses
 import math
@@ -205,8 +205,8 @@ def plain_row() -> list[float]:
     return [*row_of(LIGHT, {}), *row_of(SCENE, {})]
 
 
-def test_the_lights_of_a_seed_never_shift() -> None:
-    """Data sets made with this seed must stay reproducible: change these numbers never."""
+def test_the_lights_of_a_seed_never_change() -> None:
+    """Datasets made with this seed must stay reproducible: never change these numbers."""
     light = draw_lights(DEFAULTS, 0, "astronaut.png", 1)[0]
     assert light.seed == "06ac0952ef2da01f"
     assert light.numbers == {

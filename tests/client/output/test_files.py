@@ -1,4 +1,4 @@
-"""Promises of the writers: whole files, the same bytes every time, samples in order in their tars."""
+"""Promises of the writers: complete files, the same bytes every time, samples in order in their tars."""
 
 import json
 import tarfile
@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def write_rows(folder: Path, order: list[int], rows_per_tar: int, last: int | None = None) -> None:
-    """Rows in this order, and all that waits joined at the end, as in a run; then the row `last` in a second one."""
+    """Write rows in this order and join what is left, as a run does; then the row `last` in a second run."""
     plan = Plan(("mask",), writer="webdataset", rows_per_tar=rows_per_tar)
     for session in (order, [] if last is None else [last]):
         tars = Tars(folder, rows_per_tar)

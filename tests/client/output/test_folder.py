@@ -1,4 +1,4 @@
-"""Promises of a run's folder: runs with rows in common keep each other out, every changed setting is told."""
+"""Promises of a run's folder: runs with common rows exclude each other, every changed setting is reported."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ from client.output.folder import RunFolder, SettingsChangedError
 
 
 @pytest.mark.parametrize("other", [WHOLE, Shard(1, 2), Shard(3, 4), Shard(2, 3)])
-def test_runs_with_rows_in_common_keep_each_other_out(tmp_path: Path, other: Shard) -> None:
+def test_runs_with_rows_in_common_exclude_each_other(tmp_path: Path, other: Shard) -> None:
     with (
         RunFolder(tmp_path, Shard(1, 2)).claimed(),
         pytest.raises(TableError, match="another run is writing"),
@@ -28,7 +28,7 @@ def test_runs_without_rows_in_common_share_the_folder(tmp_path: Path) -> None:
             stack.enter_context(RunFolder(tmp_path, shard).claimed())
 
 
-def test_every_difference_of_the_settings_is_told_and_nothing_else(tmp_path: Path) -> None:
+def test_every_difference_of_the_settings_is_reported_and_nothing_else(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     old = {"prompt": "person", "files": {"format": "png", "variants": 1}, "id_column": None}
     with folder.claimed():

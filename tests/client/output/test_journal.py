@@ -1,4 +1,4 @@
-"""Promises of the journal: what it says is true whenever it was cut off, and it holds a million rows."""
+"""Promises of the journal: its records are true wherever it was cut off, and it holds a million rows."""
 
 import random
 import resource
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from client.output.journal import DONE, FAILED, PASSING, Journal, Past, checksum, read_journals
 
 RECORD = 24
-Entry = tuple[int, tuple[str, ...], str | None, bool]  # index, fields, cause, whether it may pass
+Entry = tuple[int, tuple[str, ...], str | None, bool]  # index, fields, cause, whether it is transient
 texts = st.text(st.characters(codec=None), max_size=20)
 entries = st.lists(
     st.tuples(st.integers(0, 50), st.tuples(texts, texts), st.none() | texts, st.booleans()), min_size=1, max_size=20
@@ -30,7 +30,7 @@ def write(path: Path, written: list[Entry]) -> None:
 
 
 def agrees(past: Past, written: list[Entry]) -> None:
-    """`past` holds the last word about each row of `written`, and nothing else."""
+    """`past` holds the last record of each row of `written`, and nothing else."""
     state_of = past.finder()
     last = {index: entry for entry in written for index in [entry[0]]}
     for index in range(60):
@@ -69,7 +69,7 @@ def test_a_damaged_record_was_never_written(
     agrees(read_journals(path.parent), [one for k, one in enumerate(written) if k != place // RECORD])
 
 
-def test_the_last_session_has_the_last_word(tmp_path: Path) -> None:
+def test_the_record_of_the_last_session_counts(tmp_path: Path) -> None:
     write(tmp_path / "000001.1of1.rows", [(0, ("a",), "too dark", False), (1, ("b",), None, False)])
     write(tmp_path / "000002.1of2.rows", [(0, ("a",), None, False), (9, ("j",), "gone", True)])
     past = read_journals(tmp_path)

@@ -1,4 +1,4 @@
-"""Promises of the plan: which files a row gets, what they are called and where they are. Pure, no server."""
+"""Promises of the plan: which files a row gets, their names and their places. No server."""
 
 import pytest
 

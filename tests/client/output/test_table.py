@@ -1,4 +1,4 @@
-"""Promises of the tables: the input's columns, what became of each row, the same bytes from the same journal."""
+"""Promises of the tables: the input's columns, the result of each row, the same bytes from the same journal."""
 
 import csv
 import shutil

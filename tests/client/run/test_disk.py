@@ -1,4 +1,4 @@
-"""Promises about disks that are full, read-only or hold unreadable photos: one clear line each, the rest is done."""
+"""Promises about disks that are full, read-only or hold unreadable photos: one line per failure, the rest is done."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from tests.rig.places import ROOT
 from tests.rig.runs import Server, lines, recorded, relight, running, small_table, told, tree, wait_for
 
 OPTIONS = ("--quiet", "--window", "1", "--files", "mask")
-PATIENCE = 60.0  # seconds; what is waited for takes under 5 on an idle machine
+WAIT_SECONDS = 60.0  # what is waited for takes under 5 on an idle machine
 
 
 def test_photos_that_cannot_be_read_fail_alone(server: Server, tmp_path: Path) -> None:
@@ -18,9 +18,9 @@ def test_photos_that_cannot_be_read_fail_alone(server: Server, tmp_path: Path) -
     # The kernel refuses to read the first bytes of a process's memory, even to root.
     table.write_text("image_path\na.png\nfolder\n/proc/self/mem\nb.png\nc.png\nlate.png\n")
     with running(server.grpc_url, table, tmp_path / "out", *OPTIONS) as client:
-        wait_for(lambda: len(recorded(tmp_path / "out")) > 0, PATIENCE)
+        wait_for(lambda: len(recorded(tmp_path / "out")) > 0, WAIT_SECONDS)
         (tmp_path / "late.png").unlink()
-        assert client.wait(PATIENCE) == 1
+        assert client.wait(WAIT_SECONDS) == 1
     failures = {line["image_path"]: line["cause"] for line in lines(tmp_path / "out" / "small" / "failed.csv")}
     assert list(failures) == ["folder", "/proc/self/mem", "late.png"]
     assert "is a folder; image_path must name a file" in failures["folder"]
@@ -57,13 +57,13 @@ def test_a_full_or_read_only_disk_ends_the_run_in_a_sentence_and_space_resumes_i
         {relight_there}
         cp -r disk done
     """
-    # A mount of our own that nobody else sees; who is not root becomes so in a namespace.
+    # A private mount; a user who is not root becomes root in a namespace.
     unshare = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
-    subprocess.run([*unshare, "sh", "-c", script], check=True, timeout=4 * PATIENCE)
+    subprocess.run([*unshare, "sh", "-c", script], check=True, timeout=4 * WAIT_SECONDS)
     said = {name: (tmp_path / f"{name}.txt").read_text() for name in ("full", "read_only")}
     assert (tmp_path / "full.code").read_text() == "1\n"
     assert said["full"].count("No space left on device") == 1
-    assert "the same command goes on from here" in said["full"]
+    assert "the same command resumes the run" in said["full"]
     assert (tmp_path / "read_only.code").read_text() == "2\n"
     assert said["read_only"].count("Read-only file system") == 1
     assert not any("Traceback" in text for text in said.values())

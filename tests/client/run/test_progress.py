@@ -1,4 +1,4 @@
-"""Promises of the progress: failures are told at once and summed up at the end, and too many of them end the run."""
+"""Promises of the progress: failures are reported at once and at the end, and too many of them end the run."""
 
 import io
 from pathlib import Path
@@ -19,10 +19,10 @@ def test_the_closing_words_show_the_first_failures_and_where_the_rest_is() -> No
     assert "5 rows done (4 of them earlier), 12 failed" in told
     assert "row 10 (a.jpg): it is damaged\n  and 2 more, see out/in/failed.csv" in told
     assert "  --retry-failed tries them again" in told
-    assert "2 rows are not done yet: the same command goes on with them" in told
+    assert "2 rows are not done yet: the same command resumes them" in told
 
 
-def test_rows_that_failed_in_an_earlier_run_are_told_of_with_the_remedy() -> None:
+def test_rows_that_failed_in_an_earlier_run_are_reported_with_the_remedy() -> None:
     told = closing_words(Progress(io.StringIO()), RunFolder(Path("out/in")), Totals(done=3, failed=2, missing=0))
     assert "  2 of them earlier, see out/in/failed.csv\n  --retry-failed tries them again" in told
 

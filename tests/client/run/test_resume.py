@@ -1,4 +1,4 @@
-"""Promises of going on: nothing is done twice, nothing is mixed unasked, the tables come out byte for byte."""
+"""Promises of resuming: no row is done twice, no settings are mixed unless asked, the tables have the same bytes."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from server.derive import this_machine
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
 NAMES = tuple(f"{name}.png" for name in "abcdef")
-# One call at a time is a batch of one, whose bytes never depend on the company.
+# One call at a time is a batch of one, whose bytes do not depend on other requests.
 FAST = ("--files", "mask", "--quiet", "--window", "1")
 
 
@@ -32,7 +32,7 @@ def undisturbed(server: Server, table: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def asked(server: Server) -> int:
-    """How many photos the server has read (the ensemble would count too late for us: after it has answered)."""
+    """How many photos the server has read; the ensemble counts a request too late, after its answer."""
     with triton.InferenceServerClient(server.grpc_url) as client:
         return int(client.get_inference_statistics("decode").model_stats[0].inference_stats.success.count)
 
@@ -183,7 +183,7 @@ def test_too_many_failures_end_the_run(server: Server, tmp_path: Path, capsys: p
     assert 6 <= len(lines(tmp_path / "out" / "gone.csv")) < 100
 
 
-def test_a_dry_run_sees_what_is_wrong_and_touches_nothing(
+def test_a_dry_run_reports_what_is_wrong_and_writes_nothing(
     server: Server, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = asked(server)

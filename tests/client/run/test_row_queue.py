@@ -1,4 +1,4 @@
-"""Promises of the queue between reader and event loop: bounded, and honest about a broken input."""
+"""The queue between reader and event loop: it is bounded, and reports a broken input."""
 
 import asyncio
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from client.input.row import Row
 from client.run.row_queue import RowQueue
 
 
-def test_the_reader_stays_near_the_oldest_unfinished_row() -> None:
+def test_the_reader_waits_while_span_rows_are_unfinished() -> None:
     taken: list[int] = []
 
     def endless() -> Generator[Row, None, None]:
@@ -24,7 +24,7 @@ def test_the_reader_stays_near_the_oldest_unfinished_row() -> None:
             row = await queue.next()
             assert row is not None
             assert row.index == index
-        assert len(taken) <= 4  # one more waits in the reader's hand
+        assert len(taken) <= 4  # the reader holds one more
         queue.finished(1)
         assert (await queue.next()) == Row(3, (), "a.jpg")
         queue.end()
@@ -34,7 +34,7 @@ def test_the_reader_stays_near_the_oldest_unfinished_row() -> None:
     asyncio.run(read())
 
 
-def test_an_input_that_breaks_off_is_told_after_its_last_row() -> None:
+def test_an_input_that_breaks_off_is_reported_after_its_last_row() -> None:
     def broken() -> Generator[Row, None, None]:
         yield Row(0, (), "a.jpg")
         raise TableError("the rest cannot be read")

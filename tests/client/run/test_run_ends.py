@@ -1,4 +1,4 @@
-"""Promises about how a run ends or does not begin: Ctrl-C, no server, options that cannot be."""
+"""Promises about how a run ends or does not begin: Ctrl-C, no server, invalid options."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.rig.places import SAMPLES
 from tests.rig.runs import Server, lines, relight, small_table, started
 
 
-def test_ctrl_c_closes_the_csv_and_leaves_without_a_trace(server: Server, tmp_path: Path) -> None:
+def test_ctrl_c_completes_the_csv_without_a_traceback(server: Server, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "grace_hopper.jpg", tmp_path)
     table = tmp_path / "long.csv"
     table.write_text("image_path\nmissing.jpg\n" + "grace_hopper.jpg\n" * 500)

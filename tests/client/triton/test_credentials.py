@@ -1,4 +1,4 @@
-"""Promises of credentials: what is wrong with a file or a header is said before anything is sent, and no secret is."""
+"""Promises of credentials: invalid files and headers are reported before anything is sent, without their secrets."""
 
 import subprocess
 from pathlib import Path

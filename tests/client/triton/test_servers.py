@@ -50,7 +50,7 @@ def use(action: Callable[[Servers], Awaitable[T]], *urls: str, timeout: float = 
 
 
 async def ask(servers: Servers) -> int:
-    """One photo through whoever is there; the mask's size in bytes."""
+    """Send one photo to any server; the mask's size in bytes."""
     await servers.find(wait=60)
     return await mask_size(servers)
 
@@ -68,7 +68,7 @@ def test_the_window_fills_the_busiest_network() -> None:
     assert window_of([small, large]) == 3 * 8 * 4
 
 
-def test_work_goes_to_whoever_has_the_least_for_its_size() -> None:
+def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
     async def run() -> list[str]:
         small, large = (
             Server(Connection(Address(name, "localhost:1", "localhost"), 1, None, ()), share, share)
@@ -240,14 +240,14 @@ def test_a_server_that_wants_tls_and_a_header_gets_both_and_says_what_is_missing
     with bare_server(repository, tmp_path / "tls.log", *flags) as (port, _):
         url = f"localhost:{port}"
         assert use(ask, url, credentials=ours, headers=[header]) > 100
-        with pytest.raises(UnreachableError, match=r"refuses us .*expecting header.*see --header"):
+        with pytest.raises(UnreachableError, match=r"refuses access .*expecting header.*see --header"):
             use(ask_now, url, credentials=ours)
-        with pytest.raises(UnreachableError, match=r"refuses us") as refused:
+        with pytest.raises(UnreachableError, match=r"refuses access") as refused:
             use(ask_now, url, credentials=ours, headers=[(header[0], "wrong")])
         assert "wrong" not in str(refused.value)
         with pytest.raises(UnreachableError, match=r"no TLS connection .*CERTIFICATE_VERIFY_FAILED.*check --ca"):
             use(ask_now, url, credentials=read_tls(keys / "other.crt"))
         with pytest.raises(UnreachableError, match=r"localhost"):
             use(ask_now, url, credentials=read_tls(keys / "ca.crt"))
-        with pytest.raises(UnreachableError, match=r"one that speaks TLS needs --tls"):
+        with pytest.raises(UnreachableError, match=r"a server with TLS needs --tls"):
             use(ask_now, url)
