@@ -1,17 +1,18 @@
 # NVIDIA's Triton with what `decode` and `encode` import. The networks are not in the image but on a volume.
 # To pin it for good: --build-arg BASE=nvcr.io/nvidia/tritonserver@sha256:…
-ARG BASE=nvcr.io/nvidia/tritonserver:26.07-py3
+ARG BASE=nvcr.io/nvidia/tritonserver:26.11-py3
 FROM ${BASE}
 
 WORKDIR /opt/relight
 COPY pyproject.toml docker/extras.py ./
-# The base's Python belongs to its distribution, which otherwise refuses pip. Its own Triton takes the wheel's place.
+# The base's Python is its distribution's, which otherwise refuses pip. The base has Triton, so the wheel is left out.
 RUN python3 extras.py server --without nvidia-pytriton > requirements.txt \
  && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir --requirement requirements.txt \
  && rm requirements.txt
+COPY contract contract
 COPY server server
 COPY docker docker
-# Fresh named volumes take over the owner of what they cover.
+# New named volumes get the owner of the folder that they are mounted on.
 RUN mkdir -p /models /engines /run/relight && chown 1000:1000 /models /engines
 
 # The root file system may be read-only: what is written goes to /tmp and the volumes.

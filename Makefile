@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
-ALONE := $(patsubst %,tests/test_%.py,batching gpu gpu_service host peers simulate sweep)
+ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,gpu gpu_service host peers simulate sweep)
 
 .PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
@@ -19,21 +19,21 @@ test: $(MODELS) ## the tests, against the real server
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
 	$(BIN)/python -m pytest $(ALONE)
 
-lint: .venv/installed ## ruff and mypy --strict
+lint: .venv/installed ## ruff, mypy --strict and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy client docker export server benchmarks tests demo.py
+	$(BIN)/lint-imports
+	$(BIN)/mypy contract client docker export server benchmarks tests demo.py
 	$(BIN)/mypy model_repository/decode/1
 	$(BIN)/mypy model_repository/encode/1
 
 docker-test: .venv/installed ## both images built and the compose file run, on a Docker engine of its own (root, ten minutes)
-	$(BIN)/python -m docker.test
+	$(BIN)/python -m tests.docker
 
 serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 	$(BIN)/python -m server
 
 sweep: $(MODELS) ## batch sizes against throughput, latency and GPU memory: tables and plots in out/sweep/
-	$(BIN)/python -m benchmarks.perf_analyzer install
 	$(BIN)/python -m benchmarks sweep
 
 export: .venv/installed ## write the networks of preset classical into model_repository/
@@ -49,6 +49,6 @@ clean: ## remove what was built: environment, networks, output
 	touch $@
 
 # Networks are exported again when their source or contract has changed.
-$(MODELS): .venv/installed $(wildcard export/*.py) $(wildcard model_repository/*/config.pbtxt)
+$(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py) $(wildcard model_repository/*/config.pbtxt)
 	$(BIN)/python -m export
 	touch $@

@@ -1,27 +1,34 @@
 """`python -m benchmarks NAME …`: measurements, each with its ideal beside it."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+
+from benchmarks.rig.report import BenchmarkError
+from server.installation import ServerError
 
 # Imported only when named: each needs packages that a machine for another may lack.
 BENCHMARKS = {
-    "client": "benchmarks.client",
+    "client": "benchmarks.path.client",
     "gpu": "benchmarks.gpu.command",
-    "host": "benchmarks.host.command",
-    "lights": "benchmarks.lights",
+    "host": "benchmarks.path.host",
+    "lights": "benchmarks.path.lights",
     "peers": "benchmarks.peers.command",
-    "simulate": "benchmarks.simulate",
+    "simulate": "benchmarks.simulate.command",
     "sweep": "benchmarks.sweep.command",
 }
 
 
-def main() -> int:
-    """Run the named benchmark with the rest of the command line."""
-    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+def main(arguments: Sequence[str]) -> int:
+    """Run the named benchmark with the rest of the command line; 1 with a sentence where nothing can be measured."""
+    if not arguments or arguments[0] not in BENCHMARKS:
         print(f"usage: python -m benchmarks {'|'.join(BENCHMARKS)} [--json FILE] …", file=sys.stderr)
         return 2
     try:
-        code: int = import_module(BENCHMARKS[sys.argv[1]]).main(sys.argv[2:])
+        code: int = import_module(BENCHMARKS[arguments[0]]).main(arguments[1:])
+    except (BenchmarkError, ServerError) as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
@@ -29,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2_grpc
 
 from client.errors import RowError
-from client.light import COLUMNS, Light, check_patterns, light_of, light_tensor, named_light, server_patterns
-from client.lighting import draw_light, light_seed
-from client.overrides import LIGHT_NAMES, Overrides, nearest, parse_overrides
-from client.pixels import Pixels, bitmap, decode
-from client.plan import PER_LIGHT, Plan, parse_pictures
-from client.request import (
+from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
+from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
+from client.light.draw import draw_light, light_seed
+from client.light.light import COLUMNS, Light, check_patterns, light_of_row, light_tensors, named_light, server_patterns
+from client.output.plan import Plan, parse_pictures
+from client.triton.pixels import Pixels, bitmap, decode
+from client.triton.request import (
     MASK_THRESHOLD,
     MESSAGE_SIZES,
     PROMPT,
@@ -37,11 +38,11 @@ from client.request import (
     URL,
     Reply,
     photo_request,
-    plain,
     request_template,
     unpack,
 )
-from client.settings import LIGHTING_FILE, SettingsError, read_lighting
+from contract.errors import plain
+from contract.names import PER_LIGHT
 
 Photo = str | os.PathLike[str] | bytes | Pixels
 OneLight = Light | Mapping[str, Any] | NDArray[Any]
@@ -87,7 +88,7 @@ class Relit:
 
     @property
     def background(self) -> Pixels:
-        """The photo, the person painted over with the gray, uint8 [H,W,3]."""
+        """The photo with the person painted over in gray, uint8 [H,W,3]."""
         return self._picture("background")
 
     def _picture(self, name: str) -> Pixels:
@@ -97,14 +98,14 @@ class Relit:
 
 
 class Relighter:
-    """Relights photos over one connection, kept for as long as a `with` block lasts. Safe to share by threads."""
+    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe."""
 
     def __init__(
         self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
     ) -> None:
-        """`url` is the server's gRPC address, host:port; `lighting` the file lights are drawn from.
+        """`url` is the server's gRPC address, host:port; `lighting` the file with the lights' distributions.
 
-        `timeout` is in seconds, for each photo. Raises RelightError for a lighting file that cannot be used.
+        `timeout` is in seconds per photo. Raises RelightError if the lighting file cannot be used.
         """
         try:
             self._lighting = read_lighting(Path(lighting))
@@ -137,14 +138,14 @@ class Relighter:
         score_threshold: float = SCORE_THRESHOLD,
         mask_threshold: float = MASK_THRESHOLD,
     ) -> Relit:
-        """Relight one photo; arguments and errors as `relight` has them."""
+        """Relight one photo. Arguments and errors are those of `relight`."""
         try:
             plan_files = parse_pictures(files if isinstance(files, str) else ",".join(files))
             image, path = _read_photo(photo)
             chosen = self._lights(lights, seed, path)
             plan = Plan(pictures=plan_files, variants=len(chosen))
             template = request_template((score_threshold, mask_threshold), plan.request(), plan.pictures)
-            reply = self._ask(photo_request(template, image, prompt, light_tensor(chosen)), plan)
+            reply = self._ask(photo_request(template, image, prompt, light_tensors(chosen)), plan)
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
@@ -167,7 +168,7 @@ class Relighter:
         return unpack(answer, {name: plan.count(name) for name in plan.pictures})
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
-        """The lights asked for; what they leave open is drawn. Raises ValueError."""
+        """The requested lights; missing values are drawn. Raises ValueError."""
         if lights is None or isinstance(lights, int):
             asked: Sequence[OneLight] = [{}] * (1 if lights is None else lights)
         elif isinstance(lights, Light | Mapping):
@@ -177,14 +178,14 @@ class Relighter:
         else:
             asked = lights
         if not len(asked):
-            raise ValueError("lights must be at least one light")
+            raise ValueError("lights must hold at least one light")
         return [self._light(one, light_seed(seed, path, k)) for k, one in enumerate(asked)]
 
     def _light(self, asked: OneLight, seed: str) -> Light:
         if isinstance(asked, Light):
             return asked
         if not isinstance(asked, Mapping):
-            return light_of(asked)
+            return light_of_row(asked)
         if asked.keys() >= set(COLUMNS):
             return named_light(asked)
         return draw_light(self._lighting, seed, _overrides(asked))
@@ -208,17 +209,18 @@ def relight(
     Args:
         photo: the path or the bytes of an image file, or its sRGB pixels, uint8 [H,W,3].
         prompt: whom to cut out.
-        lights: None for one drawn light, a number for as many; or lights, each a dict of what shall be fixed, by the
-            names of the CSV's columns (`light_azimuth`, `pattern`, `light_color`, …; the rest is drawn), an entry of
-            `lights` in metadata.json or of an earlier result, a `Light`, or a row of LIGHT; or LIGHT, float [K,16].
-        seed: of what is drawn, together with the photo's path as given: a row of a CSV gets the same light. Bytes
-            and pixels have no path, so give each its own seed.
+        lights: None for one drawn light, K for K of them, or the lights. Each is a dict of fixed values by the names of
+            the CSV's columns (`light_azimuth`, `pattern`, `light_color`, …; the rest is drawn), an entry of `lights`
+            in metadata.json or an earlier result, a `Light`, or a row of LIGHT. LIGHT, float [K,16], is taken too,
+            also with SCENE beside it, [K,48].
+        seed: draws the lights, together with the photo's path as given, so a CSV's row gets the same light. Bytes
+            and pixels have no path: give each its own seed.
         url: the server's gRPC address, host:port.
         files: which pictures to send back: output, degraded, albedo, mask, foreground, background.
-        score_threshold: least score of a find, 0-1.
-        mask_threshold: least mask value inside, 0-1.
+        score_threshold: lowest score of a detection, 0-1.
+        mask_threshold: lowest mask value that counts as the person, 0-1.
         lighting: the file with the distributions that lights are drawn from.
-        timeout: seconds until the server must have answered.
+        timeout: seconds to wait for the answer.
 
     Raises:
         RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
@@ -236,7 +238,7 @@ def relight(
 
 
 def _overrides(asked: Mapping[str, Any]) -> Overrides:
-    """A dict's values as a CSV would have them. Raises ValueError."""
+    """Parse a dict's values like the cells of a CSV. Raises ValueError."""
     for name in asked:
         if name not in LIGHT_NAMES:
             meant = nearest(name, LIGHT_NAMES)

@@ -4,7 +4,7 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
 WORKDIR /opt/relight
-# PyTorch without CUDA: it exports and compares, it never serves.
+# PyTorch without CUDA: it exports and verifies, but never serves.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml docker/extras.py ./
 RUN python3 extras.py server cpu export networks > requirements.txt \
@@ -13,10 +13,11 @@ RUN python3 extras.py server cpu export networks > requirements.txt \
  && rm requirements.txt
 COPY model_repository model_repository
 COPY export export
+COPY contract contract
 COPY server server
 COPY docker docker
 RUN python3 -m docker.layout /opt/tritonserver
-# Fresh named volumes take over the owner of what they cover.
+# New named volumes get the owner of the folder that they are mounted on.
 RUN mkdir -p /models /engines /cache /checkpoints /run/relight && chown 1000:1000 /models /engines /cache
 
 # The root file system may be read-only: what is written goes to /tmp and the volumes.

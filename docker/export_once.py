@@ -1,15 +1,15 @@
-"""Fills the model repository unless it is filled already, and holds what it wrote to its networks again."""
+"""Exports the networks into the model repository unless they are there, and verifies what was written."""
 
 import os
 import shlex
 import sys
 from pathlib import Path
 
+from contract.names import NETWORKS
+from contract.versions import REPORT, newest_version
 from docker.places import MODELS
 from export.__main__ import main as export
-from export.contract import NETWORKS
-from export.repository import lay_out
-from export.version_folder import REPORT
+from export.files.repository import lay_out
 
 DONE = "exported-with"  # what the networks in the repository were exported with
 
@@ -20,7 +20,7 @@ def is_built(repository: Path, wanted: str) -> bool:
     return (
         record.exists()
         and record.read_text() == wanted
-        and all(any((repository / name).glob(f"*/{REPORT}")) for name in NETWORKS)
+        and all(newest_version(repository / name, REPORT) for name in NETWORKS)
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from docker.places import ENGINES, LOOPBACK_HTTP, SECRETS
 from docker.secrets import read_access
 from docker.served import serving, verified
-from server.http_api import NotListeningError, RefusedError
 from server.installation import ServerError
 from server.probe import answers_inference
 
@@ -20,7 +19,7 @@ def fault(http_url: str = LOOPBACK_HTTP, engines: Path = ENGINES, secrets: Path 
             return "The server is not ready: networks are being loaded, or engines built."
         if not verified(serving(engines), engines).exists():
             return "The server answers, but its networks are not verified yet: see `docker compose logs verify`."
-    except (NotListeningError, RefusedError, ServerError, FileNotFoundError) as error:
+    except (ServerError, FileNotFoundError) as error:
         return str(error)
     return None
 

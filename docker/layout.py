@@ -1,4 +1,4 @@
-"""Lays out the wheel's Triton as NVIDIA's image has it, /opt/tritonserver, in images that are built on plain Python."""
+"""Lays out the wheel's Triton as NVIDIA's image has it, in /opt/tritonserver, for images without NVIDIA's."""
 
 import sys
 from pathlib import Path

@@ -7,6 +7,11 @@ from server.access import Access, check_tls, is_loopback, read_key
 from server.installation import ServerError
 
 
+def present(folder: Path, name: str) -> Path | None:
+    """A file of the operator's, None where there is none."""
+    return folder / name if (folder / name).exists() else None
+
+
 def read_access(folder: Path = SECRETS) -> Access:
     """Read server.pem and server.key (TLS), clients-ca.pem (who signs clients' certificates), api-key and admin-key.
 
@@ -15,23 +20,19 @@ def read_access(folder: Path = SECRETS) -> Access:
     Raises:
         ServerError: a file is not what its name says, or one is missing beside another.
     """
-
-    def present(name: str) -> Path | None:
-        return folder / name if (folder / name).exists() else None
-
     access = Access(
-        tls_cert=present("server.pem"),
-        tls_key=present("server.key"),
-        tls_ca=present("clients-ca.pem"),
-        api_key=read_key("The API key", present("api-key")),
-        admin_key=read_key("The administrators' key", present("admin-key")),
+        tls_cert=present(folder, "server.pem"),
+        tls_key=present(folder, "server.key"),
+        tls_ca=present(folder, "clients-ca.pem"),
+        api_key=read_key("The API key", present(folder, "api-key")),
+        admin_key=read_key("The administrators' key", present(folder, "admin-key")),
     )
     check_tls(access)
     return access
 
 
-def refuse_open_doors(access: Access, bind: str) -> None:
-    """Refuse to serve others than this machine without TLS and an API key.
+def check_exposure(access: Access, bind: str) -> None:
+    """Refuse to serve other machines without TLS and an API key.
 
     Args:
         access: what is asked of clients.

@@ -1,4 +1,4 @@
-"""Remembers which combinations of networks, configs, GPUs and Triton were found to compute what they should."""
+"""Records which combinations of networks, configs, GPUs and Triton were verified."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from docker.places import ENGINES
 from server.gpus import Gpu
-from server.torchscript import newest_report, read_report
+from server.torchscript import read_report
 
 
 def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorrt: str | None) -> str:
@@ -17,9 +17,9 @@ def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorr
     Raises:
         ServerError: an export.json cannot be read.
     """
-    reports = {model.name: newest_report(model) for model in sorted(repository.iterdir()) if model.is_dir()}
+    reports = {model.name: read_report(model) for model in sorted(repository.iterdir()) if model.is_dir()}
     facts = {
-        "networks": {name: read_report(report).get("sha256") for name, report in reports.items() if report},
+        "networks": {name: report.get("sha256") for name, report in reports.items() if report},
         "configs": [file.read_text() for file in sorted(repository.glob(f"*/configs/{config_name}.pbtxt"))],
         "gpus": [gpu.name for gpu in gpus],
         "triton": os.environ.get("TRITON_SERVER_VERSION"),
@@ -29,7 +29,7 @@ def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorr
 
 
 def announce(served: str, folder: Path = ENGINES) -> None:
-    """Write down what the server is about to serve."""
+    """Record what the server is about to serve."""
     partial = folder / f"serving.{os.getpid()}.partial"
     partial.write_text(served)
     partial.replace(folder / "serving")
@@ -41,5 +41,5 @@ def serving(folder: Path = ENGINES) -> str:
 
 
 def verified(served: str, folder: Path = ENGINES) -> Path:
-    """The file that exists once `served` was verified. It lies beside the engines, and goes when they are removed."""
+    """The file that exists once `served` was verified. It is beside the engines, and is removed with them."""
     return folder / f"verified-{served}"

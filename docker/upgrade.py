@@ -14,7 +14,7 @@ from server.installation import ServerError
 
 
 def main() -> int:
-    """Derive, then upgrade; return 0, or 1 when it is refused."""
+    """Derive, then upgrade; return 0, or 1 when the server refuses."""
     try:
         prepare(os.environ)
     except ServerError as error:

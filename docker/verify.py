@@ -1,4 +1,4 @@
-"""Waits for the server, then holds its networks, on the engines that serve them, to the answers kept at the export.
+"""Waits for the server, then compares what it answers, on the engines that serve, with the answers kept at the export.
 
 RELIGHT_HOSTNAME    the server's name, as its TLS certificate has it
 """
@@ -11,15 +11,15 @@ from pathlib import Path
 from tritonclient.utils import InferenceServerException
 
 from docker.places import GRPC_PORT, MODELS, SECRETS
-from docker.secrets import read_access
+from docker.secrets import present, read_access
 from docker.served import serving, verified
-from export.verify import Server, verify_repository
+from export.check.verify import Server, verify_repository
 from server.access import API_KEY, GRPC_PREFIX, Access
 from server.installation import ServerError
 
-PATIENCE = 3 * 3600.0  # seconds; the first start builds engines
-REMIND = 60.0  # seconds between two lines about waiting
-PAUSE = 1.0
+READY_SECONDS = 3 * 3600.0  # the first start builds engines
+REMINDER_SECONDS = 60.0  # between two lines about waiting
+POLL_SECONDS = 1.0
 
 
 def describe_server(access: Access, url: str, secrets: Path = SECRETS) -> Server:
@@ -27,27 +27,23 @@ def describe_server(access: Access, url: str, secrets: Path = SECRETS) -> Server
 
     Its authority may be in ca.pem; where it asks for certificates, ours is in client.pem and client.key.
     """
-
-    def present(name: str) -> Path | None:
-        return secrets / name if (secrets / name).exists() else None
-
     return Server(
         url,
         tls=access.tls_cert is not None,
-        ca=present("ca.pem"),
-        cert=present("client.pem"),
-        key=present("client.key"),
+        ca=present(secrets, "ca.pem"),
+        cert=present(secrets, "client.pem"),
+        key=present(secrets, "client.key"),
         headers={f"{GRPC_PREFIX}{API_KEY}": access.api_key} if access.api_key else {},
     )
 
 
-def wait_until_ready(server: Server, patience: float = PATIENCE) -> None:
+def wait_until_ready(server: Server, timeout: float = READY_SECONDS) -> None:
     """Return when the server has loaded its networks.
 
     Raises:
-        ServerError: it has not within `patience` seconds; with the last reason.
+        ServerError: it has not within `timeout` seconds; with the last reason.
     """
-    deadline, reminder, reason = time.monotonic() + patience, 0.0, "it is loading its networks"
+    deadline, reminder, reason = time.monotonic() + timeout, 0.0, "it is loading its networks"
     while time.monotonic() < deadline:
         try:
             with server.connect() as client:
@@ -57,13 +53,13 @@ def wait_until_ready(server: Server, patience: float = PATIENCE) -> None:
             reason = str(error.message())
         if time.monotonic() > reminder:
             print(f"Waiting for {server.url}: {reason}", flush=True)
-            reminder = time.monotonic() + REMIND
-        time.sleep(PAUSE)
-    raise ServerError(f"{server.url} was not ready within {patience:g} s: {reason}.")
+            reminder = time.monotonic() + REMINDER_SECONDS
+        time.sleep(POLL_SECONDS)
+    raise ServerError(f"{server.url} was not ready within {timeout:g} s: {reason}.")
 
 
 def main() -> int:
-    """Verify what is served, and say so to the health check; return 0, or 1 when it computes something else."""
+    """Verify what is served and record it for the health check; return 0, or 1 when it computes something else."""
     url = f"{os.environ.get('RELIGHT_HOSTNAME') or 'triton'}:{GRPC_PORT}"
     try:
         server = describe_server(read_access(), url)

@@ -1,30 +1,31 @@
-"""Exports one network: asks it, casts it, writes its file, holds the file to its answers, puts it in place."""
+"""Exports one network: runs it, casts it, writes its file, compares the file with it, puts the file in place."""
 
 import gc
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from export.contract import read_contract
-from export.formats import Format, file_format
-from export.gate import PRECISIONS, Measurement, Precision, measure, refuse, report
-from export.reference import ask
-from export.version_folder import REPORT, digest, install, scratch
+from contract.versions import REPORT
+from export.check.gate import PRECISIONS, Measurement, Precision, measure, refuse
+from export.check.reference import ask
+from export.files.formats import Format, file_format
+from export.files.version_folder import digest, install, scratch
+from export.tensors import read_contract
 
-LARGE = 100_000_000  # parameters; a row of a larger network takes a CPU half a minute
+LARGE = 100_000_000  # parameters; a larger network takes half a minute a row on a CPU
 CHECKED_BATCHES, CHECKED_BATCHES_LARGE = (1, 3), (1, 2)
 
 
 @runtime_checkable
 class Castable(Protocol):
-    """A network that can compute in half precision, and knows what of it must not."""
+    """A network that can compute in half precision, and knows which parts must not."""
 
     def cast_weights(self, dtype: torch.dtype) -> None:
         """Cast the weights that may be cast, in place."""
@@ -32,54 +33,45 @@ class Castable(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network to be exported, and what its report says of it.
+    """A network to be exported, and what its report says of it."""
 
-    Attributes:
-        stage: segment, albedo, shadow or recombine.
-        label: the network's name, e.g. "sam3".
-        weights: where they come from: a hub id, a file, "random", or "none".
-        network: takes and gives the stage's tensors in the order of its config.pbtxt, each with a leading batch.
-        precision: what the file is to compute in; a network without `cast_weights` stays in float32 all the same.
-        details: further entries of export.json.
-    """
-
-    stage: str
-    label: str
-    weights: str
-    network: nn.Module
+    stage: str  # one of contract.names.NETWORKS
+    label: str  # the network's name, e.g. "sam3"
+    weights: str  # where they come from: a hub id, a file, "random", or "none"
+    network: nn.Module  # takes and gives the stage's tensors in the order of its config.pbtxt, each with a batch
     file_format: Format = "onnx"
-    precision: Precision = "fp32"
-    details: dict[str, Any] = field(default_factory=dict)
+    precision: Precision = "fp32"  # of a network that has `cast_weights`; others stay in float32
+    details: dict[str, Any] = field(default_factory=dict)  # further entries of export.json
 
 
 def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Measurement]:
-    """Write a network's file, its reference and export.json into a version folder, all of them or nothing.
+    """Write a network's file, its reference and export.json into a version folder: all of them or nothing.
 
     Args:
-        candidate: the network, which is used up: its weights are gone afterwards.
+        candidate: the network; its weights are freed.
         folder: e.g. model_repository/segment/1.
-        say: told of each stage, in pieces of a line.
+        say: called with each step, in pieces of a line.
 
     Raises:
-        ContractError: the network does not give what its stage promises.
-        ExportMismatchError: the file's answers are not the network's.
+        ExportError: the network does not give what its stage promises, or the file's answers are not the network's.
     """
     contract, network = read_contract(candidate.stage), candidate.network.eval()
     parameters = sum(weight.numel() for weight in network.parameters())
     large = parameters > LARGE
     batches = CHECKED_BATCHES_LARGE if large else CHECKED_BATCHES
     form = file_format(candidate.file_format)
-    with timed(say, "asking the network"):
+    with timed(say, "running the network"):
         reference = ask(network, contract, candidate.label, max(batches), once=large)
-    precision = candidate.precision if isinstance(network, Castable) else "fp32"
-    if precision != "fp32" and isinstance(network, Castable):
+    precision: Precision = "fp32"
+    if isinstance(network, Castable):
+        precision = candidate.precision
         network.cast_weights(PRECISIONS[precision])
     with scratch(folder) as place:
         with timed(say, "writing the file"):
             form.write(network, contract, place)
-        for weight in network.parameters():  # the runtime brings the same weights: one of the two is enough
+        for weight in network.parameters():  # the runtime loads the same weights: one copy is enough
             weight.data = torch.empty(0)
-        gc.collect()  # the exporter's graphs hold them in cycles
+        gc.collect()  # the exporter's graphs hold the weights in cycles
         with timed(say, "comparing"):
             runtime = form.load(place, contract)
             found = measure(reference, runtime, contract, batches, precision, candidate.weights == "random")
@@ -95,7 +87,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
             "sha256": digest(place / form.MODEL),
             **candidate.details,
             "batches": list(batches),
-            "gate": report(found),
+            "gate": [{**asdict(one), "passed": one.passed} for one in found],
         }
         (place / REPORT).write_text(json.dumps(text, indent=2) + "\n")
         install(place, folder, form.MODEL)
@@ -104,7 +96,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
 
 @contextmanager
 def timed(say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Say what is done in the block, and how long it took."""
+    """Say what the block does, and how long it took."""
     say(f", {what}")
     started = time.monotonic()
     yield

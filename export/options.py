@@ -5,78 +5,83 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.contract import HOUSE
-from export.formats import FORMATS, Format
-from export.gate import PRECISIONS, Precision
-from export.presets import BUILDERS, PRESETS, Choice
+from contract.names import STAGES
+from export.check.gate import PRECISIONS, Precision
+from export.files.formats import FORMATS, Format
+from export.networks.presets import BUILDERS, PRESETS, Choice
+from export.tensors import REPOSITORY
 
-STAGES = ("segment", "albedo", "shadow")
+DESCRIPTION = """\
+Write the networks of a preset into a model repository. A file is kept only if it computes what its network computes.
+
+example: python -m export --preset full --segment sam3=checkpoints/ours --precision fp16
+"""
+EPILOG = "`python -m export verify DIR` compares the files of a repository with their networks again, on any machine."
 
 
 @dataclass(frozen=True)
 class Command:
     """What a command line asks for."""
 
-    repository: Path
-    choices: Mapping[str, Choice]
+    choices: Mapping[str, Choice]  # by stage
     file_format: Format
     precision: Precision
+    repository: Path
     arguments: argparse.Namespace  # what networks are built with
 
 
-# Options that only one network heeds: its stage and name.
+# Options of one network only: its stage and name.
 OF_ONE_NETWORK = {
     "selection": ("segment", "sam3"),
     **dict.fromkeys(("steps", "side", "autoencoder", "residual"), ("albedo", "marigold")),
 }
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m export",
-        description=description,
-        epilog="`python -m export verify DIR` compares an export with its network again, on any machine",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        usage="%(prog)s [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--preset", choices=sorted(PRESETS), default="classical", help="which networks")
+    add, default = made.add_argument, " (default: %(default)s)"
+    add("--preset", choices=sorted(PRESETS), default="classical", help=f"choose a network for each stage{default}")
     for stage in STAGES:
-        names = ", ".join(BUILDERS[stage])
-        text = f"instead of the preset's: {names}; NAME=SOURCE takes a hub id or folder; or your own network's factory"
-        made.add_argument(f"--{stage}", metavar="NAME[=SOURCE] | MODULE:FACTORY", help=text, default=argparse.SUPPRESS)
-    made.add_argument(
-        "--checkpoint",
-        metavar="[STAGE=]FILE",
-        action="append",
-        default=[],
-        help="weights of your own network: .safetensors, or a state dict of torch.save",
-    )
-    made.add_argument("--tokenizer", metavar="SOURCE", help="CLIP tokenizer of your own network that reads the prompt")
-    made.add_argument("--random-weights", action="store_true", help="full size without weights, for capacity planning")
-    made.add_argument("--format", choices=FORMATS, default="onnx", help="recombine is ONNX always")
-    made.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of networks that have weights")
-    made.add_argument("--selection", choices=("best", "union"), default="best", help="sam3: which instances")
-    made.add_argument("--steps", type=int, choices=(1, 2, 3, 4), default=1, help="marigold: denoising steps")
-    made.add_argument("--side", type=int, default=768, metavar="PIXELS", help="marigold: resolution, a divisor of 768")
-    made.add_argument(
-        "--autoencoder", choices=("full", "tiny"), default="full", help="marigold: its own or the tiny one"
-    )
-    made.add_argument(
-        "--residual",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="marigold: score how badly its parts miss the photo, for half of the network's time",
-    )
-    made.add_argument("--materials", type=Path, metavar="DIR", help="gray images (dark = shadow) as further patterns")
-    made.add_argument("--materials-only", action="store_true", help="leave the ten built-in patterns out")
-    made.add_argument("--cast-shadows", type=float, default=0.0, metavar="S", help="strength of cast shadows, 0–1")
-    made.add_argument("--repository", type=Path, default=HOUSE, help="model repository to write to")
+        text = f"replace the preset's {stage}: {', '.join(BUILDERS[stage])}, with SOURCE a hub id or folder of its "
+        text += "weights, or the function that builds your own network (default: the preset's)"
+        add(f"--{stage}", metavar="NAME[=SOURCE] | MODULE:FACTORY", help=text, default=argparse.SUPPRESS)
+    text = "load weights into your own network: .safetensors, or a state dict of torch.save (default: none)"
+    add("--checkpoint", metavar="[STAGE=]FILE", action="append", default=[], help=text)
+    text = "use this CLIP tokenizer for your own segment network that reads the prompt (default: none)"
+    add("--tokenizer", metavar="SOURCE", help=text)
+    text = "build the published sizes without weights, for capacity planning (default: load the weights)"
+    add("--random-weights", action="store_true", help=text)
+    add("--format", choices=FORMATS, default="onnx", help=f"write this format; recombine is always ONNX{default}")
+    add("--precision", choices=PRECISIONS, default="fp32", help=f"cast networks that have weights{default}")
+    text = f"sam3: give the best instance, or the union of those above the score threshold{default}"
+    add("--selection", choices=("best", "union"), default="best", help=text)
+    add("--steps", type=int, choices=(1, 2, 3, 4), default=1, help=f"marigold: run so many denoising steps{default}")
+    text = f"marigold: run at this resolution, a divisor of 768, in pixels{default}"
+    add("--side", type=int, default=768, metavar="PIXELS", help=text)
+    text = f"marigold: use its own autoencoder or the tiny one{default}"
+    add("--autoencoder", choices=("full", "tiny"), default="full", help=text)
+    text = "marigold: score how badly its parts reproduce the photo, in half of the network's time (default: yes)"
+    add("--residual", action=argparse.BooleanOptionalAction, default=True, help=text)
+    text = "add a folder of gray images (dark = shadow) to the ten built-in shadow patterns (default: none)"
+    add("--materials", type=Path, metavar="DIR", help=text)
+    text = "leave the ten built-in patterns out (default: keep them)"
+    add("--materials-only", action="store_true", help=text)
+    text = f"let the surface cast shadows on itself, strength 0–1{default}"
+    add("--cast-shadows", type=float, default=0.0, metavar="STRENGTH", help=text)
+    add("--repository", type=Path, default=REPOSITORY, metavar="DIR", help=f"write to this model repository{default}")
     return made
 
 
-def read_command(description: str | None, argv: list[str]) -> Command:
-    """Parse a command line; what cannot be exits as argparse does."""
-    line = parser(description)
+def read_command(argv: list[str]) -> Command:
+    """Parse a command line; exit as argparse does if it is impossible."""
+    line = parser()
     arguments = line.parse_args(argv)
     if arguments.materials_only and arguments.materials is None:
         line.error("--materials-only needs --materials DIR")
@@ -85,25 +90,30 @@ def read_command(description: str | None, argv: list[str]) -> Command:
     if arguments.side < 8 or 768 % arguments.side or arguments.side % 8:
         line.error(f"--side must divide 768 and be a multiple of 8, such as 768, 384 or 192; {arguments.side} does not")
     if arguments.format == "onnx" and arguments.precision == "bf16":
-        line.error("ONNX Runtime has no bf16 convolutions: take --precision fp16, or --format torchscript")
+        line.error("ONNX Runtime has no bf16 convolutions: use --precision fp16 or --format torchscript")
     try:
-        choices = dict(PRESETS[arguments.preset])
-        for stage in STAGES:
-            if stage in arguments:
-                choices[stage] = read_choice(stage, getattr(arguments, stage))
-        add_checkpoints(choices, arguments.checkpoint)
-        if arguments.tokenizer is not None:
-            if ":" not in choices["segment"].label:
-                raise ValueError("--tokenizer is for your own segment network; the others bring theirs")
-            choices["segment"] = replace(choices["segment"], tokenizer=arguments.tokenizer)
+        choices = read_choices(arguments)
     except ValueError as error:
         line.error(str(error))
     for name, (stage, label) in OF_ONE_NETWORK.items():
         if getattr(arguments, name) != line.get_default(name) and choices[stage].label != label:
             option = "--no-residual" if name == "residual" else f"--{name}"
             line.error(f"{option} is for {label}, and {stage} is {choices[stage].label}: add --{stage} {label}")
-    choices["recombine"] = Choice("recombine")
-    return Command(arguments.repository, choices, arguments.format, arguments.precision, arguments)
+    return Command(choices, arguments.format, arguments.precision, arguments.repository, arguments)
+
+
+def read_choices(arguments: argparse.Namespace) -> dict[str, Choice]:
+    """The network of each stage and `recombine`. Raises ValueError."""
+    choices = dict(PRESETS[arguments.preset])
+    for stage in STAGES:
+        if stage in arguments:
+            choices[stage] = read_choice(stage, getattr(arguments, stage))
+    add_checkpoints(choices, arguments.checkpoint)
+    if arguments.tokenizer is not None:
+        if ":" not in choices["segment"].label:
+            raise ValueError("--tokenizer is for your own segment network; the others bring theirs")
+        choices["segment"] = replace(choices["segment"], tokenizer=arguments.tokenizer)
+    return {**choices, "recombine": Choice("recombine")}
 
 
 def read_choice(stage: str, text: str) -> Choice:
@@ -120,16 +130,15 @@ def read_choice(stage: str, text: str) -> Choice:
 
 
 def add_checkpoints(choices: dict[str, Choice], checkpoints: list[str]) -> None:
-    """Give each checkpoint to the network it is for, the only one of the user's own unless named. Raises ValueError."""
+    """Give each checkpoint to the network it names, or to the user's own if there is only one. Raises ValueError."""
     own = [stage for stage in STAGES if ":" in choices[stage].label]
     for text in checkpoints:
         stage, named, file = text.partition("=")
         if not named or stage not in STAGES:
             stage, file = own[0] if len(own) == 1 else "", text
         if not own:
-            raise ValueError(
-                f"--checkpoint {text} is for a network of your own: name it, e.g. --albedo my_pkg.nets:build"
-            )
+            example = "--albedo my_pkg.nets:build"
+            raise ValueError(f"--checkpoint {text} is for a network of your own: name it, e.g. {example}")
         if stage not in own:
             raise ValueError(f"--checkpoint {text} must say for which network: --checkpoint {own[0]}=FILE")
         choices[stage] = replace(choices[stage], checkpoint=Path(file))

@@ -5,30 +5,33 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
-from server.derive import this_machine
+from server.command import MODEL_CONTROL
+from server.derive import positive, this_machine
 from server.embedded import START_TIMEOUT, Options, embedded_server
-from server.gpus import Selection, parse_selection
+from server.gpus import parse_selection
 from server.installation import ServerError
 from server.trace import trace_flags
 
-HOUSE = Path(__file__).resolve().parent.parent / "model_repository"
-MODEL_CONTROL = ("--model-control-mode=explicit", "--load-model=*")
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+DESCRIPTION = """Serve a model repository with the embedded Triton until Ctrl-C or SIGTERM.
+
+example: python -m server --gpus 2 --grpc-port 9001"""
 ACCESS_FILES = (
-    ("--tls-cert", "certificate (PEM) of gRPC; HTTP and metrics, which Triton cannot encrypt, stay on 127.0.0.1"),
-    ("--tls-key", "private key of --tls-cert"),
-    ("--tls-ca", "certificates that vouch for clients: only those with one signed by them are served"),
-    ("--api-key-file", "a key that each inference must carry"),
+    (
+        "--tls-cert",
+        "encrypt gRPC with this certificate (PEM); HTTP and metrics stay on 127.0.0.1, in the clear",
+    ),
+    ("--tls-key", "use this private key of --tls-cert (PEM)"),
+    ("--tls-ca", "serve only clients with a certificate that one of these authorities (PEM) has signed"),
+    ("--api-key-file", "ask each inference for the key in this file"),
     (
         "--admin-key-file",
-        "a key for model control, shared memory, logging and tracing; without one these are open on a "
-        "loopback address and closed to all on any other",
+        "ask for the key in this file for model control, shared memory, logging and tracing (default: they are open on "
+        "a loopback address and closed on any other)",
     ),
 )
 
@@ -36,32 +39,25 @@ ACCESS_FILES = (
 def parse_arguments() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m server", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        prog="python -m server", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repository", type=Path, default=HOUSE, help="model repository to serve")
-    parser.add_argument("--gpus", type=gpus, default="0", metavar="N", help="a number, or a list such as 0,2,5")
-    parser.add_argument(
-        "--max-batch", type=positive, metavar="N", help="largest batch of every model (default: what suits the device)"
-    )
-    parser.add_argument(
-        "--instances", type=positive, metavar="N", help="of each network on each GPU (default: as config.pbtxt has it)"
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
+    option = parser.add_argument
+    option("--repository", type=Path, default=REPOSITORY, metavar="DIR", help="serve this one (default: %(default)s)")
+    option("--gpus", type=parse_selection, default="0", metavar="N", help="use so many, or a list: 0,2,5 (default: 0)")
+    option("--max-batch", type=positive, metavar="N", help="limit every batch (default: what suits the device)")
+    option("--instances", type=positive, metavar="N", help="load each network so often on a GPU (default: its config)")
+    option("--host", default="127.0.0.1", help="listen there; 0.0.0.0 is open to the network (default: %(default)s)")
     for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
-        parser.add_argument(f"--{service}-port", type=port, default=number, metavar="P", help="0: any free one")
-    parser.add_argument("--log", type=Path, default=None, help="Triton's log file (default: a temporary file)")
-    parser.add_argument(
-        "--start-timeout",
-        type=float,
-        default=START_TIMEOUT,
-        metavar="SECONDS",
-        help="until the networks are loaded and have answered once",
-    )
-    parser.add_argument("--model-control", action="store_true", help="let `python -m server.upgrade` exchange networks")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="for traces, once asked for: see `server.trace -h`")
-    access = parser.add_argument_group("who may use it")
+        text = f"listen for {service} there; 0: any free port (default: {number})"
+        option(f"--{service}-port", type=port, default=number, metavar="P", help=text)
+    option("--log", type=Path, metavar="FILE", help="write Triton's log there (default: a temporary file)")
+    text = "wait so long for the first inference (default: %(default)g)"
+    option("--start-timeout", type=float, default=START_TIMEOUT, metavar="SECONDS", help=text)
+    option("--model-control", action="store_true", help="let `python -m server.upgrade` exchange networks")
+    option("--trace", type=Path, metavar="FILE", help="write traces there; `python -m server.trace -h` says how")
+    access = parser.add_argument_group("access")
     for flag, text in ACCESS_FILES:
-        access.add_argument(flag, type=Path, metavar="FILE", help=text, default=argparse.SUPPRESS)
+        access.add_argument(flag, type=Path, metavar="FILE", help=text)
     arguments = parser.parse_args()
     if not arguments.start_timeout > 0.0:
         parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
@@ -76,7 +72,13 @@ def parse_arguments() -> Options:
         metrics_port=arguments.metrics_port,
         log=arguments.log,
         start_timeout=arguments.start_timeout,
-        access=read_access(vars(arguments)),
+        access=Access(
+            tls_cert=arguments.tls_cert,
+            tls_key=arguments.tls_key,
+            tls_ca=arguments.tls_ca,
+            api_key=read_key("--api-key-file", arguments.api_key_file),
+            admin_key=read_key("--admin-key-file", arguments.admin_key_file),
+        ),
         extra=(
             *(MODEL_CONTROL if arguments.model_control else ()),
             *(trace_flags(arguments.trace) if arguments.trace else ()),
@@ -84,26 +86,15 @@ def parse_arguments() -> Options:
     )
 
 
-def read_access(given: Mapping[str, Any]) -> Access:
-    """What clients must show, from the command line's values by name. Raises ServerError."""
-    return Access(
-        tls_cert=given.get("tls_cert"),
-        tls_key=given.get("tls_key"),
-        tls_ca=given.get("tls_ca"),
-        api_key=read_key("--api-key-file", given.get("api_key_file")),
-        admin_key=read_key("--admin-key-file", given.get("admin_key_file")),
-    )
-
-
 def describe_access(options: Options) -> str:
-    """What clients have to give, and whether strangers can come in: lines, each with its end."""
+    """What clients have to give, and whether anyone can connect: lines, each with its end."""
     access = options.access
     needs = ["--tls"] if access.tls_cert else []
     needs += ["--cert and --key"] if access.tls_ca else []
     needs += [f"--header {GRPC_PREFIX}{API_KEY}:KEY"] if access.api_key else []
     lines = [f"Clients give {', '.join(needs)}."] if needs else []
     if not is_loopback(options.host) and not (access.tls_cert and access.api_key):
-        lines += ["Others can reach this server: --tls-cert, --tls-key and --api-key-file close it to strangers."]
+        lines += ["Anyone can use this server: --tls-cert, --tls-key and --api-key-file restrict it to your clients."]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -113,7 +104,7 @@ def cause(code: int) -> str:
         return f"exit code {code}"
     name = signal.Signals(-code).name
     if -code == signal.SIGKILL:
-        return f"{name}: killed, perhaps for want of memory"
+        return f"{name}: killed, perhaps because memory ran out"
     return f"{name}: this version of Triton can crash when clients cancel calls; start it again"
 
 
@@ -124,26 +115,11 @@ def port(text: str) -> int:
     return int(text)
 
 
-def gpus(text: str) -> Selection:
-    """Parse a selection of GPUs."""
-    try:
-        return parse_selection(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def positive(text: str) -> int:
-    """Parse a number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return int(text)
-
-
 def wait_for(process: "subprocess.Popen[bytes]") -> int:
     """Wait until a process ends; return its exit code.
 
-    In short turns: Python sees a signal between two of them even if it came just before a call that blocks, or to
-    another of our threads.
+    One second at a time: between two waits Python handles a signal that came just before the call that blocks, or to
+    another thread.
     """
     while True:
         try:
@@ -152,14 +128,9 @@ def wait_for(process: "subprocess.Popen[bytes]") -> int:
             continue
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM into the exception that Ctrl-C raises, so that both take the same way out."""
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Serve; return 0 after a stop on request, 1 when the server cannot start or ends by itself."""
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the server as Ctrl-C does
     try:
         options = parse_arguments()
         with embedded_server(options) as server:

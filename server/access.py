@@ -1,4 +1,4 @@
-"""Who may ask a server for what, and whether the line is encrypted: the files behind it, and Triton's flags for it."""
+"""What a server asks of its clients, and whether it encrypts: the files for it, and Triton's flags."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ from server.installation import ServerError
 
 API_KEY, ADMIN_KEY = "api-key", "admin-key"  # the headers of HTTP; those of gRPC have GRPC_PREFIX in front
 GRPC_PREFIX = "triton-grpc-protocol-"
-# What changes the server, or opens a file or memory of its machine.
+# Requests that change the server, or read files or memory of its machine.
 ADMINISTRATION = "model-repository,shared-memory,logging,trace"
 LOOPBACK = "127.0.0.1"
 _KEY = re.compile(r"[0-9A-Za-z_-]{16,}")  # what Triton's flags can carry
@@ -22,9 +22,9 @@ class Access:
     """What a server asks of its clients; nothing by default.
 
     Attributes:
-        tls_cert: the server's certificate and those between it and its authority (PEM); None for gRPC in the clear.
+        tls_cert: the server's certificate and its intermediates (PEM); None for gRPC without encryption.
         tls_key: its private key (PEM), without a passphrase.
-        tls_ca: the authorities (PEM) one of which must vouch for a client's certificate; None to ask for none.
+        tls_ca: the authorities (PEM) that sign clients' certificates; None to ask for none.
         api_key: what inference asks for.
         admin_key: what ADMINISTRATION asks for; None to close it to all unless the server is on a loopback address.
     """
@@ -41,7 +41,7 @@ class Access:
         return {API_KEY: self.api_key} if self.api_key else {}
 
     def clear_text_host(self, host: str) -> str:
-        """Where HTTP and metrics listen: Triton cannot encrypt them, so beside TLS they stay on the machine."""
+        """Where HTTP and metrics listen: Triton cannot encrypt them, so with TLS they stay on 127.0.0.1."""
         return LOOPBACK if self.tls_cert else host
 
 
@@ -49,7 +49,7 @@ OPEN = Access()  # nothing is asked
 
 
 def check_tls(access: Access) -> None:
-    """Find what is wrong with TLS files: Triton would only say that gRPC does not start.
+    """Check the TLS files: Triton would only say that gRPC does not start.
 
     Raises:
         ServerError: a file is missing, unreadable, or not what it should be.
@@ -85,7 +85,7 @@ def read_key(flag: str, file: Path | None) -> str | None:
     """The key in a file, None where there is no file.
 
     Raises:
-        ServerError: it cannot be read, or holds something else; the sentence keeps the content secret.
+        ServerError: it cannot be read, or holds something else; the message does not show the content.
     """
     if file is None:
         return None
@@ -109,7 +109,7 @@ def read(flag: str, file: Path) -> bytes:
 def access_flags(access: Access, host: str) -> list[str]:
     """Triton's flags for `access` on a server whose gRPC port listens on `host`.
 
-    Administration of a server that others can reach is never open: without a key of ours, a random one closes it.
+    Administration of a server that others can reach is never open: without a key, a random one closes it.
     """
     flags = []
     if access.tls_cert:
@@ -126,7 +126,7 @@ def access_flags(access: Access, host: str) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from its own machine alone; a name other than localhost is taken not to be."""
+    """Whether only its own machine reaches an address; of names, only localhost is taken to be such."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,8 @@
-"""Becomes tritonserver, asking the kernel to end it when its parent ends, however that happens.
+"""Becomes tritonserver, and asks the kernel to end it when its parent ends, in whatever way.
 
-Run as `python child.py PARENT_PID COMMAND …`. A parent killed with SIGKILL cannot tidy up; the kernel then sends this
-process SIGTERM, and tritonserver stops its stubs and removes its shared memory as in any orderly shutdown.
+Run as `python child.py PARENT_PID COMMAND …`. A parent killed with SIGKILL cannot clean up; the kernel then sends this
+process SIGTERM, and tritonserver stops its stubs and removes its shared memory as in any orderly shutdown. By hand,
+because no library does it, and `preexec_fn` of subprocess is not safe in a process with threads, such as gRPC's.
 """
 
 import ctypes
@@ -13,11 +14,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Bind this process's life to its parent's and replace it by the command."""
+    """Ask for SIGTERM at the parent's end, and replace this process by the command."""
     parent = int(sys.argv[1])
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() == parent:  # else it has ended before we asked
+    if os.getppid() == parent:  # else it ended before the kernel was asked
         os.execv(sys.argv[2], sys.argv[2:])
 
 

@@ -15,13 +15,13 @@ from tritonclient.grpc import model_config_pb2
 from server.gpus import parse_selection
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
-from server.torchscript import newest_report, read_report, serve_as_torchscript, torchscript_models
+from server.torchscript import read_report, serve_as_torchscript, torchscript_models
 
 LARGEST_CPU_BATCH = 8
-# Waits for company on a CPU, microseconds for each place in a batch. What leaves a model together comes to the next one
-# together; the entrances wait for the client, and for photos of other sizes to be decoded.
-WAIT, ENTRANCE_WAIT = 15_000, 25_000
-ENTRANCES = ("segment", "albedo")  # the networks that take what decode gives
+# Queue delays on a CPU, microseconds for each row of the largest batch. What leaves a model in one batch arrives at the
+# next one together; the first networks wait for the client, and for photos of other sizes to be decoded.
+DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
+FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 
 
@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def cpu_batch(self) -> int:
-        """Largest batch on a CPU: a row for each core, which there are two of for each process; more adds latency."""
+        """Largest batch on a CPU: a row for each core, two cores for each process; more would only add latency."""
         return min(LARGEST_CPU_BATCH, 2 * self.processes)
 
     @property
@@ -62,7 +62,7 @@ class Machine:
 
 
 def this_machine(gpus: int) -> Machine:
-    """Describe the machine we run on: `gpus` GPUs and its CPU cores shared by decode and encode."""
+    """Describe this machine: `gpus` GPUs, and its CPU cores shared by decode and encode."""
     return Machine(gpus=gpus, processes=max(1, min(16, len(os.sched_getaffinity(0)) // 2)))
 
 
@@ -90,9 +90,9 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     if config.backend == "python":
         derived.instance_group[0].count = machine.processes
         if not machine.gpus:
-            # A batch that recombine hands over goes on as one: were its first photo encoded alone, it would be back at
-            # the entrance, and out of patience there, before the others come.
-            derived.dynamic_batching.max_queue_delay_microseconds = WAIT * derived.max_batch_size
+            # A batch of recombine is encoded as one batch. If its first photo were encoded alone, its client would send
+            # the next photo early, and that one's queue delay would end before the others arrive.
+            derived.dynamic_batching.max_queue_delay_microseconds = DELAY_MICROSECONDS * derived.max_batch_size
         return derived
     if machine.gpus:
         fit_gpus(derived, machine.gpus)
@@ -111,8 +111,8 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         derived.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
         derived.ClearField("model_warmup")  # nothing to compile; the first real inference is soon enough
         derived.ClearField("optimization")
-        wait = ENTRANCE_WAIT if config.name in ENTRANCES else WAIT
-        derived.dynamic_batching.max_queue_delay_microseconds = wait * derived.max_batch_size
+        delay = FIRST_DELAY_MICROSECONDS if config.name in FIRST_NETWORKS else DELAY_MICROSECONDS
+        derived.dynamic_batching.max_queue_delay_microseconds = delay * derived.max_batch_size
     if config.name == RAGGED and not machine.native:
         # Our Python-based backend runs one batch per shape, so photos of different sizes may share an execution.
         for tensor in derived.input:
@@ -121,7 +121,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
 
 
 def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
-    """Give a network one instance group per GPU, after the pattern of its first."""
+    """Give a network one instance group per GPU, copied from its first."""
     pattern = model_config_pb2.ModelInstanceGroup()
     pattern.CopyFrom(config.instance_group[0])
     del config.instance_group[:]
@@ -142,9 +142,8 @@ def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2
     configs = {file.parent.name: derive(read_config(file), machine) for file in files}
     serve_as_torchscript(configs, torchscript_models(repository))
     for model, config in configs.items():
-        report = newest_report(repository / model)
-        if machine.engines and report:
-            keep_engine(config, engine_folder(machine.engines, model, read_report(report)["sha256"]))
+        if machine.engines and (report := read_report(repository / model)):
+            keep_engine(config, engine_folder(machine.engines, model, report["sha256"]))
     return configs
 
 
@@ -157,6 +156,8 @@ def write_derived(repository: Path, machine: Machine) -> str:
         ServerError: a config.pbtxt or an export.json cannot be read.
     """
     for model, config in derive_all(repository, machine).items():
+        if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones
+            (repository / model / "1").mkdir(exist_ok=True)
         text = text_format.MessageToString(config)
         text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
         target = repository / model / "configs" / f"{machine.config_name}.pbtxt"
@@ -169,23 +170,28 @@ def write_derived(repository: Path, machine: Machine) -> str:
     return machine.config_name
 
 
+def positive(text: str) -> int:
+    """Parse a command line's number from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Write the configs for a machine and print their name; return 0, or 1 when they cannot be derived."""
     parser = argparse.ArgumentParser(
         prog="python -m server.derive",
-        description="Write configs/<name>.pbtxt beside every config.pbtxt and print <name>: "
-        "`tritonserver --model-config-name=<name>` serves them.",
+        description="Write configs/<name>.pbtxt beside every config.pbtxt and print <name>, which "
+        "`tritonserver --model-config-name=<name>` serves. Example: python -m server.derive --gpus 2 --max-batch 8",
     )
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="default: %(default)s")
-    parser.add_argument("--gpus", default="0", help="a number of GPUs, a list such as 0,2,5, or UUIDs (default: 0)")
-    parser.add_argument("--max-batch", type=int, help="largest batch of every model (default: what suits the device)")
-    parser.add_argument("--native", action="store_true", help="for NVIDIA's own backends, as in its container")
-    parser.add_argument("--engines", type=Path, metavar="DIR", help="keep TensorRT engines there (only --native)")
+    option = parser.add_argument
+    option("--repository", type=Path, default=Path("model_repository"), metavar="DIR", help="default: %(default)s")
+    option("--gpus", type=parse_selection, default="0", metavar="N", help="use so many, or a list: 0,2,5 (default: 0)")
+    option("--max-batch", type=positive, metavar="N", help="limit every batch (default: what suits the device)")
+    option("--native", action="store_true", help="derive for NVIDIA's own backends, as in its container")
+    option("--engines", type=Path, metavar="DIR", help="keep TensorRT engines there (only with --native)")
     arguments = parser.parse_args(argv)
-    try:
-        machine = this_machine(parse_selection(arguments.gpus).count)
-    except ValueError as error:
-        parser.error(str(error))
+    machine = this_machine(arguments.gpus.count)
     machine = replace(machine, max_batch=arguments.max_batch, native=arguments.native, engines=arguments.engines)
     try:
         print(write_derived(arguments.repository, machine))

@@ -1,4 +1,4 @@
-"""Runs tritonserver as a child process for as long as a `with` block lasts, and leaves nothing behind."""
+"""Runs tritonserver as a child process for as long as a `with` block lasts."""
 
 import os
 import shutil
@@ -10,21 +10,23 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.access import OPEN, Access, access_flags, check_tls
+from contract.names import ENSEMBLE
+from server.access import OPEN, Access, check_tls
+from server.command import tritonserver_command
 from server.derive import Machine, write_derived
 from server.http_api import NotListeningError, RefusedError
-from server.installation import Installation, ServerError, assemble_backends, environment, find_installation
+from server.installation import ServerError, assemble_backends, environment, find_installation
 from server.probe import answers_inference
 from server.startup_errors import explain
 
 CHILD = Path(__file__).with_name("child.py")
 SHARED_MEMORY = Path("/dev/shm")
-START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks load and answer in minutes
-STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown before the processes are killed
+START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
+STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown, after which the processes are killed
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that has answered an inference."""
+    """A server's addresses, its log and its process."""
 
     grpc_url: str
     http_url: str
@@ -63,66 +65,53 @@ def embedded_server(options: Options) -> Iterator[RunningServer]:
         ServerError: a TLS file cannot be used, a port is taken, a model fails to load, or the first inference fails;
             the message says why.
     """
+    with starting_server(options) as server:
+        wait_until_it_answers(server, options.access, options.start_timeout)
+        yield server
+
+
+@contextmanager
+def starting_server(options: Options) -> Iterator[RunningServer]:
+    """Start tritonserver, without waiting for it, and stop it when the block ends. Raises ServerError."""
     if not options.repository.is_dir():
         raise ServerError(f"There is no model repository at {options.repository}.")
-    if not (options.repository / "relight" / "config.pbtxt").exists():
-        raise ServerError(f"{options.repository} holds no ensemble `relight`: write it with `python -m export`.")
+    if not (options.repository / ENSEMBLE / "config.pbtxt").exists():
+        raise ServerError(f"{options.repository} holds no ensemble `{ENSEMBLE}`: write it with `python -m export`.")
     check_tls(options.access)
-    clear_text_host = options.access.clear_text_host(options.host)
     installation = find_installation()
     sweep_leftovers()
+    http_host = options.access.clear_text_host(options.host)
     wanted = (options.grpc_port, options.http_port, options.metrics_port)
-    ports = claim_ports(options.host, *wanted, clear_text_host=clear_text_host)
+    ports = claim_ports(options.host, *wanted, clear_text_host=http_host)
     config_name = write_derived(options.repository, options.machine)
     log = open_log(options.log)
     with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as scratch:
-        # Triton wants a version folder for the ensemble too, and git does not keep empty ones.
-        (options.repository / "relight" / "1").mkdir(exist_ok=True)
-        assemble_backends(installation, Path(scratch) / "backends")
+        backends = Path(scratch) / "backends"
+        assemble_backends(installation, backends)
         prefix = f"relight_{os.getpid()}_{ports[0]}_"
-        command = tritonserver_command(installation, options, ports, config_name, Path(scratch) / "backends", prefix)
-        process = start(command, environment(installation), log)
+        command = tritonserver_command(
+            installation.binary,
+            options.repository.resolve(),
+            config_name=config_name,
+            backends=backends,
+            memory_prefix=prefix,
+            hosts=(options.host, http_host, http_host),
+            ports=ports,
+            drain_seconds=10,
+            access=options.access,
+        )
+        process = start([*command, *options.extra], environment(installation), log)
         try:
-            grpc_url = f"{options.host}:{ports[0]}"
-            http_url, metrics_url = (f"{clear_text_host}:{port}" for port in ports[1:])
-            wait_until_it_answers(process, http_url, options.access, log, options.start_timeout)
-            yield RunningServer(grpc_url, http_url, metrics_url, options.repository, log, process)
+            urls = (f"{options.host}:{ports[0]}", f"{http_host}:{ports[1]}", f"{http_host}:{ports[2]}")
+            yield RunningServer(*urls, options.repository, log, process)
         finally:
             with undisturbed():
                 stop(process)
                 remove_shared_memory(prefix)
 
 
-def tritonserver_command(
-    installation: Installation,
-    options: Options,
-    ports: tuple[int, int, int],
-    config_name: str,
-    backends: Path,
-    prefix: str,
-) -> list[str]:
-    """Build tritonserver's command line."""
-    clear_text_host = options.access.clear_text_host(options.host)
-    return [
-        str(installation.binary),
-        f"--model-repository={options.repository.resolve()}",
-        f"--model-config-name={config_name}",
-        f"--backend-directory={backends}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
-        f"--grpc-address={options.host}",
-        f"--grpc-port={ports[0]}",
-        f"--http-address={clear_text_host}",
-        f"--http-port={ports[1]}",
-        f"--metrics-address={clear_text_host}",
-        f"--metrics-port={ports[2]}",
-        "--exit-timeout-secs=10",
-        *access_flags(options.access, options.host),
-        *options.extra,
-    ]
-
-
 def start(command: list[str], env: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start a command that dies with us, in a session of its own so that a terminal's Ctrl-C reaches only us."""
+    """Start a command that ends with this process, in a session that a terminal's Ctrl-C does not reach."""
     with log.open("ab") as file:
         return subprocess.Popen(
             [sys.executable, str(CHILD), str(os.getpid()), *command],
@@ -136,7 +125,7 @@ def start(command: list[str], env: dict[str, str], log: Path) -> "subprocess.Pop
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM inside the block: an impatient second one must not cut the tidying up short."""
+    """Ignore Ctrl-C and SIGTERM inside the block, so that a second one does not interrupt the cleaning up."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone
         return
@@ -149,7 +138,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Shut the server down; kill what is left of its process group if it does not go."""
+    """Shut the server down; kill its process group if it does not end in time."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -157,76 +146,59 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    # After a crash of the server its Python processes are orphans, but still of its group.
-    try:
+    # After a crash of the server its Python processes have lost their parent, but not their group.
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def wait_until_it_answers(
-    process: "subprocess.Popen[bytes]", http_url: str, access: Access, log: Path, timeout: float
-) -> None:
+def wait_until_it_answers(server: RunningServer, access: Access, timeout: float) -> None:
     """Poll until the ensemble answers an inference.
 
     Raises:
         ServerError: the process ended, the inference failed, or nothing answered within `timeout` seconds.
     """
-    deadline = time.monotonic() + timeout
+    deadline, place = time.monotonic() + timeout, f"Triton's log: {server.log}"
     while (left := deadline - time.monotonic()) > 0.0:
-        if process.poll() is not None:
-            raise ServerError(f"{explain(log)}\nTriton's log: {log}")
+        if server.process.poll() is not None:
+            raise ServerError(f"{explain(server.log)}\n{place}")
         try:
-            if answers_inference(http_url, left, access.probe_headers):
+            if answers_inference(server.http_url, left, access.probe_headers):
                 return
         except NotListeningError:
             pass  # it has ended since it was ready
         except RefusedError as error:
             if time.monotonic() < deadline:
-                raise ServerError(f"The first inference failed: {error}\nTriton's log: {log}") from error
+                raise ServerError(f"The first inference failed: {error}\n{place}") from error
         time.sleep(0.1)
-    raise ServerError(
-        f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. Triton's log: {log}"
-    )
+    raise ServerError(f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. {place}")
 
 
 def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> tuple[int, int, int]:
     """Check that each port is free, of gRPC, HTTP and metrics; 0 is replaced by a free one.
 
-    HTTP and metrics are to listen on `clear_text_host` where it is given.
-    Two servers on one port would silently answer for each other, because tritonserver shares its ports.
+    HTTP and metrics are to listen on `clear_text_host` where it is given. The check is needed because tritonserver
+    shares its ports: of two servers on one port, either answers.
 
     Raises:
         ServerError: naming the port that is taken.
     """
-    sockets, ports = [], []
-    try:
-        hosts = (host, *([clear_text_host or host] * 2))
-        for at, port in zip(hosts, wanted, strict=True):
-            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            sockets.append(probe)
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ports = []
+    with ExitStack() as claimed:
+        for at, port in zip((host, *([clear_text_host or host] * 2)), wanted, strict=True):
             try:
-                probe.bind((at, port))
-                probe.listen()  # SO_REUSEADDR would let one port be claimed twice as long as nobody listens
+                listening = claimed.enter_context(socket.create_server((at, port)))
             except OSError as error:
+                reason = str(error.strerror).partition(" (while")[0]
                 raise ServerError(
-                    f"Port {port} on {at} cannot be used ({error.strerror}): "
+                    f"Port {port} on {at} cannot be used ({reason}): "
                     "stop what listens there or choose another with --grpc-port, --http-port or --metrics-port."
                 ) from error
-            ports.append(probe.getsockname()[1])
-    finally:
-        for probe in sockets:
-            probe.close()
+            ports.append(listening.getsockname()[1])
     return ports[0], ports[1], ports[2]
 
 
 def open_log(wanted: Path | None) -> Path:
-    """Create the log file `wanted`, or one among the temporary files that outlives the server.
-
-    Raises:
-        ServerError: it cannot be written.
-    """
+    """Create the log file `wanted`, or a temporary one, which stays after the server. Raises ServerError."""
     if wanted is None:
         handle, name = tempfile.mkstemp(prefix="relight-triton-", suffix=".log")
         os.close(handle)
@@ -234,9 +206,8 @@ def open_log(wanted: Path | None) -> Path:
     try:
         wanted.touch()
     except OSError as error:
-        raise ServerError(
-            f"The log {wanted} cannot be written ({error.strerror}); choose another with --log."
-        ) from error
+        reason = f"The log {wanted} cannot be written ({error.strerror})"
+        raise ServerError(f"{reason}; choose another with --log.") from error
     return wanted
 
 
@@ -247,7 +218,7 @@ def remove_shared_memory(prefix: str) -> None:
 
 
 def sweep_leftovers() -> None:
-    """Remove what servers left whose whole process group was killed: nobody else can."""
+    """Remove what was left by servers whose whole process group was killed."""
     for region in SHARED_MEMORY.glob("relight_*_*_*"):
         if has_ended(region.name.split("_")[1]):
             region.unlink(missing_ok=True)
@@ -257,5 +228,5 @@ def sweep_leftovers() -> None:
 
 
 def has_ended(pid: str) -> bool:
-    """Return whether `pid` is the number of no running process."""
+    """Whether `pid` is the id of a process that no longer runs."""
     return pid.isdigit() and not Path("/proc", pid).exists()

@@ -1,7 +1,7 @@
 """Asks Triton over HTTP with the standard library alone.
 
-The HTTP port knows no TLS, so it never leaves the machine where gRPC is encrypted: whoever asks from the machine
-itself, as a health check does, needs no certificate.
+Triton's HTTP port has no TLS, so it is closed to other machines where gRPC is encrypted. A health check, which asks
+from the machine itself, needs no certificate.
 """
 
 import json
@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
+from contract.errors import plain
+from server.installation import ServerError
+
 HEADER_LENGTH = "Inference-Header-Content-Length"  # of a request whose tensors follow its JSON as bytes
 
 
-class NotListeningError(Exception):
-    """Nobody listens there, yet or any more."""
+class NotListeningError(ServerError):
+    """No server listens at the address, yet or any more."""
 
 
-class RefusedError(Exception):
+class RefusedError(ServerError):
     """Triton has refused a request, or has not answered it in time; the message is its sentence."""
 
 
@@ -49,15 +52,15 @@ def ask(
         except TimeoutError as error:
             raise RefusedError(f"no answer to {path} within {timeout:g} s") from error
         except (OSError, HTTPException) as error:
-            raise NotListeningError(f"nobody answers at {http_url} ({error})") from error
+            raise NotListeningError(f"no server answers at {http_url} ({error})") from error
     if response.status != 200:
         raise RefusedError(reason(answer) or f"{path} was answered with the status {response.status}")
     return answer
 
 
 def reason(answer: bytes) -> str:
-    """The sentence in the JSON of a refusal; empty where there is none."""
+    """The sentence in the JSON of a refusal; the whole answer where it is not JSON."""
     try:
-        return str(json.loads(answer)["error"])
+        return plain(json.loads(answer)["error"])
     except (ValueError, KeyError, TypeError):
         return answer.decode(errors="replace")

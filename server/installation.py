@@ -11,11 +11,11 @@ from pathlib import Path
 OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
 COMMON = OUR_BACKENDS / "common"  # modules of all of them
 
-# The tensors of a photo are megabytes that come and go. The C library would hand their pages back each time, and the
-# kernel clear them anew; kept, they halve the CPU time of `decode`. Larger blocks still go back at once.
+# A photo's tensors are megabytes that are allocated and freed. The C library would return their pages each time, and
+# the kernel would clear them again; keeping them halves the CPU time of `decode`. Larger blocks are returned at once.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
-# What tritonserver and its Python processes find in their environment unless it is set already. ONNX Runtime reports to
-# its maker, from a thread of its own in each process, unless it is told not to.
+# Environment of tritonserver and its Python processes, unless it is set already. ONNX Runtime's telemetry would run a
+# thread in each process.
 DEFAULTS = {**KEPT_MEMORY, "ORT_DISABLE_TELEMETRY": "1"}
 
 
@@ -25,13 +25,12 @@ class ServerError(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """Where the wheel's parts lie."""
+    """Where the parts of the wheel are."""
 
     binary: Path  # tritonserver
     libraries: Path  # the shared libraries it is linked with
     python_backend: Path  # libtriton_python.so and triton_python_backend_utils.py
     stub: Path  # the Python backend's process, built for the running Python version
-    cache: Path  # the local response cache
 
 
 def find_installation() -> Installation:
@@ -55,7 +54,6 @@ def find_installation() -> Installation:
         libraries=package.parent / "nvidia_pytriton.libs",
         python_backend=triton / "backends" / "python",
         stub=stub,
-        cache=triton / "caches",
     )
 
 

@@ -1,10 +1,14 @@
-"""Asks a server for one real inference: ready alone can be true while a model's process is dead."""
+"""Asks a server for one real inference: it says that it is ready even after a model's process has died."""
 
+import io
 import json
 import struct
-import zlib
 from collections.abc import Mapping
 
+from PIL import Image
+
+from contract.light import LIGHT, SCENE, row_of
+from contract.names import ENSEMBLE
 from server.http_api import HEADER_LENGTH, NotListeningError, RefusedError, ask
 
 READY_TIMEOUT = 2.0  # seconds; a server that is up answers in milliseconds
@@ -13,7 +17,7 @@ READY_TIMEOUT = 2.0  # seconds; a server that is up answers in milliseconds
 def answers_inference(http_url: str, timeout: float, headers: Mapping[str, str] | None = None) -> bool:
     """Return whether a server is ready; if it is, its ensemble has answered for a small gray photo.
 
-    Triton opens its HTTP port after its gRPC port, so that is open as well.
+    Triton opens its gRPC port before its HTTP port: where this answers, gRPC is open too.
 
     Args:
         http_url: host:port.
@@ -30,7 +34,7 @@ def answers_inference(http_url: str, timeout: float, headers: Mapping[str, str] 
         return False
     header, tensors = inference_request()
     lengths = {HEADER_LENGTH: str(len(header)), **(headers or {})}
-    ask(http_url, "/v2/models/relight/infer", header + tensors, headers=lengths, timeout=timeout)
+    ask(http_url, f"/v2/models/{ENSEMBLE}/infer", header + tensors, headers=lengths, timeout=timeout)
     return True
 
 
@@ -40,7 +44,8 @@ def inference_request() -> tuple[bytes, bytes]:
         ("IMAGE", "BYTES", [1, 1], text(gray_png(64))),
         ("PROMPT", "BYTES", [1, 1], text(b"person")),
         ("THRESHOLDS", "FP32", [1, 2], struct.pack("<2f", 0.0, 0.0)),
-        ("LIGHT", "FP32", [1, 1, 16], overhead_light()),
+        ("LIGHT", "FP32", [1, 1, 16], struct.pack("<16f", *row_of(LIGHT, {}))),
+        ("SCENE", "FP32", [1, 1, 32], struct.pack("<32f", *row_of(SCENE, {}))),
         ("FILES", "BYTES", [1, 1], text(b"mask;png")),
     )
     inputs = [
@@ -56,21 +61,8 @@ def text(value: bytes) -> bytes:
     return struct.pack("<I", len(value)) + value
 
 
-def overhead_light() -> bytes:
-    """One white light from the camera, 16 float32."""
-    light = [0.0] * 16
-    light[2] = light[3] = 1.0
-    light[6] = 32.0
-    light[11:14] = [1.0] * 3
-    return struct.pack("<16f", *light)
-
-
 def gray_png(side: int) -> bytes:
-    """A gray PNG by hand, so that the server needs no image library."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    rows = zlib.compress((b"\0" + b"\x80" * side) * side)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    """A gray photo's PNG."""
+    file = io.BytesIO()
+    Image.new("L", (side, side), 128).save(file, "PNG")
+    return file.getvalue()

@@ -21,10 +21,10 @@ def explain(log: Path) -> str:
     errors = [tidy(match["reason"] or match["other"]) for match in matches if match]
     if errors:
         return "Triton did not start: " + "\n".join(dict.fromkeys(errors[:3]))
-    return "Triton ended without a reason. Its last words:\n" + "\n".join(text.splitlines()[-5:])
+    return "Triton ended without a reason. The end of its log:\n" + "\n".join(text.splitlines()[-5:])
 
 
 def tidy(reason: str) -> str:
-    """Strip the wrapping that Triton and its Python backend put around a message."""
+    """A message without what Triton and its Python backend put around it."""
     reason = reason.strip().strip('"').replace('\\"', '"').split("\\n\\nAt:")[0]
     return re.sub(r"^(Internal|Invalid argument|Not found|Unavailable): ", "", reason)

@@ -7,46 +7,41 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from contract.versions import REPORT, newest_version
 from server.installation import ServerError
 
 Configs = dict[str, model_config_pb2.ModelConfig]  # by model
 
 
 def torchscript_models(repository: Path) -> set[str]:
-    """Names of the models whose newest version was exported as TorchScript.
-
-    Raises:
-        ServerError: an export.json cannot be read or names another format.
-    """
-    return {file.parent.name for file in repository.glob("*/config.pbtxt") if exported_format(file.parent) != "onnx"}
+    """Names of the models whose newest version was exported as TorchScript. Raises ServerError as `exported_format`."""
+    models = [file.parent for file in repository.glob("*/config.pbtxt")]
+    return {model.name for model in models if exported_format(model) != "onnx"}
 
 
 def exported_format(model: Path) -> str:
     """Format of a model's newest version, "onnx" or "torchscript", as its export.json says; "onnx" where none does.
 
     Raises:
-        ServerError: it cannot be read or names another format.
+        ServerError: export.json cannot be read or names another format.
     """
-    report = newest_report(model)
-    found = read_report(report).get("format", "onnx") if report else "onnx"
+    found = read_report(model).get("format", "onnx")
     if found not in ("onnx", "torchscript"):
-        raise ServerError(f"{report} has the format {found!r}; onnx and torchscript can be served.")
+        raise ServerError(
+            f"{newest_version(model)}/{REPORT} has the format {found!r}; onnx and torchscript can be served."
+        )
     return str(found)
 
 
-def newest_report(model: Path) -> Path | None:
-    """The export.json of a model's newest version, None where there is none."""
-    versions = [folder for folder in model.iterdir() if folder.name.isdecimal()]
-    report = max(versions, key=lambda folder: int(folder.name), default=model) / "export.json"
-    return report if report.exists() else None
-
-
-def read_report(report: Path) -> dict[str, Any]:
-    """The content of an export.json.
+def read_report(model: Path) -> dict[str, Any]:
+    """The export.json of a model's newest version; empty where it has none.
 
     Raises:
         ServerError: it cannot be read.
     """
+    report = (newest_version(model) or model) / REPORT
+    if not report.exists():
+        return {}
     try:
         found = json.loads(report.read_text())
     except ValueError as error:
@@ -84,11 +79,11 @@ def numbered(tensors: Any) -> dict[str, str]:
 
 
 def rename_keys(field: Any, names: dict[str, str]) -> None:
-    """Rename the keys of a protobuf map in place; a key without a new name is left for Triton to complain of."""
+    """Rename the keys of a protobuf map in place; a key without a new name stays, and Triton reports it."""
     kept = deepcopy(dict(field))  # clearing the map empties its messages too
     field.clear()
     for key, value in kept.items():
         if isinstance(value, str):
             field[names.get(key, key)] = value
-        else:
+        else:  # a message, which a map takes no assignment of
             field[names.get(key, key)].CopyFrom(value)

@@ -1,6 +1,6 @@
-"""`python -m server.trace FILE`: where a traced request spent its time, model by model, from Triton's trace file.
+"""`python -m server.trace FILE`: print where a traced request spent its time, model by model, from Triton's trace file.
 
-Tracing is ready on a server that was started with `--trace FILE` and off until somebody asks for it over HTTP:
+A server that was started with `--trace FILE` traces once it is asked to over HTTP:
 `curl -d '{"trace_level":["TIMESTAMPS"],"trace_count":"1"}' http://127.0.0.1:8000/v2/trace/setting` traces the next
 request. Triton then writes FILE.0, for the next one FILE.1, and so on.
 """
@@ -13,15 +13,15 @@ from typing import Any
 
 
 def trace_flags(file: Path) -> tuple[str, ...]:
-    """Triton's flags for traces into `file`: each request a file of its own, none until it is asked for."""
+    """Triton's flags for traces into `file`, one file for each request, none until it is asked for."""
     into = (f"--trace-config=triton,file={file}", "--trace-config=triton,log-frequency=1")
     return (*into, "--trace-config=rate=1", "--trace-config=level=OFF")
 
 
 def summarize(events: list[dict[str, Any]]) -> list[str]:
-    """Lines for the models of the requests in a trace, in the order of their beginning, in milliseconds.
+    """Lines for the models of the requests in a trace, in the order in which they began, in milliseconds.
 
-    Waiting is for company in the batch or a free instance, computing includes handing tensors over.
+    A request waits for others to batch with or for a free instance; computing includes copying tensors.
     """
     models: dict[int, str] = {}
     moments: dict[int, dict[str, int]] = {}
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m server.trace", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="as Triton has written it, such as trace.json.0")
+    parser.add_argument("file", type=Path, metavar="FILE", help="read this trace file, such as trace.json.0")
     file = parser.parse_args(argv).file
     try:
         print("\n".join(summarize(json.loads(file.read_text()))))

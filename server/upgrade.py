@@ -1,80 +1,75 @@
 """`python -m server.upgrade`: make a running server serve the newest version of each network in its repository.
 
-Triton loads a version beside the one that serves, then lets new requests go to it: no request fails. But INFO, which
-says of each answer what networks made it, is written by `encode`, and two models cannot be exchanged in one moment. So
-encode is told first: it gives no checksums until all networks are exchanged. An answer's checksums are therefore those
-of the networks that made it, or it has none; a run of the client, which keeps to one set of networks, ends there.
+Triton loads a version beside the one that serves, then sends new requests to it: no request fails. But `encode` writes
+into INFO the checksums of the networks, and models are exchanged one by one. So encode is changed first: it gives no
+checksums until all networks are exchanged. An answer has the checksums of the networks that made it, or none; a run of
+the client, which uses one set of networks, ends there.
+
+example: python -m server.upgrade --url 127.0.0.1:8000 --admin-key-file admin-key
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from contract.names import NETWORKS
 from server.access import ADMIN_KEY, read_key
-from server.http_api import NotListeningError, RefusedError, ask
+from server.http_api import RefusedError, ask
 from server.installation import ServerError
 
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
-LABELLER = "encode"
+LABELLER = "encode"  # the model that writes INFO
 CHANGING = "changing"  # the parameter that keeps it from naming the networks
 
 
-class Administrator:
-    """Asks one server, started with `--model-control`, for what its administrators may ask."""
-
-    def __init__(self, http_url: str, admin_key: str | None, timeout: float) -> None:
-        """`http_url` is host:port; `timeout` is in seconds, for a model to load."""
-        self._url, self._timeout = http_url, timeout
-        self._headers = {ADMIN_KEY: admin_key} if admin_key else {}
-
-    def config(self, model: str) -> dict[str, Any]:
-        """A model's config. Raises RefusedError or NotListeningError."""
-        config: dict[str, Any] = json.loads(self._ask(f"/v2/models/{model}/config"))
-        return config
-
-    def versions(self) -> dict[str, str]:
-        """The newest version that serves, by network. Raises RefusedError or NotListeningError."""
-        found = {name: json.loads(self._ask(f"/v2/models/{name}"))["versions"] for name in NETWORKS}
-        return {name: max(versions, key=int) for name, versions in found.items()}
-
-    def load(self, model: str, config: dict[str, Any] | None = None) -> None:
-        """Load what has changed of a model, with another config than its own if one is given.
-
-        Returns when it serves. Raises RefusedError, and what served goes on serving, or NotListeningError.
-        """
-        parameters = {"config": json.dumps(config)} if config else {}
-        body = json.dumps({"parameters": parameters}).encode()
-        self._ask(f"/v2/repository/models/{model}/load", body)
-
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
-        return ask(self._url, path, body, headers=self._headers, timeout=self._timeout)
+Ask = Callable[..., bytes]  # path and, for a POST, body → the server's answer
 
 
-def upgrade(server: Administrator) -> dict[str, str]:
-    """Exchange the networks; return the version of each.
+def config_of(ask: Ask, model: str) -> dict[str, Any]:
+    """A model's config. Raises ServerError."""
+    config: dict[str, Any] = json.loads(ask(f"/v2/models/{model}/config"))
+    return config
+
+
+def served_versions(ask: Ask) -> dict[str, str]:
+    """The newest version that serves, by network. Raises ServerError."""
+    found = {name: json.loads(ask(f"/v2/models/{name}"))["versions"] for name in NETWORKS}
+    return {name: max(versions, key=int) for name, versions in found.items()}
+
+
+def load(ask: Ask, model: str, config: dict[str, Any] | None = None) -> None:
+    """Load what has changed of a model, with another config than its own if one is given.
+
+    Returns when it serves. Raises ServerError; what served before still serves then.
+    """
+    parameters = {"config": json.dumps(config)} if config else {}
+    ask(f"/v2/repository/models/{model}/load", json.dumps({"parameters": parameters}).encode())
+
+
+def upgrade(ask: Ask) -> dict[str, str]:
+    """Exchange the networks of the server that `ask` asks; return the version of each.
 
     Raises:
-        ServerError: a network does not load; until it does, answers carry no checksums.
-        RefusedError: the server refuses to be told.
-        NotListeningError: there is no server, or it has ended.
+        RefusedError: the server allows no administration.
+        ServerError: a network does not load, and answers carry no checksums until it does; or there is no server.
     """
-    config = server.config(LABELLER)
+    config = config_of(ask, LABELLER)
     settled = {name: value for name, value in config.get("parameters", {}).items() if name != CHANGING}
-    server.load(LABELLER, {**config, "parameters": {**settled, CHANGING: {"string_value": "yes"}}})
+    load(ask, LABELLER, {**config, "parameters": {**settled, CHANGING: {"string_value": "yes"}}})
     for name in NETWORKS:
         try:
-            server.load(name)
+            load(ask, name)
         except RefusedError as error:
-            cause = str(error).split("\n\nAt:")[0]  # without a Python traceback
             raise ServerError(
-                f"{name} cannot be exchanged ({cause}). Its former version goes on serving, and answers carry no "
-                f"checksums. Take the newest folder of {name} away, or mend it, and run this again."
+                f"{name} cannot be exchanged ({error}). Its former version still serves, and answers carry no "
+                f"checksums. Take the newest folder of {name} away, or repair it, and run this again."
             ) from error
-    # With its config: Triton, told to load a model that was loaded with another one, keeps that.
-    server.load(LABELLER, {**config, "parameters": settled})
-    return server.versions()
+    # With its config: Triton would otherwise keep the one that the model was last loaded with.
+    load(ask, LABELLER, {**config, "parameters": settled})
+    return served_versions(ask)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -94,12 +89,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         key = read_key("--admin-key-file", arguments.admin_key_file)
-        versions = upgrade(Administrator(arguments.url, key, arguments.timeout))
+        headers = {ADMIN_KEY: key} if key else {}
+        versions = upgrade(partial(ask, arguments.url, headers=headers, timeout=arguments.timeout))
     except RefusedError as error:
         hint = "give --admin-key-file, and start the server with --model-control"
         print(f"The server at {arguments.url} refuses ({error}): {hint}.", file=sys.stderr)
         return 1
-    except (NotListeningError, ServerError) as error:
+    except ServerError as error:
         print(error, file=sys.stderr)
         return 1
     print("Serves " + ", ".join(f"{name} {version}" for name, version in versions.items()))

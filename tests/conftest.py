@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from export.formats import FORMATS
+from export.files.formats import FORMATS
 from server.derive import this_machine
 from server.embedded import Options, RunningServer, embedded_server
-
-ROOT = Path(__file__).resolve().parent.parent
-REPOSITORY = ROOT / "model_repository"
+from tests.rig.places import REPOSITORY, ROOT
 
 
 @pytest.fixture(scope="session")

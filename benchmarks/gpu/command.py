@@ -1,6 +1,4 @@
-"""`python -m benchmarks gpu`: what the networks and the whole service cost on one GPU."""
-
-from __future__ import annotations
+"""What networks cost on one GPU in every form, or the whole service on it; what does not fit the time is listed."""
 
 import argparse
 import os
@@ -12,28 +10,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.gpu.errors import CannotMeasureError
-from benchmarks.gpu.options import parse_arguments
-from benchmarks.gpu.page import write_page
-from benchmarks.gpu.plan import Plan, not_rehearsed, plan_of, unavailable
-from benchmarks.gpu.predictions import IDEAL_MS, STRETCH_MS, TARGET_MS
+from benchmarks.gpu.measure import Setting
+from benchmarks.gpu.page import IDEAL_MS, STRETCH_MS, TARGET_MS, write_page
+from benchmarks.gpu.plan import ORDER, RECIPES, VARIANTS, Plan, plan_of
 from benchmarks.gpu.results import Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
-from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.variants import ORDER, VARIANTS
-from benchmarks.report import Figure, machine, show
+from benchmarks.rig.report import Figure, Parser, machine, names, number, several, show
 
 # What libraries ask while they are imported must not start CUDA here: a forked child could not use it any more.
-ENVIRONMENT = {
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-}
+ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+RESULTS = Path("out/gpu/results.json")
+BATCHES, TINY_BATCHES = (8, 16, 1, 32, 4, 2), (2, 1)
+MINUTES, SERVICE_MINUTES, TINY_MINUTES = 8.0, 9.0, 12.0
+PHOTOS, TINY_PHOTOS = 512, 24
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure; return 0, or 1 with a sentence when nothing can be measured or a dry run has found a fault."""
+    """Measure; return 0, or 1 when a dry run has found a fault. Raises BenchmarkError: nothing can be measured."""
     options = parse_arguments(arguments)
     os.environ.update(ENVIRONMENT)
     command = shlex.join(["python", "-m", "benchmarks", "gpu", *arguments])
@@ -48,36 +42,9 @@ def main(arguments: Sequence[str]) -> int:
                 results = measure(options, plan, results, Path(folder))
         if options.page is not None:
             write_page(options.page, results)
-    except CannotMeasureError as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"Interrupted; {options.json} holds what was measured.", file=sys.stderr)
         return 130
-    conclude(options, results)
-    if not options.dry_run or options.service or options.minutes == 0:
-        return 0
-    return conclude_rehearsal(plan, options.batches, results)
-
-
-def measure(options: argparse.Namespace, plan: Plan, results: Results, folder: Path) -> Results:
-    """Measure the networks, or the service, saving after each piece."""
-    deadline = time.monotonic() + 60.0 * options.minutes
-    logs = options.json.parent / "logs"
-    setting = Setting(options.dry_run, options.batches, folder, logs, options.start_method)
-
-    def keep(known: Results) -> None:
-        known.save(options.json)
-
-    if not options.service:
-        return measure_all(setting, plan, deadline, results, keep)
-    from benchmarks.gpu.service import measure_service  # Triton is only needed here
-
-    return measure_service(setting, options.photos, deadline, results, keep)
-
-
-def conclude(options: argparse.Namespace, results: Results) -> None:
-    """Print the figures that the targets are about, and where the rest is."""
     if figures := figures_of(results):
         print()
         show("One GPU, dry run on a CPU" if results.dry_run else "One GPU", figures, None)
@@ -85,21 +52,82 @@ def conclude(options: argparse.Namespace, results: Results) -> None:
     print(f"\n{options.json}: {len(results.points) - missing} points, {missing} findings; logs beside it")
     if options.page is not None:
         print(f"{options.page}: the page")
+    if not options.dry_run or options.service or options.minutes == 0:
+        return 0
+    return conclude_rehearsal(plan, options.batches, results)
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; what cannot be exits as argparse does."""
+    json = f"results, added to what is there (default: {RESULTS})"
+    line = Parser("gpu", str(__doc__), "--dry-run --networks sam3 --variants 'eager fp16,TorchScript fp16'", json=json)
+    add = line.add_argument
+    add("--dry-run", action="store_true", help="rehearse with tiny networks on the CPU")
+    add("--service", action="store_true", help="the embedded server and the client instead of networks")
+    text = f"time to take (default: {MINUTES:g}; in a dry run at most {TINY_MINUTES:g}); 0 only fills the page"
+    add("--minutes", type=float, metavar="M", help=text)
+    add("--networks", type=names(RECIPES), default=(), metavar="A,B", help=", ".join(RECIPES))
+    add("--variants", type=names(VARIANTS), default=(), metavar="A,B", help=", ".join(VARIANTS))
+    text = "in this order; answers are compared at the first (default: 8,16,1,32,4,2)"
+    add("--batches", type=several(number(int)), metavar="N,M", help=text)
+    add("--photos", type=number(int), metavar="N", help=f"of --service (default: {PHOTOS})")
+    add("--page", type=Path, metavar="FILE", help="fill this page from the results, such as benchmarks/GPU.md")
+    text = "spawn builds every network anew in each process: slow, for a PyTorch whose forks do not reach the GPU"
+    add("--start-method", choices=("fork", "spawn"), default="fork", help=text)
+    options = line.parse_args(arguments)
+    if options.minutes is None:
+        options.minutes = SERVICE_MINUTES if options.service else TINY_MINUTES if options.dry_run else MINUTES
+    options.batches = options.batches or (TINY_BATCHES if options.dry_run else BATCHES)
+    options.photos = options.photos or (TINY_PHOTOS if options.dry_run else PHOTOS)
+    options.json = options.json or RESULTS.with_name("dry-run.json" if options.dry_run else RESULTS.name)
+    return options
+
+
+def measure(options: argparse.Namespace, plan: Plan, results: Results, folder: Path) -> Results:
+    """Measure the networks, or the service, saving after each piece."""
+    deadline = time.monotonic() + 60.0 * options.minutes
+    setting = Setting(options.dry_run, options.batches, folder, options.json.parent / "logs", options.start_method)
+    if not options.service:
+        return measure_all(setting, plan, deadline, results, lambda known: known.save(options.json))
+    from benchmarks.gpu.service import measure_service  # Triton is only needed here
+
+    return measure_service(setting, options.photos, deadline, results, lambda known: known.save(options.json))
 
 
 def conclude_rehearsal(plan: Plan, batches: Sequence[int], results: Results) -> int:
     """Say which pairs of a dry run did not run, and which could not here; return 1 if any of the former, else 0."""
-    for sentence in unavailable(plan, results):
-        print(f"Cannot be rehearsed on this machine: {sentence}")
+    for network, variant in plan:
+        lacks = [one.finding for one in results.at(network, variant.name).values() if one.unavailable]
+        if lacks:
+            print(f"Cannot be rehearsed on this machine: {network}, {variant.name}: {lacks[0]}")
     failed = not_rehearsed(plan, batches, results)
     for sentence in failed:
         print(f"Failed: {sentence}", file=sys.stderr)
-    print(f"{len(plan) - len(failed)} of {len(plan)} pairs of a network and a variant passed or need another machine.")
+    passed = len(plan) - len(failed)
+    print(f"{passed} of {len(plan)} pairs of a network and a variant passed or need another machine.")
     return 1 if failed else 0
 
 
+def not_rehearsed(plan: Plan, batches: Sequence[int], results: Results) -> list[str]:
+    """A sentence for each planned pair that did not run at all of its batch sizes, or not as the gate wants it.
+
+    What the machine lacks for a variant is no failure of it.
+    """
+    gate, sentences = {True: "", False: "is refused by the gate", None: "was not compared"}, []
+    for network, variant in plan:
+        points, faults = results.at(network, variant.name), []
+        for batch in variant.batches(batches, tiny=True):
+            point = points.get(batch)
+            fault = "was not begun" if point is None else point.finding or gate[point.faithful]
+            if fault and not (point and point.unavailable):
+                faults.append(f"batch {batch} {fault}")
+        if faults:
+            sentences.append(f"{network}, {variant.name}: {', '.join(faults)}")
+    return sentences
+
+
 def figures_of(results: Results) -> list[Figure]:
-    """The chip, each network at its fastest, and the service."""
+    """The chip, the fastest faithful variant of each network, and the service."""
     figures = []
     if results.chip is not None:
         figures.append(Figure("matrix product", results.chip.peak, "TFLOP/s", "-"))

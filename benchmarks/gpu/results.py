@@ -8,23 +8,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.errors import CannotMeasureError
+from benchmarks.rig.report import BenchmarkError, write_json
 
 
 @dataclass(frozen=True)
 class Chip:
-    """The accelerator and its own ceilings, each measured.
+    """The accelerator and its own ceilings, each measured."""
 
-    Attributes:
-        name: with its memory, and the versions of PyTorch and CUDA.
-        fp16, bf16: TFLOP/s of a large matrix product.
-        copy: GB/s of a copy from device memory to device memory, read and written bytes counted.
-    """
-
-    name: str
-    fp16: float
-    bf16: float
-    copy: float
+    name: str  # with its memory, and the versions of PyTorch and CUDA
+    fp16: float  # TFLOP/s of a large matrix product
+    bf16: float  # the same
+    copy: float  # GB/s of a copy from device memory to device memory, read and written bytes counted
 
     @property
     def peak(self) -> float:
@@ -42,44 +36,29 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Point:
-    """One network in one variant at one batch size: its numbers, or the finding that stands in their place.
-
-    Attributes:
-        ms_per_image: median of the batch's time ÷ batch.
-        memory_mb: device memory in use after the batches, of the whole process; of the process's peak on a CPU.
-        parity: the worst value of each measure of the gate against float32, by "OUTPUT measure".
-        faithful: whether the gate would keep it; None where nothing could be compared.
-        unavailable: the finding is that the machine lacks what the variant needs.
-    """
+    """One network in one variant at one batch size: its numbers, or the finding that stands in their place."""
 
     network: str
     variant: str
     batch: int
-    ms_per_image: float | None = None
-    memory_mb: float | None = None
-    parity: Mapping[str, float] = field(default_factory=dict)
-    faithful: bool | None = None
+    ms_per_image: float | None = None  # median of the batch's time ÷ batch
+    memory_mb: float | None = None  # in use on the device after the batches; on a CPU the process's peak
+    parity: Mapping[str, float] = field(default_factory=dict)  # worst against float32, by "OUTPUT measure of the gate"
+    faithful: bool | None = None  # whether the gate would keep it; None where nothing could be compared
     finding: str = ""
-    unavailable: bool = False
+    unavailable: bool = False  # the finding is that the machine lacks what the variant needs
 
 
 @dataclass(frozen=True)
 class Service:
-    """The ensemble on one GPU under the client.
+    """The ensemble on one GPU under the client."""
 
-    Attributes:
-        photos, seconds: of the run; starting up is left out.
-        mean_batch: photos per execution, by network.
-        alone_ms: ms per image of each network alone in the same format, by network.
-        memory_mb, utilisation: of the GPU while it ran, the latter in 0–1; None on a CPU.
-    """
-
-    photos: int
-    seconds: float
-    mean_batch: Mapping[str, float]
-    alone_ms: Mapping[str, float]
-    memory_mb: float | None
-    utilisation: float | None
+    photos: int  # of the run; starting up is left out
+    seconds: float  # of the run; starting up is left out
+    mean_batch: Mapping[str, float]  # photos per execution, by network
+    alone_ms: Mapping[str, float]  # ms per image of each network alone in the same format, by network
+    memory_mb: float | None  # of the GPU while it ran; None on a CPU
+    utilisation: float | None  # of the GPU while it ran, 0–1; None on a CPU
 
     @property
     def images_per_second(self) -> float:
@@ -100,13 +79,9 @@ class Results:
     service: Service | None = None
 
     def with_chip(self, chip: Chip) -> Results:
-        """These results and the chip's ceilings.
-
-        Raises:
-            CannotMeasureError: they are of another one.
-        """
+        """These results and the chip's ceilings. Raises BenchmarkError: they are of another chip."""
         if self.chip is not None and self.chip.name != chip.name:
-            raise CannotMeasureError(
+            raise BenchmarkError(
                 f"The results so far are of {self.chip.name}, this is {chip.name}: name another file with --json."
             )
         return replace(self, chip=chip)
@@ -141,33 +116,31 @@ class Results:
         content = asdict(self)
         for point, values in zip(self.points, content["points"], strict=True):
             values["share_of_peak"] = self.share(point)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(file)
+        write_json(file, content)
 
 
 def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
     """Read what `save` wrote to add to it, or begin anew where there is no file.
 
-    Raises:
-        CannotMeasureError: it was measured on another machine, or in a dry run and this is none.
+    Raises BenchmarkError: it was measured on another machine, or in a dry run and this is none.
     """
-    if not file.exists():
-        return Results(machine, dry_run)
-    found = read_results(file)
-    if (found.machine, found.dry_run) != (machine, dry_run):
-        raise CannotMeasureError(
-            f"{file} holds {described(found.machine, found.dry_run)}, this is {described(machine, dry_run)}: "
-            "name another file with --json."
+
+    def described(results: Results) -> str:
+        return f"{'a dry run' if results.dry_run else 'measurements'} on {results.machine}"
+
+    new = Results(machine, dry_run)
+    found = read_results(file) if file.exists() else new
+    if described(found) != described(new):
+        raise BenchmarkError(
+            f"{file} holds {described(found)}, this is {described(new)}: name another file with --json."
         )
     return found
 
 
 def read_results(file: Path) -> Results:
-    """Read what `save` wrote. Raises CannotMeasureError."""
+    """Read what `save` wrote. Raises BenchmarkError."""
     if not file.exists():
-        raise CannotMeasureError(f"There are no results at {file}: measure first, or name them with --json.")
+        raise BenchmarkError(f"There are no results at {file}: measure first, or name them with --json.")
     content: dict[str, Any] = json.loads(file.read_text())
     points = [{key: value for key, value in one.items() if key != "share_of_peak"} for one in content["points"]]
     return Results(
@@ -179,8 +152,3 @@ def read_results(file: Path) -> Results:
         tuple(Point(**point) for point in points),
         Service(**content["service"]) if content["service"] else None,
     )
-
-
-def described(machine: str, dry_run: bool) -> str:
-    """A machine and kind of run in words."""
-    return f"{'a dry run' if dry_run else 'measurements'} on {machine}"

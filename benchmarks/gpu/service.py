@@ -1,36 +1,44 @@
 """The whole service on one GPU: the embedded server and the client, against the service's networks alone."""
 
-from __future__ import annotations
-
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import torch
 import tritonclient.grpc as triton
-from PIL import Image
 
-from benchmarks.gpu.child import run_isolated
-from benchmarks.gpu.errors import CannotMeasureError
-from benchmarks.gpu.networks import built
-from benchmarks.gpu.repository import STAGES, write_repository
+from benchmarks.gpu.measure import Send, Setting
+from benchmarks.gpu.plan import SERVED, VARIANTS, built
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import left, measure_all
-from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.variants import SERVED, VARIANTS
-from benchmarks.sweep.gpu_metrics import INTERVAL, Gpus, read_gpus, summarise
-from benchmarks.sweep.points import GpuUse
+from benchmarks.gpu.session import left, measure_all, run_isolated
+from benchmarks.rig.photos import write_photos, write_table
+from benchmarks.rig.processes import RunFailedError, client_command, observe
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.rig.triton import (
+    METRICS_ARGUMENT,
+    METRICS_SECONDS,
+    Gpus,
+    GpuUse,
+    compare,
+    read_gpus,
+    read_statistics,
+    serving,
+    summarise,
+)
+from contract.versions import REPORT
+from export.exporter import Castable
+from export.files import torchscript_file
+from export.files.repository import lay_out
+from export.networks.hub.sam3 import write_tokenizer
+from export.networks.recombine import Recombine
+from export.tensors import read_contract
 from server.derive import this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.embedded import RunningServer
 from server.installation import ServerError
 
-ROOT = Path(__file__).resolve().parents[2]
-SIDE = 1024  # of the photos
+STAGES = {"segment": "sam3", "albedo": "marigold", "shadow": "depth-anything"}
 DIFFERENT = 32  # photos; further rows name them again
 BATCH = 16  # the largest of the hand-written configs
 # Tensors of a batch of 16 are 49 MB for SAM3 alone; Triton's own pools would send them by way of the host.
@@ -40,17 +48,11 @@ POOLS = ("--cuda-memory-pool-byte-size=0:2147483648", "--pinned-memory-pool-byte
 def measure_service(
     setting: Setting, photos: int, deadline: float, results: Results, keep: Callable[[Results], None]
 ) -> Results:
-    """Measure the served networks alone, then all of them behind Triton.
+    """Measure the served networks alone, then all of them behind Triton, for a table of so many `photos`.
 
-    Args:
-        setting: where and how; of its batches only the served one is measured.
-        photos: rows of the client's table.
-        deadline: on the monotonic clock.
-        results: what is known already.
-        keep: is given the results after each piece.
+    The rest is as in measure_all; only the served batch size is measured.
 
-    Raises:
-        CannotMeasureError: a network alone, a file, the server or the client fails; the message says which and why.
+    Raises BenchmarkError: a network alone, a file, the server or the client fails; the message says which and why.
     """
     batch = setting.batches[0] if setting.tiny else BATCH
     plan = [(name, VARIANTS[SERVED]) for name in STAGES.values()]
@@ -59,53 +61,48 @@ def measure_service(
     for name in STAGES.values():
         ms = results.ms(name, SERVED, batch)
         if ms is None:
-            raise CannotMeasureError(f"{name} alone: {results.at(name, SERVED)[batch].finding}.")
+            raise BenchmarkError(f"{name} alone: {results.at(name, SERVED)[batch].finding}.")
         alone[name] = ms
-    repository = setting.folder / "models"
-    write_files(setting, repository, deadline)
-    table = write_photos(setting.folder / "photos", photos)
-    options = Options(
-        repository,
-        this_machine(gpus=0 if setting.tiny else 1),
-        grpc_port=0,
-        http_port=0,
-        metrics_port=0,
-        log=setting.log("triton"),
-        start_timeout=left(deadline),
-        extra=("--metrics-interval-ms=500", *(() if setting.tiny else POOLS)),
-    )
+        built(name, setting.tiny)  # for the process that writes it
+    repository, log = setting.folder / "models", setting.log("repository")
+    sent, fault = run_isolated(setting, partial(write_repository, setting, repository), left(deadline), log)
+    if "recombine" not in sent:
+        raise BenchmarkError(f"The networks could not be written ({fault}); {log} holds what was said.")
+    folder = setting.folder / "photos"
+    folder.mkdir()
+    rows = write_photos(folder, min(photos, DIFFERENT))
+    table = write_table(folder / "photos.csv", [row.photo for row in rows], photos)
+    machine, extra = this_machine(gpus=0 if setting.tiny else 1), (METRICS_ARGUMENT, *(() if setting.tiny else POOLS))
     try:
-        with embedded_server(options) as server:
+        with serving(
+            repository, machine, log=setting.log("triton"), extra=extra, start_timeout=left(deadline)
+        ) as server:
             results = replace(results, service=serve(setting, server, table, photos, alone, deadline))
     except ServerError as error:
-        raise CannotMeasureError(f"The service does not start: {error}") from error
+        raise BenchmarkError(f"The service does not start: {error}") from error
     keep(results)
     return results
 
 
-def write_files(setting: Setting, repository: Path, deadline: float) -> None:
-    """Write the repository in a process of its own, which gives the GPU back. Raises CannotMeasureError."""
-    for name in STAGES.values():
-        built(name, setting.tiny)
-    log = setting.log("repository")
-    work = partial(write_repository, setting, repository)
-    outcome = run_isolated(work, left(deadline), log, start=setting.start)
-    if "recombine" not in outcome.sent:
-        raise CannotMeasureError(f"The networks could not be written ({outcome.fault}); {log} holds what was said.")
+def write_repository(setting: Setting, folder: Path, send: Send) -> None:
+    """Write every stage's TorchScript file in half precision, the tokenizer and the configs; send each stage's name.
 
-
-def write_photos(folder: Path, rows: int) -> Path:
-    """Write photos of SIDE² and a table of `rows` of them."""
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    portrait = Image.open(ROOT / "samples" / "grace_hopper.jpg").convert("RGB").resize((SIDE, SIDE))
-    for number in range(min(rows, DIFFERENT)):
-        grain = random.integers(-8, 9, (SIDE, SIDE, 1))
-        pixels = (np.asarray(portrait, np.int16) + grain).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=90)
-    table = folder / "photos.csv"
-    table.write_text("image_path\n" + "".join(f"{row % DIFFERENT}.jpg\n" for row in range(rows)))
-    return table
+    `python -m export` compares each file with its network before it keeps it, which takes minutes at full size: here
+    `python -m benchmarks gpu` has compared the same variant of the same networks. Runs in a process of its own, whose
+    end gives the GPU back.
+    """
+    lay_out(folder)
+    networks = {stage: built(name, setting.tiny) for stage, name in STAGES.items()}
+    write_tokenizer(None, folder / "decode" / "1")
+    for stage, network in {**networks, "recombine": Recombine().eval()}.items():
+        network.to(setting.device)
+        if isinstance(network, Castable):
+            network.cast_weights(torch.float16)
+        version = folder / stage / "1"
+        torchscript_file.write(network, read_contract(stage), version)
+        # The report by which the server knows the file's format.
+        (version / REPORT).write_text(json.dumps({"network": stage, "weights": "random", "format": "torchscript"}))
+        send(stage)
 
 
 def serve(
@@ -113,21 +110,17 @@ def serve(
 ) -> Service:
     """Run the client twice, the first time to warm up with a few photos, and read what Triton says of the second.
 
-    Raises:
-        CannotMeasureError: the client fails.
+    Raises BenchmarkError: the client fails, or is not done in time.
     """
-    run_client(server, table, setting.folder / "warm-up", ("--limit", str(min(photos, 2 * BATCH))), deadline)
-    before = executions(server.grpc_url)
-    summary, use = run_client(server, table, setting.folder / "answers", (), deadline)
-    after = executions(server.grpc_url)
-    batches = {
-        name: (after[stage][0] - before[stage][0]) / (after[stage][1] - before[stage][1])
-        for stage, name in STAGES.items()
-    }
+    run_client(server, table, setting.folder / "warm-up", deadline, "--limit", str(min(photos, 2 * BATCH)))
+    with triton.InferenceServerClient(server.grpc_url) as client:
+        before = read_statistics(client, list(STAGES))
+        summary, use = run_client(server, table, setting.folder / "answers", deadline)
+        stages = compare(before, read_statistics(client, list(STAGES)))
     return Service(
         photos=int(summary["done_in_this_run"]),
         seconds=float(summary["seconds"]),
-        mean_batch=batches,
+        mean_batch={name: stages[stage].mean_batch for stage, name in STAGES.items()},
         alone_ms=alone,
         memory_mb=use.memory_mb if use else None,
         utilisation=use.utilisation if use else None,
@@ -135,40 +128,21 @@ def serve(
 
 
 def run_client(
-    server: RunningServer, table: Path, output: Path, options: tuple[str, ...], deadline: float
+    server: RunningServer, table: Path, output: Path, deadline: float, *options: str
 ) -> tuple[Mapping[str, float], GpuUse | None]:
-    """Send a table through the ensemble; what `--summary` says, and the GPU's use meanwhile.
+    """Send a table through the ensemble; what `--summary` says, and the GPU's use meanwhile. Raises BenchmarkError."""
+    summary, samples = output.with_suffix(".json"), list[Gpus]()
+    # Random networks are sure of nothing: at a score of 0 no photo is refused because no person was found.
+    options = ("--summary", str(summary), "--score-threshold", "0", *options)
 
-    Raises:
-        CannotMeasureError: the client fails, or is not done in time.
-    """
-    summary = output.with_suffix(".json")
-    # Random networks are sure of nothing: at a score of 0 no photo is refused for want of a person.
-    arguments = ("--csv", table, "--output", output, "--url", server.grpc_url, "--summary", summary, "--quiet")
-    command = [sys.executable, "client/run_csv.py", *map(str, arguments), "--score-threshold", "0", *options]
-    samples: list[Gpus] = []
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
-        while client.returncode is None:
-            try:
-                _, said = client.communicate(timeout=INTERVAL)
-            except subprocess.TimeoutExpired:
-                with suppress(OSError):  # a busy server may be late with one sample
-                    samples.append(read_gpus(server.metrics_url))
-                if left(deadline) < 0:
-                    client.kill()
-                    raise CannotMeasureError(
-                        "The client was not done in time: give --minutes more, or --photos fewer."
-                    ) from None
-    if client.returncode != 0:
-        raise CannotMeasureError(f"The client fails: {said.strip()[-500:]}")
+    def look(client: int) -> None:
+        samples.append(read_gpus(server.metrics_url))
+
+    try:
+        observe(client_command(server.grpc_url, table, output, *options), look, METRICS_SECONDS, timeout=left(deadline))
+    except RunFailedError as error:
+        if error.ended:
+            raise
+        sentence = "The client was not done in time: give --minutes more, or --photos fewer."
+        raise BenchmarkError(sentence) from error
     return json.loads(summary.read_text()), summarise(samples)
-
-
-def executions(url: str) -> Mapping[str, tuple[int, int]]:
-    """Photos and executions of each served network so far."""
-    with triton.InferenceServerClient(url) as client:
-        counts = {}
-        for stage in STAGES:
-            (statistics,) = client.get_inference_statistics(stage).model_stats
-            counts[stage] = (int(statistics.inference_count), int(statistics.execution_count))
-    return counts

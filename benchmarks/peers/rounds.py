@@ -4,34 +4,66 @@ import itertools
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from benchmarks.peers.check import Reference, difference, missing, read_pictures
-from benchmarks.peers.job import PICTURES, Job, Row
-from benchmarks.peers.photos import write_photos
-from benchmarks.peers.registry import OURS, WARM, Peer, obstacle
+from benchmarks.peers.contestants import OURS, WARM, Job, Peer, obstacle
 from benchmarks.peers.session import Measurement, PeerError, Session, started
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import PICTURES, Pixels
+from benchmarks.rig.photos import write_photos
+
+TOLERANCE = 2  # levels of 255: runtimes round differently
+# The mask's edge is steep, and rounding shifts it: so many levels, at so large a share of a picture's values.
+EDGE, STRAYS = 16, 1e-3
+
+Reference = Mapping[tuple[str, str], Pixels]  # by the name of the row and of the picture
+
+
+def read_pictures(job: Job) -> Reference:
+    """A job's pictures as ours wrote them."""
+    found = {(row.name, name): read_picture(job, row, name) for row in job.rows for name in PICTURES}
+    return {key: pixels for key, pixels in found.items() if pixels is not None}
+
+
+def read_picture(job: Job, row: Row, name: str) -> Pixels | None:
+    """uint8 [H,W,3] or [H,W]; None where there is no such picture."""
+    pixels = cv2.imread(str(job.picture(row, name)), cv2.IMREAD_UNCHANGED)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
+
+
+def difference(job: Job, reference: Reference, *, files_only: bool = False) -> str:
+    """The first thing about a finished job that is not as in `reference`, as words; empty where all is."""
+    for row in job.rows:
+        for name in PICTURES:
+            file = job.picture(row, name)
+            picture = None if files_only else read_picture(job, row, name)
+            if not file.exists() or file.stat().st_size == 0 or (picture is None and not files_only):
+                return f"it wrote no {name} of {row.photo}"
+            if picture is None:
+                continue
+            ours = reference[row.name, name]
+            if picture.shape != ours.shape:
+                return f"its {name} of {row.photo} is {list(picture.shape)}, ours {list(ours.shape)}"
+            levels = cv2.absdiff(picture, ours)
+            if levels.max() > EDGE or np.count_nonzero(levels > TOLERANCE) > STRAYS * picture.size:
+                return f"its {name} of {row.photo} differs from ours by up to {levels.max()} levels"
+    return ""
 
 
 @dataclass
 class Result:
-    """What was found of a contestant.
-
-    Attributes:
-        on_the_wire: whether photos and files went to a server and back.
-        wire_bytes: per photo, both ways, 0 in a process.
-        failure: why it is not compared, in words; empty where it is.
-    """
+    """What was found of a contestant."""
 
     peer: Peer
     measurements: list[Measurement] = field(default_factory=list)
-    on_the_wire: bool = False
-    wire_bytes: float = 0.0
-    failure: str = ""
+    on_the_wire: bool = False  # whether photos and files went to a server and back
+    wire_bytes: float = 0.0  # per photo, both ways, 0 in a process
+    failure: str = ""  # why it is not compared, in words; empty where it is
 
     def median(self, figure: Callable[[Measurement], float]) -> float:
         """The median of a figure over the rounds."""
@@ -60,70 +92,69 @@ class Comparison:
     results: list[Result]
     file_bytes: float
 
+    @property
+    def compared(self) -> list[Result]:
+        """Those that did not fail."""
+        return [result for result in self.results if not result.failure]
 
-class Place:
-    """The photos, and new folders for what is made of them; goes with its folder."""
-
-    def __init__(self, folder: Path, photos: int) -> None:
-        self.folder, self.photos = folder, folder / "photos"
-        self.photos.mkdir()
-        self.rows = write_photos(self.photos, photos)
-        self.numbers = itertools.count()
-
-    def job(self, rows: Sequence[Row]) -> Job:
-        """A job with a new folder."""
-        return Job(self.photos, self.folder / f"job{next(self.numbers)}", tuple(rows))
+    @property
+    def ours(self) -> Result:
+        """Ours, which is always among them."""
+        return next(result for result in self.results if result.peer.name == OURS)
 
 
 def compare(peers: Sequence[Peer], photos: int, rounds: int, say: Callable[[str], None]) -> Comparison:
     """Measure `peers`, ours among them, whose family must come first; `say` is told of each step.
 
-    Raises:
-        PeerError: ours cannot be run.
+    Raises PeerError: ours cannot be run.
     """
-    results = {peer.name: Result(peer) for peer in peers}
-    modules = list(dict.fromkeys(peer.module for peer in peers))
+    results = [Result(peer, failure=obstacle(peer.module)) for peer in peers]
+    modules = list(dict.fromkeys(result.peer.module for result in results if not result.failure))
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
-        place = Place(Path(name), photos)
+        folder, number_of_jobs = Path(name), itertools.count()
+        (folder / "photos").mkdir()
+        rows = write_photos(folder / "photos", photos)
+
+        def new_job(some: Sequence[Row]) -> Job:
+            return Job(folder / "photos", folder / f"job{next(number_of_jobs)}", tuple(some))
+
         reference: Reference = {}
         file_bytes = 0.0
         for number in range(rounds):
             turn = number % len(modules)
             for module in modules[turn:] + modules[:turn]:  # nobody always follows the same neighbour
-                family = [result for result in results.values() if result.peer.module == module and not result.failure]
-                reason = obstacle(module)
-                if reason:
-                    for result in family:
-                        result.failure = reason
-                    continue
+                family = [result for result in results if result.peer.module == module and not result.failure]
                 try:
-                    with started(module, place.folder) as session:
+                    with started(module, folder) as session:
                         if not reference:
-                            job = place.job(place.rows)
+                            job = new_job(rows)
                             session.do(OURS, job)
-                            reference, file_bytes = read_pictures(job), bytes_per_photo(job, job.rows[:WARM])
+                            reference, some = read_pictures(job), job.rows[:WARM]
+                            files = [job.path(row) for row in some]
+                            files += [job.picture(row, name) for row in some for name in PICTURES]
+                            file_bytes = sum(file.stat().st_size for file in files) / len(some)
                         for result in family:
                             say(f"round {number + 1} of {rounds}: {result.peer.name}")
-                            take_turn(session, result, place, reference)
+                            jobs = new_job(rows[: result.peer.warm]), new_job(spread(rows, result.peer.most))
+                            take_turn(session, result, *jobs, reference)
                 except PeerError as error:
                     if not reference:
                         raise
                     for result in family:
                         result.failure = result.failure or str(error)
-    return Comparison(list(results.values()), file_bytes)
+    return Comparison(results, file_bytes)
 
 
-def take_turn(session: Session, result: Result, place: Place, reference: Reference) -> None:
+def take_turn(session: Session, result: Result, warm_up: Job, job: Job, reference: Reference) -> None:
     """Warm a contestant up, compare its pictures, take its time; in its first turn also the bytes on the wire."""
     peer, first = result.peer, not result.measurements
-    warm_up, job = place.job(place.rows[: peer.warm]), place.job(spread(place.rows, peer.most))
     try:
         sent = session.do(peer.name, warm_up, count=first)
-        result.failure = difference(warm_up, reference) or ""
+        result.failure = difference(warm_up, reference)
         if result.failure:
             return
         measurement = session.measure(peer.name, job)
-        result.failure = (difference(job, reference) if first else missing(job)) or ""
+        result.failure = difference(job, reference, files_only=not first)
     except PeerError as error:
         result.failure = str(error)
         return
@@ -140,9 +171,3 @@ def spread(rows: Sequence[Row], most: int | None) -> Sequence[Row]:
     if most is None or most >= len(rows):
         return rows
     return [rows[round(place)] for place in np.linspace(0, len(rows) - 1, most)]
-
-
-def bytes_per_photo(job: Job, rows: Sequence[Row]) -> float:
-    """The mean size of a row's photo and of the files made of it, together."""
-    files = [*map(job.path, rows), *(job.picture(row, name) for row in rows for name in PICTURES)]
-    return sum(file.stat().st_size for file in files) / len(rows)

@@ -1,52 +1,46 @@
 """A family of contestants in a process tree of its own: started, given jobs, measured, ended without a trace."""
 
-import json
+import pickle
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import tree
-from benchmarks.peers.job import Job
-from benchmarks.peers.registry import interpreter
+from benchmarks import ROOT
+from benchmarks.peers.contestants import RAY_PYTHON, Job
+from benchmarks.peers.worker import adopt_orphans
+from benchmarks.rig.processes import cpu_seconds, end, memory_bytes, tree_of
+from benchmarks.rig.report import BenchmarkError
 from server.embedded import undisturbed
 
-ROOT = Path(__file__).resolve().parents[2]
-TIME_LIMIT = 600.0  # seconds for one answer
-STOP_TIMEOUT = 40.0  # seconds for an orderly end
+ANSWER_SECONDS, STOP_SECONDS = 600.0, 40.0  # for one answer; for an orderly end
 SAMPLING_SHARE = 0.02  # of a core, for reading the memory
 
 
-class PeerError(Exception):
+class PeerError(BenchmarkError):
     """A contestant cannot be started or has failed; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run over a job.
+    """One run over a job."""
 
-    Attributes:
-        photos: how many were relit.
-        seconds: wall time.
-        cpu_seconds: of all processes, user and system.
-        memory: the largest proportional set size of all processes together, in bytes.
-    """
-
-    photos: int
-    seconds: float
-    cpu_seconds: float
-    memory: int
+    photos: int  # how many were relit
+    seconds: float  # wall time
+    cpu_seconds: float  # of all processes, user and system
+    memory: int  # the largest proportional set size of all processes together, in bytes
 
 
 class Session:
     """The process of a family."""
 
-    def __init__(self, module: str, process: "subprocess.Popen[str]", log: Path) -> None:
+    def __init__(self, module: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.module, self.process, self.log = module, process, log
         self.on_the_wire: dict[str, bool] = self._answer()  # by contestant
 
@@ -55,36 +49,34 @@ class Session:
         assert self.process.stdin is not None
         job.output.mkdir(parents=True)
         try:
-            self.process.stdin.write(json.dumps({"name": name, "job": job.to_json(), "count": count}) + "\n")
+            pickle.dump((name, job, count), self.process.stdin)
             self.process.stdin.flush()
         except BrokenPipeError as error:
             raise self._ended() from error
         answer = self._answer()
-        if "error" in answer:
-            raise PeerError(f"{name} failed: {answer['error']}")
-        return int(answer["bytes"])
+        if isinstance(answer, str):
+            raise PeerError(f"{name} failed: {answer}")
+        return int(answer)
 
     def measure(self, name: str, job: Job) -> Measurement:
         """Have a job done and take its cost. Raises PeerError."""
         with sampled_memory(self.process.pid) as peak:
-            cpu, started = tree.cpu_seconds(self.process.pid), time.perf_counter()
+            cpu, started = cpu_seconds(self.process.pid), time.perf_counter()
             self.do(name, job)
-            seconds, cpu = time.perf_counter() - started, tree.cpu_seconds(self.process.pid) - cpu
+            seconds, cpu = time.perf_counter() - started, cpu_seconds(self.process.pid) - cpu
         return Measurement(len(job.rows), seconds, cpu, peak[0])
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> Any:
         assert self.process.stdout is not None
-        watchdog = threading.Timer(TIME_LIMIT, self.process.kill)
+        watchdog = threading.Timer(ANSWER_SECONDS, self.process.kill)
         watchdog.daemon = True  # a Ctrl-C between its start and the next line must not wait for it
         watchdog.start()
         try:
-            line = self.process.stdout.readline()
+            return pickle.load(self.process.stdout)
+        except EOFError as error:
+            raise self._ended() from error
         finally:
             watchdog.cancel()
-        if not line:
-            raise self._ended()
-        content: dict[str, Any] = json.loads(line)
-        return content
 
     def _ended(self) -> PeerError:
         said = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
@@ -95,44 +87,45 @@ class Session:
 def started(module: str, around: Path) -> Iterator[Session]:
     """A family with a folder of its own in `around`, ready for jobs until the block ends. Raises PeerError."""
     with tempfile.TemporaryDirectory(dir=around) as name:
-        folder = Path(name)
-        log = folder / "log"
-        command = [str(interpreter(module)), "-m", "benchmarks.peers.worker", module, str(folder)]
+        log = Path(name) / "log"
         with log.open("w") as said:
             process = subprocess.Popen(
-                command,
+                [
+                    str(RAY_PYTHON) if module == "with_ray" else sys.executable,
+                    "-m",
+                    "benchmarks.peers.worker",
+                    module,
+                    name,
+                ],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
                 start_new_session=True,  # a terminal's Ctrl-C reaches us alone, who then end it in order
             )
-        tree.adopt_orphans()  # what outlives the family's own process
+        adopt_orphans()  # what outlives the family's own process
         try:
             yield Session(module, process, log)
         finally:
             with undisturbed():
                 stop(process)
-                tree.adopt_orphans(False)
+                adopt_orphans(False)
 
 
-def stop(process: "subprocess.Popen[str]") -> None:
-    """End a family by the end of its input; kill what is left of its tree after STOP_TIMEOUT."""
-    members = tree.tree_of(process.pid)
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a family by the end of its input; kill what is left of its tree after STOP_SECONDS."""
+    members = tree_of(process.pid)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with suppress(BrokenPipeError):  # what was not yet sent to a dead process
                 pipe.close()
-            except BrokenPipeError:  # what was not yet sent to a dead process
-                continue
     try:
-        process.wait(STOP_TIMEOUT)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        members = tree.tree_of(process.pid)
+        members = tree_of(process.pid)
         process.kill()
         process.wait()
-    tree.end(members, patience=2.0)
+    end(members, seconds=2.0)
 
 
 @contextmanager
@@ -143,7 +136,7 @@ def sampled_memory(root: int) -> Iterator[list[int]]:
     def sample() -> None:
         while True:
             started = time.perf_counter()
-            peak[0] = max(peak[0], tree.memory_bytes(root))
+            peak[0] = max(peak[0], memory_bytes(root))
             # Reading walks all pages of the processes and holds them up meanwhile.
             if done.wait((time.perf_counter() - started) / SAMPLING_SHARE):
                 return

@@ -15,13 +15,14 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from benchmarks.peers.contestant import Contestant
-from benchmarks.peers.job import BATCH, IN_FLIGHT, PICTURES, WAIT, Job, Row
-from benchmarks.peers.networks import Networks, read_photo, write_png
+from benchmarks import CORES
+from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import PICTURES, Networks, read_with_opencv, write_with_opencv
+from contract.light import WIDTHS
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
 
-CORES = len(os.sched_getaffinity(0))
 MODEL = "relight"
 HOST = "127.0.0.1"
 
@@ -33,11 +34,12 @@ class Relight:
         self.networks = Networks(threads=CORES)
         self.pool = ThreadPoolExecutor(CORES)
 
-    def relight(self, image: NDArray[Any], light: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Relight a batch: image bytes [B,1] and light float32 [B,16] → files, bytes [B,1] each."""
-        photos = list(self.pool.map(read_photo, image[:, 0]))
-        done = self.networks.relight(photos, light)
-        files = list(self.pool.map(write_png, [row[name] for row in done for name in PICTURES]))
+    def relight(self, image: NDArray[Any], **light: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Relight a batch: image bytes [B,1] and the numbers of its lights [B,…] → files, bytes [B,1] each."""
+        photos = list(self.pool.map(read_with_opencv, image[:, 0]))
+        lights = [{name: tuple(rows[index]) for name, rows in light.items()} for index in range(len(photos))]
+        done = self.networks.relight(photos, lights)
+        files = list(self.pool.map(write_with_opencv, [row[name] for row in done for name in PICTURES]))
         table = np.array(files, object).reshape(len(done), len(PICTURES))
         return {name: table[:, index : index + 1] for index, name in enumerate(PICTURES)}
 
@@ -49,10 +51,10 @@ async def relight_all(job: Job, address: str) -> None:
 
         async def relight(row: Row) -> None:
             async with places:
+                light = {name: np.array(values, np.float32) for name, values in row.light.items()}
                 image = np.array([job.path(row).read_bytes()], object)
-                files = await client.infer_sample(image=image, light=np.array(row.light, np.float32))
-            for name, file in files.items():
-                job.picture(row, name).write_bytes(file[0])
+                files = await client.infer_sample(image=image, **light)
+            job.write(row, {name: file[0] for name, file in files.items()})
 
         await asyncio.gather(*map(relight, job.rows))
 
@@ -65,26 +67,19 @@ def run(job: Job, address: str) -> None:
 @contextmanager
 def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     """PyTriton's server, the function in this process."""
-    libraries = environment(find_installation())["LD_LIBRARY_PATH"]  # of its Python processes
-    os.environ["LD_LIBRARY_PATH"] = libraries
+    os.environ["LD_LIBRARY_PATH"] = environment(find_installation())["LD_LIBRARY_PATH"]  # of its Python processes
     grpc_port, http_port, metrics_port = claim_ports(HOST, 0, 0, 0)
-    config = TritonConfig(
-        grpc_address=HOST,
-        grpc_port=grpc_port,
-        http_address=HOST,
-        http_port=http_port,
-        metrics_address=HOST,
-        metrics_port=metrics_port,
-    )
+    addresses = dict.fromkeys(("grpc_address", "http_address", "metrics_address"), HOST)
+    config = TritonConfig(**addresses, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port)
+    lights = [Tensor(name=name, dtype=np.float32, shape=(width,)) for name, width in WIDTHS.items()]
+    batcher = DynamicBatcher(max_queue_delay_microseconds=round(WAIT * 1e6))
     with Triton(config=config, workspace=folder / "pytriton") as server:
         server.bind(
             model_name=MODEL,
             infer_func=batch(Relight().relight),
-            inputs=[Tensor(name="image", dtype=bytes, shape=(1,)), Tensor(name="light", dtype=np.float32, shape=(16,))],
+            inputs=[Tensor(name="image", dtype=bytes, shape=(1,)), *lights],
             outputs=[Tensor(name=name, dtype=bytes, shape=(1,)) for name in PICTURES],
-            config=ModelConfig(
-                max_batch_size=BATCH, batcher=DynamicBatcher(max_queue_delay_microseconds=round(WAIT * 1e6))
-            ),
+            config=ModelConfig(max_batch_size=BATCH, batcher=batcher),
         )
         server.run()
         yield {"pytriton": Contestant(run, f"{HOST}:{grpc_port}")}

@@ -1,6 +1,5 @@
 """With Ray Data, in its own environment: a dataset of rows mapped in batches, a task per core."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -11,12 +10,12 @@ import numpy as np
 import ray
 import ray.data
 
-from benchmarks.peers.contestant import Contestant
-from benchmarks.peers.job import BATCH, Job
-from benchmarks.peers.networks import Networks, read_photo, write_png
+from benchmarks import CORES, ROOT
+from benchmarks.peers.contestants import BATCH, Contestant, Job
+from benchmarks.rig.lights import Row
+from benchmarks.rig.networks import Networks, read_with_opencv, write_with_opencv
+from contract.light import WIDTHS
 
-ROOT = Path(__file__).resolve().parents[2]
-CORES = len(os.sched_getaffinity(0))
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it
 
 
@@ -26,19 +25,24 @@ def networks() -> Networks:
     return Networks(threads=1)
 
 
-def relight(rows: dict[str, np.ndarray[Any, Any]], job: Job) -> dict[str, np.ndarray[Any, Any]]:
+def relight(batch: dict[str, np.ndarray[Any, Any]], job: Job) -> dict[str, np.ndarray[Any, Any]]:
     """Read, relight and write a batch of rows; their names."""
-    photos = [read_photo((job.photos / photo).read_bytes()) for photo in rows["photo"]]
-    lights = np.array([list(light) for light in rows["light"]], np.float32)
-    for row, pictures in zip(rows["name"], networks().relight(photos, lights), strict=True):
-        for name, pixels in pictures.items():
-            (job.output / f"{row}_{name}.png").write_bytes(write_png(pixels))
-    return {"name": rows["name"]}
+    rows = [
+        Row(str(name), str(photo), {tensor: tuple(batch[tensor][index]) for tensor in WIDTHS})
+        for index, (name, photo) in enumerate(zip(batch["name"], batch["photo"], strict=True))
+    ]
+    photos = [read_with_opencv(job.path(row).read_bytes()) for row in rows]
+    for row, pictures in zip(rows, networks().relight(photos, [row.light for row in rows]), strict=True):
+        job.write(row, {name: write_with_opencv(pixels) for name, pixels in pictures.items()})
+    return {"name": batch["name"]}
 
 
 def run(job: Job, address: str) -> None:
     """One pass over a dataset of the job's rows."""
-    items = [{"name": row.name, "photo": row.photo, "light": list(row.light)} for row in job.rows]
+    items = [
+        {"name": row.name, "photo": row.photo, **{name: list(values) for name, values in row.light.items()}}
+        for row in job.rows
+    ]
     blocks = max(CORES, -(-len(items) // BATCH))
     dataset = ray.data.from_items(items, override_num_blocks=min(blocks, len(items)))
     task = partial(relight, job=Job(job.photos, job.output, ()))

@@ -1,114 +1,155 @@
-"""The sweep from its command line to its recommendation."""
+"""Batch size against throughput, latency and GPU memory, with a real photo.
 
-from __future__ import annotations
+Each model alone (with the tensors that the models before it give), and the ensemble. A point loads a model with another
+max_batch_size and keeps requests of one photo in flight, which Triton joins to batches.
+"""
 
+import argparse
 import hashlib
 import importlib.util
+import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.perf_analyzer import PerfAnalyzerError, find_perf_analyzer
-from benchmarks.report import Figure, machine, show
-from benchmarks.sweep.journal import OtherSweepError, check_same, left, read_plan, read_points
-from benchmarks.sweep.loading import LoadsRefusedError
-from benchmarks.sweep.options import Options, parse_arguments
-from benchmarks.sweep.points import ENSEMBLE, Measurement, fastest, measured
-from benchmarks.sweep.recommendation import apply, recommend
-from benchmarks.sweep.session import SweepError, measure_points, swept_server
-from benchmarks.sweep.table import write_csv, write_markdown
-from server.installation import ServerError
+from benchmarks import REPOSITORY, SAMPLES
+from benchmarks.rig.perf_analyzer import find_perf_analyzer
+from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
+from benchmarks.sweep.points import (
+    Measurement,
+    apply,
+    check_same,
+    fastest,
+    left,
+    measured,
+    read_plan,
+    read_points,
+    recommend,
+    write_csv,
+    write_markdown,
+)
+from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
+from contract.names import ENSEMBLE, NETWORKS
+
+CONCURRENCY = re.compile(r"[1-9]\d*x?")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Sweep, or go on with a sweep; return 0, 1 when nothing can be measured, 130 when interrupted."""
     options = parse_arguments(arguments)
+    find_perf_analyzer()
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BenchmarkError("The plots need matplotlib: run `pip install 'relight-triton[benchmarks]'`.")
     try:
-        check_tools()
         measurements = sweep(options)
-        conclude(options, measurements, shlex.join(["python", "-m", "benchmarks", "sweep", *arguments]))
-    except (SweepError, OtherSweepError, LoadsRefusedError, PerfAnalyzerError, ServerError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except InferenceServerException as error:
-        print(f"The server{f' at {options.url}' if options.url else ''} fails: {error.message()}", file=sys.stderr)
-        return 1
+        where = f" at {options.url}" if options.url else ""
+        raise BenchmarkError(f"The server{where} fails: {error.message()}") from error
     except KeyboardInterrupt:
         print(f"Interrupted; the same command goes on with what is in {options.output}.", file=sys.stderr)
         return 130
+    conclude(options, measurements, shlex.join(["python", "-m", "benchmarks", "sweep", *arguments]))
     return 1 if all(one.finding for one in measurements) else 0
 
 
-def check_tools() -> None:
-    """Find what the end of a sweep needs before its beginning.
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; what follows `--` is for perf_analyzer. What makes no sense is refused with a sentence."""
+    cut = list(arguments).index("--") if "--" in arguments else len(arguments)
+    line = Parser(
+        "sweep",
+        str(__doc__),
+        "--models segment,relight --batches 1,8 --photo samples/astronaut.png",
+        "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`",
+    )
+    add, listed = line.add_argument, several(number(int))
+    all_models = ",".join((*NETWORKS, ENSEMBLE))
+    add("--models", type=several(str), default=all_models, metavar="NAME,…", help="models of the ensemble, or it")
+    add("--batches", type=listed, default="1,4,8,16,32", metavar="N,…", help="max_batch_size to load with")
+    text = "requests in flight; Nx: N for each place in a batch of each instance"
+    add("--concurrency", type=several(multiple), default="2x", metavar="N|Nx,…", help=text)
+    add("--instances", type=listed, default=(), metavar="N,…", help="of each network on a GPU; without it as served")
+    text = "what to send instead of samples/grace_hopper.jpg; again for several: recombine joins equal sizes only"
+    add("--photo", type=Path, action="append", metavar="FILE", dest="photos", help=text)
+    add("--prompt", default="person", help="whom to cut out")
+    text = "requests of a point, at least, and at least 3 × what is in flight; "
+    text += f"without it {REQUESTS_ON_CPU}, on a GPU {REQUESTS_ON_GPU}"
+    add("--measurement-requests", type=number(int), metavar="N", help=text)
+    add("--timeout", type=number(float), default=600.0, metavar="SECONDS", help="longest time of a point")
+    add("--gpus", type=number(int, above=-1), default=0, metavar="N", help="GPUs of the embedded server; 0: the CPU")
+    add("--repository", type=Path, default=REPOSITORY, help="what the embedded server serves")
+    text = "sweep a running server instead, by gRPC; it must load models on request: `python -m server "
+    text += "--model-control`, `tritonserver --model-control-mode=explicit --load-model=*`"
+    add("--url", metavar="HOST:PORT", help=text)
+    add("--metrics-url", metavar="HOST:PORT", help="that server's metrics; without them GPU memory stays empty")
+    add("--output", type=Path, default=Path("out/sweep"), metavar="DIR", help="of tables and plots; resumes there")
+    add("--restart", action="store_true", help="forget the points in the output folder")
+    add("--memory-share", type=number(float), default=0.8, metavar="0–1", help="that the recommendation may use")
+    add("--apply", action="store_true", help="write the recommended configs into --repository, say what serves them")
+    options = argparse.Namespace(**vars(line.parse_args(arguments[:cut])), extra=tuple(arguments[cut + 1 :]))
+    options.photos = options.photos or [SAMPLES / "grace_hopper.jpg"]
+    if options.instances and not (options.gpus or options.url):
+        line.error("--instances counts instances on GPUs: leave it out on a CPU, or say how many GPUs with --gpus")
+    if options.memory_share > 1.0:
+        line.error(f"--memory-share is a part of the memory, above 0 and up to 1, not {options.memory_share:g}")
+    if options.apply and ENSEMBLE not in options.models:
+        line.error(f"--apply needs the ensemble's points: add {ENSEMBLE} to --models")
+    for photo in options.photos:
+        if not photo.is_file():
+            line.error(f"There is no photo {photo}: name one with --photo")
+    return options
 
-    Raises:
-        PerfAnalyzerError: there is no perf_analyzer.
-        SweepError: there is no matplotlib.
-    """
-    find_perf_analyzer()
-    if importlib.util.find_spec("matplotlib") is None:
-        raise SweepError("The plots need matplotlib: run `pip install 'relight-triton[benchmarks]'`.")
+
+def multiple(text: str) -> str:
+    """A number of requests, or a multiple of the places in batches."""
+    if not CONCURRENCY.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"it takes numbers such as 16 and multiples such as 2x, not {text!r}")
+    return text
 
 
-def sweep(options: Options) -> list[Measurement]:
-    """Measure the points that the output folder does not hold yet, and return all.
-
-    Raises:
-        OtherSweepError: the folder holds points measured otherwise.
-        SweepError, LoadsRefusedError, ServerError, InferenceServerException: the server cannot be swept.
-    """
+def sweep(options: argparse.Namespace) -> list[Measurement]:
+    """Measure the points that the output folder does not hold yet, and return all. Raises as measure_points does."""
     settings = describe(options)
     plan = None if options.restart else read_plan(options.output)
     if plan is not None:
         check_same(options.output, "settings", plan.settings, settings)
     # A server that a point brought down is started again for the next.
     while plan is None or left(plan, read_points(options.output)):
-        with swept_server(options) as address:
-            plan = measure_points(options, settings, plan, address)
+        with swept_server(options) as addresses:
+            plan = measure_points(options, settings, plan, *addresses)
     return read_points(options.output)
 
 
-def describe(options: Options) -> dict[str, Any]:
+def describe(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that make a point's numbers."""
-    return {
-        "models": list(options.models),
-        "batches": list(options.batches),
-        "concurrency": list(options.concurrency),
-        "instances": list(options.instances),
+    names = ("models", "batches", "concurrency", "instances", "prompt", "gpus", "url")
+    settings = {
+        **{name: getattr(options, name) for name in names},
         "photos": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in options.photos},
-        "prompt": options.prompt,
         "measurement requests": options.measurement_requests,
-        "perf_analyzer arguments": list(options.extra),
-        "gpus": options.gpus,
-        "url": options.url,
+        "perf_analyzer arguments": options.extra,
         "machine": machine(),
     }
+    as_kept: dict[str, Any] = json.loads(json.dumps(settings))
+    return as_kept
 
 
-def conclude(options: Options, measurements: Sequence[Measurement], command: str) -> None:
+def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], command: str) -> None:
     """Write tables and plots, print the figures and the recommendation, and apply it if asked.
 
-    Raises:
-        SweepError: nothing can be recommended, but is to be applied.
-        ServerError: the repository's configs cannot be read.
+    Raises BenchmarkError, ServerError: nothing can be recommended, but is to be applied; a config cannot be read.
     """
     from benchmarks.sweep.plots import write_plots  # matplotlib takes a second that other benchmarks need not wait
 
-    recommendation = recommend(measurements, options.memory_share)
-    verdict = (
-        recommendation.sentence
-        if recommendation
-        else f"Nothing to recommend: no point of {ENSEMBLE} within the memory share; table.md has the findings."
-    )
+    nothing = f"Nothing to recommend: no point of {ENSEMBLE} within the memory share; table.md has the findings."
+    point, verdict = recommend(measurements, options.memory_share) or (None, nothing)
     write_csv(options.output / "points.csv", measurements)
-    photos = ", ".join(photo.name for photo in options.photos)
-    write_markdown(
-        options.output / "table.md", f"Sweep with {photos}", [f"`{command}`", machine()], measurements, verdict
-    )
+    title = f"Sweep with {', '.join(photo.name for photo in options.photos)}"
+    write_markdown(options.output / "table.md", title, [f"`{command}`", machine()], measurements, verdict)
     plots = write_plots(options.output, measurements)
     figures = to_figures(options.models, measurements)
     if figures:
@@ -116,9 +157,9 @@ def conclude(options: Options, measurements: Sequence[Measurement], command: str
     written = ["points.csv", "table.md", *(plot.name for plot in plots)]
     print(f"\nIn {options.output}: {', '.join(written)}\n{verdict}")
     if options.apply:
-        if recommendation is None:
-            raise SweepError("There is nothing to apply: see the findings in table.md, or raise --memory-share.")
-        print(apply(recommendation.point, options.repository, options.gpus))
+        if point is None:
+            raise BenchmarkError("There is nothing to apply: see the findings in table.md, or raise --memory-share.")
+        print(apply(point, options.repository, options.gpus))
 
 
 def to_figures(models: Sequence[str], measurements: Sequence[Measurement]) -> list[Figure]:
@@ -128,17 +169,13 @@ def to_figures(models: Sequence[str], measurements: Sequence[Measurement]) -> li
         points = measured(measurements, model)
         if not points:
             continue
-        best = fastest(points)
+        best, least = fastest(points), points[0].point.batch
         batch = best.point.batch
-        smallest = fastest([one for one in points if one.point.batch == points[0].point.batch])
+        smallest = fastest([one for one in points if one.point.batch == least])
+        gain = best.images_per_second / smallest.images_per_second
         figures += [
             Figure(f"{model}, fastest, at batch {batch}", best.images_per_second, "images/s", "-"),
             Figure(f"{model}, batch formed ÷ {batch}", best.mean_batch / batch, "ratio", "1.00"),
-            Figure(
-                f"{model}, fastest ÷ batch {smallest.point.batch}",
-                best.images_per_second / smallest.images_per_second,
-                "ratio",
-                "well above 1 on a GPU",
-            ),
+            Figure(f"{model}, fastest ÷ batch {least}", gain, "ratio", "well above 1 on a GPU"),
         ]
     return figures

@@ -1,26 +1,27 @@
 """Measures one point: perf_analyzer's load, Triton's statistics before and after, its metrics meanwhile."""
 
-from __future__ import annotations
-
 import csv
 import math
 import re
-import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from benchmarks.perf_analyzer import run_perf_analyzer
-from benchmarks.sweep import gpu_metrics, throughput
+from benchmarks.rig.perf_analyzer import analyzer_command, environment
+from benchmarks.rig.processes import FullWindow, RunFailedError, observe
+from benchmarks.rig.triton import METRICS_SECONDS, Gpus, compare, read_counts, read_gpus, read_statistics, summarise
 from benchmarks.sweep.points import Measurement, Point
-from benchmarks.sweep.sampling import sampled
-from benchmarks.sweep.stages import compare, read_statistics
 
 THREAD = re.compile(r"^\s*Thread \[\d+\] had error: ")  # perf_analyzer repeats a reason for each of its threads
 WAVES = 3  # the first and the last of what is in flight do not count
+INTERVAL = 0.02  # seconds between two readings of the count of answers: what a duration may be wrong by
+
+
+Look = Callable[[int], object]
 
 
 class MeasurementFailedError(Exception):
@@ -29,20 +30,14 @@ class MeasurementFailedError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """How points are driven.
+    """How points are driven."""
 
-    Attributes:
-        grpc_url, metrics_url: host:port.
-        requests: of a point, at least; never fewer than WAVES times what is in flight.
-        timeout: seconds of a point, at most.
-        extra: further arguments to perf_analyzer.
-    """
-
-    grpc_url: str
-    metrics_url: str | None
-    requests: int
-    timeout: float
-    extra: tuple[str, ...]
+    binary: Path  # perf_analyzer
+    grpc_url: str  # host:port
+    metrics_url: str | None  # host:port
+    requests: int  # of a point, at least; never fewer than WAVES times what is in flight
+    timeout: float  # seconds of a point, at most
+    extra: tuple[str, ...]  # further arguments to perf_analyzer
 
 
 def measure(
@@ -50,66 +45,52 @@ def measure(
 ) -> Measurement:
     """Drive what is loaded with a point's concurrency and return what came out.
 
-    Throughput and stages are counted by Triton, latencies by perf_analyzer. The requests are a multiple
-    of those in flight, so that the last ones still find company for a batch.
+    Throughput and the part of each of the `models` are counted by Triton, latencies by perf_analyzer (whose own clock
+    runs from the first request to the next full second after the last answer). The requests are
+    a multiple of those in flight, so that the last ones still find others for a batch. Where the first batch is to pay
+    for selecting kernels (`cold`), as many requests as are in flight go ahead unmeasured.
 
-    Args:
-        client: of the server under load.
-        point: what is loaded, and the concurrency.
-        models: those whose part is to be told.
-        input_data: perf_analyzer's.
-        load: how.
-        cold: the first batch is to pay for selecting kernels: as many requests as are in flight go ahead unmeasured.
-
-    Raises:
-        MeasurementFailedError: requests failed, or took longer than the load allows.
-        InferenceServerException: the server does not answer.
+    Raises MeasurementFailedError, InferenceServerException: requests failed, or took longer than the load allows.
     """
     requests = point.concurrency * max(WAVES, math.ceil(load.requests / point.concurrency))
+    full, gpus = FullWindow(point.concurrency, requests), list[Gpus]()
+    begin, answered = time.time(), read_counts(client, point.model).requests
+
+    def look(process: int) -> None:
+        now = time.time()
+        full.note(now, read_counts(client, point.model).requests - answered)
+        if now - begin >= len(gpus) * METRICS_SECONDS:
+            gpus.append(read_gpus(load.metrics_url))
+
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
         if cold:
             drive(point, point.concurrency, input_data, report, load)
+            answered = read_counts(client, point.model).requests
         before = read_statistics(client, models)
-        with (
-            InferenceServerClient(load.grpc_url) as observer,  # a client serves one thread
-            sampled(lambda: throughput.read_answers(observer, point.model), throughput.INTERVAL) as readings,
-            sampled(lambda: gpu_metrics.read_gpus(load.metrics_url), gpu_metrics.INTERVAL) as gpus,
-        ):
-            drive(point, requests, input_data, report, load)
+        drive(point, requests, input_data, report, load, look)
         after = read_statistics(client, models)
         with report.open(newline="") as stream:
             row = next(csv.DictReader(stream))
-    rate = throughput.rate(readings, point.concurrency, requests)
-    if rate is None:
-        raise MeasurementFailedError("too short to tell its pace: --measurement-requests makes it longer")
-    return Measurement(
-        point,
-        images_per_second=rate,
-        p50_ms=float(row["p50 latency"]) / 1000,
-        p95_ms=float(row["p95 latency"]) / 1000,
-        p99_ms=float(row["p99 latency"]) / 1000,
-        stages=compare(before, after),
-        gpu=gpu_metrics.summarise(gpus),
-    )
+    steady = full.steady()
+    if steady is None:
+        raise MeasurementFailedError("too short to tell its throughput: --measurement-requests makes it longer")
+    p50, p95, p99 = (float(row[f"{name} latency"]) / 1000 for name in ("p50", "p95", "p99"))
+    rate, stages = steady.images_per_second, compare(before, after)
+    return Measurement(point, "", rate, p50, p95, p99, stages, summarise(gpus))
 
 
-def drive(point: Point, requests: int, input_data: Path, report: Path, load: Load) -> None:
-    """Send requests and write perf_analyzer's report.
-
-    Raises:
-        MeasurementFailedError: not all were answered in time.
-    """
-    arguments = ["-i", "grpc", "-u", load.grpc_url, "--async", "--input-data", str(input_data)]
-    arguments += ["--concurrency-range", str(point.concurrency), "--request-count", str(requests)]
-    arguments += ["-f", str(report), *load.extra]
+def drive(
+    point: Point, requests: int, input_data: Path, report: Path, load: Load, look: Look = lambda process: None
+) -> None:
+    """Send requests and write perf_analyzer's report. Raises MeasurementFailedError: not all were answered in time."""
+    options = ("--async", "--request-count", str(requests), "-f", str(report), *load.extra)
+    command = analyzer_command(load.binary, load.grpc_url, input_data, point.concurrency, *options, model=point.model)
     try:
-        done = run_perf_analyzer(arguments, model=point.model, capture=True, timeout=load.timeout)
-    except subprocess.TimeoutExpired as error:
-        raise MeasurementFailedError(
-            f"not done within {load.timeout:g} s: --restart with a longer --timeout"
-        ) from error
-    if done.returncode != 0 or not report.exists():
-        reasons = dict.fromkeys(THREAD.sub("", line) for line in (done.stderr or done.stdout).splitlines())
-        last = [reason for reason in reasons if reason.strip()][-2:]
-        raise MeasurementFailedError(" ".join(last) or f"perf_analyzer ended with exit code {done.returncode}")
+        observe(command, look, INTERVAL, timeout=load.timeout, environment=environment(load.binary))
+    except RunFailedError as error:
+        reasons = dict.fromkeys(THREAD.sub("", line) for line in error.said.splitlines() if line.strip())
+        remedy = "" if error.ended else ": --restart with a longer --timeout"
+        raise MeasurementFailedError(" ".join(list(reasons)[-2:]) + remedy) from error
+    if not report.exists():
+        raise MeasurementFailedError("perf_analyzer wrote no report")

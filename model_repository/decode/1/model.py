@@ -13,11 +13,16 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract.light import LIGHT, SCENE, check_rows
 from photo import PhotoError, read_photo
 from squares import write_squares
 from tokenizer import LENGTH, PromptError, Tokenizer, read_prompt
 
 SQUARES = {"SEGMENT_PIXELS": 1008, "ALBEDO_PIXELS": 768, "SHADOW_PIXELS": 518}  # largest first
+
+
+class NumberError(ValueError):
+    """A number of the request is none that a light can have. The message is one sentence for its sender."""
 
 
 class TritonPythonModel:
@@ -41,8 +46,9 @@ class TritonPythonModel:
         images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
         prompts = pb_utils.get_input_tensor_by_name(request, "PROMPT").as_numpy().reshape(-1)
         try:
+            _check_numbers(request)
             outputs = self._outputs(list(images), list(prompts))
-        except (PhotoError, PromptError) as error:
+        except (PhotoError, PromptError, NumberError) as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
@@ -74,3 +80,21 @@ class TritonPythonModel:
         """Ids and mask; zeros where segment ignores the text. Raises PromptError."""
         text = read_prompt(prompt)
         return self.tokenizer.encode(text) if self.tokenizer else ((0,) * LENGTH, (0,) * LENGTH)
+
+
+def _check_numbers(request: pb_utils.InferenceRequest) -> None:
+    """Raise NumberError where LIGHT, SCENE or THRESHOLDS hold what no picture can be made with."""
+    light, scene, thresholds = (
+        pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in (LIGHT, SCENE, "THRESHOLDS")
+    )
+    if light.shape[1] != scene.shape[1] or not light.shape[1]:
+        raise NumberError(
+            f"LIGHT has {light.shape[1]} rows a photo and SCENE {scene.shape[1]}: send one of each for every picture."
+        )
+    if not ((thresholds >= 0) & (thresholds <= 1)).all():
+        raise NumberError(f"THRESHOLDS (score, mask) must be numbers from 0 to 1, not {thresholds.tolist()}.")
+    try:
+        for name, rows in ((LIGHT, light), (SCENE, scene)):
+            check_rows(name, rows.reshape(-1, rows.shape[2]).tolist())
+    except ValueError as error:
+        raise NumberError(f"{error}.") from error

@@ -1,4 +1,8 @@
-"""Turns an image file's bytes into upright sRGB pixels."""
+"""Turns an image file's bytes into upright sRGB pixels.
+
+Three libraries, chosen by hand because none does it all fast: simplejpeg reads a JPEG in 40 % of Pillow's time, OpenCV
+a PNG in 70 %, and 16-bit colour whole; Pillow reads everything else.
+"""
 
 import struct
 import warnings

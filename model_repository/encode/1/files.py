@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import simplejpeg
 from PIL import Image
-from png import Pixels, write_png
+from png import Pixels, encode_png
 
 NAMES = ("output", "degraded", "albedo", "mask", "foreground", "background")
 _FORMATS = "png, jpeg, jpeg:1-100, webp, webp:1-100, webp:lossless"
@@ -36,7 +36,7 @@ class Files:
         if name not in self.names:
             return b""
         if self.format == "png" or name == "mask":
-            return write_png(pixels)
+            return encode_png(pixels)
         height, width = pixels.shape[:2]
         if max(height, width) > _LARGEST_SIDE[self.format]:
             raise FilesError(

@@ -17,17 +17,16 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract.light import position
 from files import FilesError, parse_files
 from info import read_models, write_info
-from png import write_png
 
 Arrays = dict[str, npt.NDArray[Any]]
 Job = Callable[[], bytes]
 INPUTS = (
     *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK"),
-    *("SCORE", "BOX", "COUNT", "RESIDUAL", "LIGHT", "FILES"),
+    *("SCORE", "BOX", "COUNT", "RESIDUAL", "SCENE", "FILES"),
 )
-_BACKGROUND_GRAY = 15  # its place in LIGHT; 256 added to it asks recombine for arithmetic on sRGB values
 
 
 class TritonPythonModel:
@@ -40,7 +39,6 @@ class TritonPythonModel:
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         changing = "changing" in parameters  # set by server/upgrade.py for as long as networks are exchanged
         self.models = read_models(Path(args["model_repository"]).parent, changing)
-        write_png(np.zeros((1, 1, 3), np.uint8))  # compiles; the first photo does not wait for it
 
     def finalize(self) -> None:
         """Called once, before the model is unloaded."""
@@ -73,8 +71,7 @@ class TritonPythonModel:
                 f"Lower --score-threshold or change --prompt."
             )
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
-        level = float(np.nan_to_num(arrays["LIGHT"][0, _BACKGROUND_GRAY]))
-        gray = round(min(max(level - 256.0 if level >= 256.0 else level, 0.0), 255.0))
+        gray = round(float(arrays["SCENE"][0, position("gray")]))
         groups: dict[str, list[Job]] = {
             "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
             "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],

@@ -1,4 +1,4 @@
-"""Triton's `onnxruntime` backend in Python: serves 1/model.onnx where NVIDIA's C++ backend is not at hand.
+"""Triton's `onnxruntime` backend in Python: serves 1/model.onnx where there is no C++ backend of NVIDIA's.
 
 Triton takes a backend from <backend-directory>/onnxruntime/model.py when no libtriton_onnxruntime.so is beside it, so
 the same config.pbtxt is served by this file here and by the C++ backend in NVIDIA's container. One process holds one
@@ -24,11 +24,6 @@ SMALL_BYTES = 100_000_000  # of a network's file with its weights
 
 class TritonPythonModel:
     """One instance of one ONNX model, on the CPU or on one GPU."""
-
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leave the config as it is written: it is complete."""
-        return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
@@ -63,8 +58,8 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run.
 
-        But for small networks on a CPU. There each row runs alone, on one thread, beside the others: a row's tensors
-        stay in the caches, which a batch's do not, no thread waits for another, and nothing is joined or split.
+        Small networks on a CPU are different: each row runs alone, on one thread, beside the others. A row's tensors
+        fit into the caches, which a batch's do not, no thread waits for another, and nothing is joined or split.
         """
         if self.pool is None:
             return answer(requests, self.inputs, self.run)
@@ -108,7 +103,7 @@ class TritonPythonModel:
         for position, name in enumerate(self.inputs):
             joined = join_on_gpu(batch, position, device)
             kept.append(joined)
-            element_type = ELEMENT_TYPES[str(joined.dtype)]
+            element_type = getattr(np, str(joined.dtype).removeprefix("torch."))
             binding.bind_input(name, *self.device, element_type, tuple(joined.shape), joined.data_ptr())
         for name in self.outputs:
             binding.bind_output(name, *self.device)
@@ -118,15 +113,6 @@ class TritonPythonModel:
         binding.synchronize_outputs()
         answers = [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
         return split_on_gpu(self.outputs, answers, rows_of(batch), device)
-
-
-ELEMENT_TYPES = {
-    "torch.uint8": np.uint8,
-    "torch.int32": np.int32,
-    "torch.int64": np.int64,
-    "torch.float16": np.float16,
-    "torch.float32": np.float32,
-}
 
 
 def weight_bytes(file: Path) -> int:

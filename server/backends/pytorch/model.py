@@ -1,4 +1,4 @@
-"""Triton's `pytorch` backend in Python: serves 1/model.pt where NVIDIA's C++ backend (libtorch) is not at hand.
+"""Triton's `pytorch` backend in Python: serves 1/model.pt where there is no C++ backend (libtorch) of NVIDIA's.
 
 As there, a tensor's name is its own, two underscores and its position in the network's signature: SEGMENT_PIXELS__0.
 One process holds one instance.
@@ -17,11 +17,6 @@ from batches import answer, join_on_cpu, join_on_gpu, model_file, rows_of, split
 
 class TritonPythonModel:
     """One instance of one TorchScript model, on the CPU or on one GPU."""
-
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leave the config as it is written: it is complete."""
-        return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
@@ -55,7 +50,7 @@ class TritonPythonModel:
 
     def infer(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         """Run the model on joined inputs."""
-        # Without the optimiser, which rewrites the graph, for seconds, whenever a batch of another size comes along.
+        # Without the optimiser, which rewrites the graph for each new batch size and takes seconds for it.
         with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             answers = self.module(*inputs)
         answers = list(answers) if isinstance(answers, tuple) else [answers]
@@ -98,7 +93,7 @@ def load(file: Path, device: torch.device) -> Any:
 
 
 def threads(device: torch.device) -> int:
-    """How many CPU threads an instance works with: as many on a CPU as leave room for the network beside it."""
+    """How many CPU threads an instance uses: half of the cores on a CPU, for another network runs at the same time."""
     return 1 if device.type == "cuda" else max(1, len(os.sched_getaffinity(0)) // 2)
 
 

@@ -1,1 +1,0 @@
-"""`python -m benchmarks host`: what the path around the networks costs, each ratio beside its ideal."""

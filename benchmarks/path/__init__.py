@@ -1,0 +1,1 @@
+"""What the path around the networks costs: `python -m benchmarks host | client | lights`."""

@@ -1,0 +1,1 @@
+"""What several benchmarks need: photos, lights, requests, processes, Triton's statistics, perf_analyzer, reports."""

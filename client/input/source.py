@@ -1,0 +1,226 @@
+"""The input of a run: a table, a folder or a glob of photos, streamed as often as needed.
+
+A row that cannot be used becomes a row with an error; it does not end the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from client.errors import RowError, TableError, shown
+from client.input.csv_file import Record, read_csv, stream_starts
+from client.input.folders import find_listing
+from client.input.parquet_file import MARK, read_parquet
+from client.input.remote import is_remote, open_remote
+from client.input.row import WHOLE, Row, Shard
+
+IMAGE_COLUMN = "image_path"
+STDIN = "-"
+_TABLE_SUFFIXES = (".gz", ".csv", ".parquet")
+_SECRETS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
+
+# From a block's first index and its records to the positions of the records that are still to be done.
+Left = Callable[[int, Sequence[Record]], Iterable[int]]
+_BLOCK = 256  # records checked at once: smaller and larger blocks (garbage collection) cost more per record
+
+
+class Source:
+    """An input: its header and its rows, which can be read several times.
+
+    Attributes:
+        columns: the names in the header.
+        folder: where relative photo paths start: a local folder or a URL.
+        identity: kind, place and columns, which a resumed run must share with the first one.
+        once: whether the input is a pipe, which only this process can read.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        limit: int | None = None,
+        shard: Shard = WHOLE,
+        id_column: str | None = None,
+        image_column: str = IMAGE_COLUMN,
+    ) -> None:
+        """Open the input that `text` names, and read its header.
+
+        Args:
+            text: a CSV, plain or gzipped, or a Parquet file, by path or URL; `-` for a CSV on stdin; a folder, for the
+                images in it and all below; or a glob of images, where `**` stands for folders of any depth.
+            limit: how many rows to use, counted before sharding.
+            shard: the rows to read.
+            id_column: the column that files are named after, besides the index.
+            image_column: the column with the photos' paths.
+
+        Raises:
+            TableError: there is no such input, it is empty, or one of the columns is missing or occurs twice.
+        """
+        self._text, self._limit, self._shard, self._image_column = text, limit, shard, image_column
+        self._opened: _Found | None = _find(text, image_column)
+        found = self._opened
+        names = [name.strip() for name in found.columns]
+        try:
+            self._image_at = _position(text, names, image_column)
+            self._id_at = None if id_column is None else _position(text, names, id_column)
+        except TableError:
+            found.records.close()
+            raise
+        self.columns, self.folder = tuple(found.columns), found.folder
+        self.identity = f"{found.kind} {found.place} {','.join(names)}"
+        self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
+        # A pipe's records, kept for further passes.
+        self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
+
+    def rows(self, left: Left | None = None) -> Generator[Row, None, None]:
+        """Yield the shard's rows in order, with `left` only those it selects. Raises TableError if reading fails."""
+        with contextlib.closing(self._records()) as all_records:
+            records = islice(all_records, self._limit)
+            if left is None:
+                yield from (self._row(index, record) for index, record in enumerate(records) if index in self._shard)
+                return
+            start = 0
+            while block := list(islice(records, _BLOCK)):
+                for place in left(start, block):
+                    if start + place in self._shard:
+                        yield self._row(start + place, block[place])
+                start += len(block)
+
+    def count(self) -> int | None:
+        """Count the rows in a separate pass; None for a pipe or a URL, which are read only once. Raises TableError."""
+        if self.once or not _is_local(self._text):
+            return None
+        found = _find(self._text, self._image_column)
+        with contextlib.closing(found.records):
+            total = sum(1 for _ in found.records) if found.total is None else found.total
+        block, count = self._shard.block, self._shard.count
+        cycles, rest = divmod(total if self._limit is None else min(total, self._limit), block * count)
+        return cycles * block + min(max(rest - (self._shard.number - 1) * block, 0), block)
+
+    def close(self) -> None:
+        """Close the input if no pass has begun."""
+        if self._opened is not None:
+            self._opened.records.close()
+
+    def _records(self) -> Generator[Record, None, None]:
+        """All records: from the stream that gave the header, from a new one, or from the copy of a pipe."""
+        opened, self._opened = self._opened, None
+        if self._kept is None:
+            yield from (opened or _find(self._text, self._image_column)).records
+        elif opened is not None:
+            for record in opened.records:
+                pickle.dump(record, self._kept)
+                yield record
+        else:
+            self._kept.seek(0)
+            yield from _unpickled(self._kept)
+
+    def _row(self, index: int, record: Record) -> Row:
+        error, width = None, len(self.columns)
+        if isinstance(record, RowError):
+            error, record = str(record), []
+        elif len(record) != width:
+            error = (
+                f"the row has {len(record)} fields but the header names {width} columns; "
+                "put quotes around a field that holds a comma, or fill in the missing ones"
+            )
+        values = tuple(record) if len(record) == width else (*record, *[""] * width)[:width]
+        if error is None and not values[self._image_at].strip():
+            error = f"{self._image_column} is empty; write the photo's path there"
+        return Row(index, values, values[self._image_at], error, None if self._id_at is None else values[self._id_at])
+
+
+def _unpickled(stream: BinaryIO) -> Iterator[Record]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield pickle.load(stream)
+
+
+def _is_local(text: str) -> bool:
+    return text != STDIN and not is_remote(text)
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An opened input, its columns not looked up yet."""
+
+    kind: str
+    place: str
+    folder: str
+    columns: Sequence[str]
+    records: Generator[Record, None, None]
+    total: int | None = None  # number of records, if known in advance
+
+
+def parse_shard(text: str) -> Shard:
+    """Parse `2/8`, the second of eight shards. Raises ValueError with a sentence."""
+    number, _, count = text.partition("/")
+    if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return Shard(int(number), int(count))
+    raise ValueError(f"the shard {text!r} must be i/n with i from 1 to n, such as 2/8")
+
+
+def stem_of(text: str) -> str:
+    """The name of an input's output: the table's name without its ending, the folder's name, or `stdin`."""
+    if text == STDIN:
+        return "stdin"
+    if is_remote(text):
+        name = PurePath(text.partition("?")[0]).name
+    else:
+        listing = find_listing(text)
+        name = (listing.folder if listing else Path(text)).absolute().name
+    for suffix in _TABLE_SUFFIXES:
+        name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+    return name.strip(".") or "photos"
+
+
+def _find(text: str, image_column: str) -> _Found:
+    """Open the input that `text` names. Raises TableError."""
+    local = _is_local(text)
+    # A key in a URL is secret, and differs between runs.
+    place = str(Path(text).absolute()) if local else _SECRETS.sub("", text)
+    try:
+        if local and (listing := find_listing(text)):
+            records = (path if isinstance(path, RowError) else [path] for path in listing.paths())
+            return _Found("images", place, str(listing.folder), [image_column], records)
+        folder = str(Path(text).parent) if local else text.rpartition("/")[0]
+        stream = _open(text)
+        if stream_starts(stream, MARK):
+            columns, rows, total = read_parquet(stream, shown(text))
+            return _Found("parquet", place, folder, columns, rows, total)
+        return _Found("csv", place, folder, *read_csv(stream, shown(text)))
+    except (OSError, ValueError, ImportError) as error:  # ValueError: a character no path can hold
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"the table {shown(text)} cannot be opened ({reason}); check --csv") from error
+
+
+def _open(text: str) -> BinaryIO:
+    """The table's bytes, buffered. Raises OSError."""
+    if text == STDIN:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    return open_remote(text) if is_remote(text) else Path(text).open("rb")
+
+
+def _position(text: str, names: Sequence[str], wanted: str) -> int:
+    """The position of the column `wanted`. Raises TableError unless there is exactly one."""
+    if names.count(wanted) == 1:
+        return names.index(wanted)
+    if wanted in names:
+        raise TableError(f"the table {shown(text)} has {names.count(wanted)} columns {wanted}; rename all but one")
+    raise TableError(
+        f"the table {shown(text)} has no column {wanted}; the columns found are: {', '.join(map(shown, names))}. "
+        f"Rename the right column to {wanted}, and separate columns by commas"
+    )

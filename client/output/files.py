@@ -1,0 +1,100 @@
+"""The writers: they write a row's files to disk or into a tar, each file or sample atomically.
+
+Nothing written depends on the time, the machine or the output folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from client.input.row import Row
+from client.output.plan import INPUT, Plan
+from client.output.tars import Tars
+
+SCHEMA = "relight-metadata/1"
+Content = bytes | memoryview
+
+
+class Writer(Protocol):
+    """Writes rows, in any order and from any thread."""
+
+    def write(self, row: Row, files: Mapping[str, Content]) -> None:
+        """Write a row's files by name, in their order. Raises OSError."""
+
+    def finished(self, row: Row) -> None:
+        """Note that the row's result is in the journal. Raises OSError."""
+
+
+class Files:
+    """Writes separate files, into the run's folder or into folders of ROWS_PER_FOLDER rows below it."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._made = {""}
+
+    def write(self, row: Row, files: Mapping[str, Content]) -> None:
+        """See Writer."""
+        place = self._plan.place(row.index)
+        if place not in self._made:
+            (self._folder / place).mkdir(parents=True, exist_ok=True)
+            self._made.add(place)
+        folder = self._folder / place
+        for name, content in files.items():
+            write_whole(folder / name, content)
+
+    def finished(self, row: Row) -> None:
+        """Nothing is left to do."""
+
+
+class Null:
+    """Writes nothing, to measure everything else."""
+
+    def write(self, row: Row, files: Mapping[str, Content]) -> None:
+        """Discard the files."""
+
+    def finished(self, row: Row) -> None:
+        """Nothing is left to do."""
+
+
+def writer_of(folder: Path, plan: Plan) -> Writer:
+    """The writer that the plan names."""
+    if plan.writer == "webdataset":
+        return Tars(folder, plan.rows_per_tar)
+    return Null() if plan.writer == "null" else Files(folder, plan)
+
+
+def row_files(
+    row: Row, plan: Plan, image: bytes, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
+) -> dict[str, Content]:
+    """A row's files by name, its metadata last.
+
+    `pictures` maps each name of the plan to its files (one per light, or one); `image` is the photo's file.
+    """
+    names = plan.file_names(row)
+    contents = {**pictures, INPUT: [image]} if plan.keep_input else pictures
+    files = {name: content for kind in names for name, content in zip(names[kind], contents[kind], strict=True)}
+    files[plan.metadata_name(row)] = encode_metadata({**metadata, "files": names, "schema": SCHEMA})
+    return files
+
+
+def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """Encode JSON with a line for each sorted key: as easy to read as indented JSON and ten times as fast to write."""
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(metadata[key], sort_keys=True)}" for key in sorted(metadata))
+    return f"{{\n{lines}\n}}\n".encode()
+
+
+def write_whole(path: Path, content: Content) -> None:
+    """Write `content` to `path` atomically. Raises OSError, naming `path`."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error

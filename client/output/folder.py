@@ -1,0 +1,189 @@
+"""The folder of a run: its locks, its settings, and its journals.
+
+Settings are what a row's files depend on. A folder keeps those of its first run, so that no dataset mixes two settings
+unnoticed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from client.errors import TableError
+from client.input.row import WHOLE, Shard
+from client.output.files import write_whole
+from client.output.journal import Journal, Past, read_journals
+from client.output.tars import PIECES
+
+_SETTINGS, _NETWORKS = "settings.json", "networks.json"
+_SHOWN = 60  # characters of a setting's value
+
+
+class SettingsChangedError(Exception):
+    """The folder was made with other settings; the message shows each, old and new, and the remedies."""
+
+
+class RunFolder:
+    """`<output>/<stem>`: the files of a run, and `journal/` with its state.
+
+    Attributes:
+        table: the output CSV.
+        failures: the list of failed rows. Each shard of an input has its own of both.
+    """
+
+    def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
+        self.path, self.shard = path, shard
+        self.journals = path / "journal"
+        part = f".{shard.number}of{shard.count}" if shard.count > 1 else ""
+        self.table = path.with_name(f"{path.name}{part}.csv")
+        self.failures = path / f"failed{part}.csv"
+        self._networks: Any = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def claimed(self, shard: Shard | None = None) -> Iterator[None]:
+        """Lock the rows of `shard` (default: the folder's) against other runs until the block ends.
+
+        Raises TableError if another run has one of them, or if the folder cannot be written.
+        """
+        shard = shard or self.shard
+        with ExitStack() as stack:
+            try:
+                self.journals.mkdir(parents=True, exist_ok=True)
+                own = self.journals / f"{shard.number}of{shard.count}.lock"
+                stack.enter_context(_locked(own, fcntl.LOCK_EX))
+                for path in self.journals.glob("*.lock"):
+                    if path != own and _overlap(shard, path.stem):
+                        with _locked(path, fcntl.LOCK_SH):
+                            pass
+            except BlockingIOError:
+                raise TableError(
+                    f"another run is writing into {self.path}; wait for it, or choose another folder with --output"
+                ) from None
+            except OSError as error:
+                problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
+                raise TableError(f"{problem}; choose another folder with --output") from error
+            yield
+
+    def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
+        """Compare `settings` with those of the folder, and store them. Raises SettingsChangedError unless `anyway`."""
+        path = self.journals / _SETTINGS
+        started = any(self.journals.glob("*.rows"))
+        kept = _read(path)
+        if started and kept != settings and not anyway:
+            raise SettingsChangedError(self._difference(kept or {}, settings))
+        if kept != settings:
+            write_whole(path, _json(settings))
+        if anyway:
+            (self.journals / _NETWORKS).unlink(missing_ok=True)
+
+    def agree_on_networks(self, networks: Any) -> None:
+        """Compare an answer's networks with the first answer's. Thread-safe. Raises SettingsChangedError."""
+        if networks == self._networks:
+            return
+        with self._lock:
+            self._networks = kept = self._first_networks(networks)
+        if networks != kept:
+            raise SettingsChangedError(self._difference({"networks": kept}, {"networks": networks}))
+
+    def _first_networks(self, networks: Any) -> Any:
+        """The networks of the first answer; if this is the first, store them. Processes may race."""
+        path = self.journals / _NETWORKS
+        if (kept := _read(path)) is not None:
+            return kept
+        candidate = path.with_name(f".{path.name}.{os.getpid()}")
+        candidate.write_bytes(_json(networks))
+        try:
+            path.hardlink_to(candidate)
+        except FileExistsError:
+            return _read(path)
+        except OSError:  # the disk has no hard links
+            candidate.replace(path)
+        finally:
+            candidate.unlink(missing_ok=True)
+        return networks
+
+    def forget(self) -> None:
+        """Start again: no row counts as done; the files stay until they are replaced."""
+        for path in self.journals.iterdir():
+            if path.suffix != ".lock":
+                path.unlink()
+        shutil.rmtree(self.path / PIECES, ignore_errors=True)
+        for tar in self.path.glob("[0-9]*.tar"):
+            tar.unlink()
+
+    def past(self) -> Past:
+        """The results of all runs so far. Raises OSError."""
+        return read_journals(self.journals)
+
+    def next_session(self) -> int:
+        """A number above those of all journals."""
+        return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
+
+    def journal(self, session: int) -> Journal:
+        """A new journal for one process. Raises OSError."""
+        return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}.rows")
+
+    def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+        before, now = _flat(old), _flat(new)
+        lines = [
+            f"  {name}: {_shown(before.get(name))} → {_shown(now.get(name))}"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        return "\n".join(
+            [
+                f"the files in {self.path} were made with other settings:",
+                *lines,
+                "use the old ones, choose another --output, do every row again with --restart, or mix both with "
+                "--continue-anyway",
+            ]
+        )
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    """Hold a lock, which the kernel releases when the process ends. Raises BlockingIOError if it is held."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
+
+
+def _overlap(shard: Shard, name: str) -> bool:
+    """Whether a shard has a row in common with the one that `name`, such as `2of4`, stands for."""
+    number, count = map(int, name.split("of"))
+    return (shard.number - number) % math.gcd(shard.count, count) == 0
+
+
+def _read(path: Path) -> Any:
+    """A JSON file's content; None if there is none, or a power failure has emptied it."""
+    with suppress(FileNotFoundError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
+
+
+def _json(content: Any) -> bytes:
+    return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    if not isinstance(settings, Mapping):
+        return {name: settings}
+    return {k: v for key, value in settings.items() for k, v in _flat(value, f"{name}.{key}" if name else key).items()}
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,126 @@
+"""What a run keeps of each row: which pictures, in which format, and the names of their files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from client.input.row import Row
+from contract.names import PER_LIGHT, PICTURES
+
+INPUT = "input"  # the photo's own file, copied
+WRITERS = ("files", "webdataset", "null")
+LAYOUTS = ("flat", "sharded")
+ROWS_PER_FOLDER = 1000  # of the layout `sharded`
+_ALL = "all"
+_OTHER_NAMES = {"degraded_fg": "degraded"}  # its name in the replaced pipeline
+_EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+_SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which pictures a run keeps, how many lights a photo gets, and how the files are laid out."""
+
+    pictures: tuple[str, ...] = ("output", "albedo", "mask")  # in the order of PICTURES
+    format: str = "png"  # png, jpeg, webp
+    quality: int | None = None  # 1-100, of jpeg and webp
+    variants: int = 1
+    keep_input: bool = False
+    writer: str = "files"  # of WRITERS
+    layout: str = "flat"  # of LAYOUTS, for the writer `files`
+    rows_per_tar: int = 1000
+
+    def request(self) -> str:
+        """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92`."""
+        suffix = f":{self.quality}" if self.quality is not None else ""
+        return f"{','.join(self.pictures)};{self.format}{suffix}"
+
+    def count(self, picture: str) -> int:
+        """The number of a row's files of this kind."""
+        return self.variants if picture in PER_LIGHT else 1
+
+    def endings(self, picture: str) -> list[str]:
+        """The endings of a row's file names of one kind: mask.png, or output_0.png, output_1.png, …."""
+        extension = "png" if picture == "mask" else _EXTENSIONS[self.format]
+        if self.count(picture) == 1:
+            return [f"{picture}.{extension}"]
+        return [f"{picture}_{k}.{extension}" for k in range(self.variants)]
+
+    def file_name(self, row: Row, ending: str) -> str:
+        """00007_mask.png as a file; 00007.mask.png in a tar, where a dot ends the key of a sample."""
+        return f"{row.name}.{ending}" if self.writer == "webdataset" else f"{row.name}_{ending}"
+
+    def metadata_name(self, row: Row) -> str:
+        """The name of the row's metadata; `json` is what readers of webdatasets look for."""
+        return self.file_name(row, "json" if self.writer == "webdataset" else "metadata.json")
+
+    def file_names(self, row: Row) -> dict[str, list[str]]:
+        """The names of the row's pictures by kind, the input's copy among them where it is kept."""
+        names = {
+            picture: [self.file_name(row, ending) for ending in self.endings(picture)] for picture in self.pictures
+        }
+        if self.keep_input:
+            names[INPUT] = [self.file_name(row, f"{INPUT}{input_suffix(row.image_path)}")]
+        return names
+
+    def place(self, index: int) -> str:
+        """The folder or the tar of a row within the run's folder; empty for the folder itself."""
+        if self.writer == "webdataset":
+            return f"{index // self.rows_per_tar:05d}.tar"
+        return f"{index // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
+
+    def leading(self, row: Row) -> list[str]:
+        """The files that the output CSV names: those of the run's first kind of picture.
+
+        Paths within the run's folder; those in a tar begin with it, as in 00000.tar/00007.output.png.
+        """
+        if self.writer == "null":
+            return [""]
+        place = PurePosixPath(self.place(row.index))
+        return [str(place / self.file_name(row, ending)) for ending in self.endings(self.pictures[0])]
+
+
+def input_suffix(image_path: str) -> str:
+    """The suffix of a photo's file or URL, in lower case; empty where it has none."""
+    path = image_path.split("?")[0] if "://" in image_path else image_path
+    found = _SUFFIX.search(path.rstrip())
+    return f".{found[1].lower()}" if found else ""
+
+
+def parse_pictures(text: str) -> tuple[str, ...]:
+    """Parse `output,albedo,mask`. Raises ValueError with a sentence."""
+    asked = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = sorted(asked - set(PICTURES))
+    if unknown or not asked:
+        raise ValueError(
+            f"there are no files called {', '.join(unknown) or 'nothing'}; choose from {', '.join(PICTURES)}"
+        )
+    return tuple(name for name in PICTURES if name in asked)
+
+
+def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
+    """Parse `--files output,input` or `all` to the server's pictures, and whether to keep the input.
+
+    Raises ValueError with a sentence.
+    """
+    asked = [_OTHER_NAMES.get(name.strip(), name.strip()) for name in text.split(",") if name.strip()]
+    if asked == [_ALL]:
+        return PICTURES, True
+    made = [name for name in asked if name != INPUT]
+    if asked and not made:
+        raise ValueError(f"{INPUT} alone needs no server; ask for one of {', '.join(PICTURES)} as well, or for {_ALL}")
+    return parse_pictures(",".join(made)), len(made) < len(asked)
+
+
+def parse_format(text: str) -> tuple[str, int | None]:
+    """Parse `--format jpeg` or `webp:80` to name and quality. Raises ValueError with a sentence."""
+    name, colon, number = text.partition(":")
+    if name not in _EXTENSIONS or (colon and name == "png"):
+        raise ValueError(f"there is no format {text!r}; choose png, jpeg[:quality], webp[:quality]")
+    if not colon:
+        return name, None
+    if not number.isdecimal() or not 1 <= int(number) <= 100:
+        raise ValueError(f"the quality in {text!r} must be a whole number from 1 to 100")
+    return name, int(number)

@@ -1,0 +1,163 @@
+"""The options of run_csv.py: their names and help texts, and the messages for invalid values."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from client.input.source import parse_shard
+from client.light.distributions import LIGHTING_FILE, read_lighting
+from client.output.plan import LAYOUTS, WRITERS, Plan, parse_files, parse_format
+from client.triton.credentials import parse_header
+from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
+from contract.names import PICTURES
+
+Option = tuple[str, str, Callable[[str], Any], object, str]
+
+
+def command_parser(description: str | None) -> argparse.ArgumentParser:
+    """The parser of run_csv.py's command line."""
+    parser = argparse.ArgumentParser(
+        prog="run_csv.py",
+        usage="%(prog)s --csv INPUT --output DIR [OPTION ...]",
+        description=description,
+        epilog="The same command resumes a run that has ended for any reason.\n"
+        "Exit codes: 0 every row done, 1 some rows failed, 2 bad usage, 3 no server, 130 interrupted.",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--csv", metavar="INPUT", required=True, help=_INPUT)
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="write everything into this folder")
+    for title, options, switches in (
+        ("input", _input_options(), ()),
+        ("person and light", _picture_options(), ()),
+        ("output", _output_options(), ()),
+        ("resume", _resume_options(), _RESUME_SWITCHES),
+        ("servers", _server_options(), (("--tls", "encrypt the connections"),)),
+    ):
+        group = parser.add_argument_group(title)
+        for flag, metavar, kind, default, text in options:
+            group.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
+        for flag, text in switches:
+            group.add_argument(flag, action="store_true", help=text)
+        if title == "servers":
+            group.add_argument("--url", metavar="HOST:PORT", type=_url, action="append", help=_URL)
+            header = _sentence(parse_header)
+            group.add_argument("--header", metavar="NAME:VALUE", type=header, action="append", default=[], help=_HEADER)
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
+    return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Appends the default, if there is one, to the help text of an option."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        no_default = action.default is None or action.default is False or action.default in (argparse.SUPPRESS, [])
+        return action.help if no_default else f"{action.help} (default: %(default)s)"
+
+
+_INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
+_URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
+_HEADER = "send a header with each call, such as an API key; repeat for more"
+_RESUME_SWITCHES = (
+    ("--retry-failed", "retry rows that failed because of their photo"),
+    ("--restart", "do every row again"),
+    ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
+    ("--rebuild-csv", "write only the tables, from the journal"),
+    ("--dry-run", "check header, photos and servers; send and write nothing"),
+)
+
+
+def _input_options() -> tuple[Option, ...]:
+    return (
+        ("--limit", "N", _number(int, 1, 1e12), None, "use only the first N rows"),
+        ("--shard", "I/N", _sentence(parse_shard), None, "use every N-th row from the I-th, as one of N machines"),
+        ("--id-column", "NAME", str, None, "add this column's values to the file names"),
+    )
+
+
+def _picture_options() -> tuple[Option, ...]:
+    share = _number(float, 0, 1)
+    return (
+        ("--prompt", "TEXT", str, PROMPT, "cut out what this text names"),
+        ("--score-threshold", "S", share, SCORE_THRESHOLD, "require this score of a detection, 0-1"),
+        ("--mask-threshold", "M", share, MASK_THRESHOLD, "require this mask value of the person's pixels, 0-1"),
+        ("--variants", "K", _number(int, 1, 1e12), Plan().variants, "relight each photo with K lights"),
+        ("--seed", "N", int, 0, "draw the lights from this seed"),
+        ("--lighting", "FILE", _sentence(read_lighting), str(LIGHTING_FILE), "draw the lights as FILE describes"),
+        ("--gray", "N", _number(int, 0, 255), None, "set the background's gray instead of FILE's, 0-255"),
+    )
+
+
+def _output_options() -> tuple[Option, ...]:
+    plan = Plan()
+    kept = ",".join(plan.pictures)
+    return (
+        ("--files", "NAMES", _sentence(parse_files), kept, f"write some of {', '.join(PICTURES)}, input; or all"),
+        ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:quality] or webp[:quality]"),
+        ("--writer", "W", _one_of(WRITERS), plan.writer, f"write {' or '.join(WRITERS)} (no files)"),
+        ("--layout", "L", _one_of(LAYOUTS), plan.layout, "put files into one folder, or (sharded) one per 1,000 rows"),
+        ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar of a webdataset"),
+        ("--summary", "FILE", Path, None, "write the run's numbers to this JSON file"),
+    )
+
+
+def _resume_options() -> tuple[Option, ...]:
+    return (("--max-failures", "N", _number(int, 0, 1e12), None, "end the run when more rows than that have failed"),)
+
+
+def _server_options() -> tuple[Option, ...]:
+    return (
+        ("--window", "N", _number(int, 1, 1e12), None, "limit the calls in flight (default: what fills the servers)"),
+        ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes"),
+        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "end a call after this time, seconds"),
+        ("--wait-for-server", "SECONDS", _number(float, 0, 1e9), 0.0, "wait this long for a ready server, seconds"),
+        ("--ca", "FILE", Path, None, "trust servers with a certificate from these CAs (default: the public ones)"),
+        ("--cert", "FILE", Path, None, "send the client certificate in FILE"),
+        ("--key", "FILE", Path, None, "read the private key of --cert from FILE"),
+    )
+
+
+def _url(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or "/" in text or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} must be HOST:PORT, without http://")
+    return text
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], float]:
+    """Make a parser of numbers from `low` to `high`."""
+
+    def parsed(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if low <= (number := kind(text)) <= high:
+                return number
+        noun = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} must be {noun} from {low:g} to {high:g}")
+
+    return parsed
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """Make a parser of one of `choices`."""
+
+    def parsed(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"there is no {text!r}; choose from {', '.join(choices)}")
+        return text
+
+    return parsed
+
+
+def _sentence(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make a parser whose ValueError argparse shows unchanged."""
+
+    def parsed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed

@@ -1,0 +1,126 @@
+"""One session of a run: finds the unfinished rows, relights them, and writes the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from client.errors import TableError, UnreachableError
+from client.input.row import WHOLE
+from client.input.source import Source
+from client.light.columns import OverrideColumns, find_columns
+from client.output.folder import RunFolder
+from client.output.journal import Past
+from client.output.table import Totals, write_tables
+from client.output.tars import PIECES, join_pieces, waiting_tars
+from client.run.interruptions import Interruptions
+from client.run.pipeline import Pipeline
+from client.run.processes import relight_in_processes
+from client.run.progress import Progress
+from client.run.run import Run
+
+
+@dataclass(frozen=True)
+class How:
+    """How a session works; a row's files do not depend on it."""
+
+    processes: int
+    restart: bool  # ignore what earlier sessions did
+    anyway: bool  # keep what other settings made
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The totals of all sessions, whether this one was interrupted, and the error if no server was left."""
+
+    totals: Totals
+    interrupted: bool
+    unreachable: UnreachableError | None
+
+
+def relight_input(run: Run, how: How, progress: Progress, interruptions: Interruptions) -> Outcome:
+    """Relight every row that is not done yet.
+
+    Raises TableError, SettingsChangedError, OSError if the disk fails, and UnreachableError before the first row only.
+    """
+    source = run.source()
+    if source.once and how.processes > 1:
+        raise TableError("a pipe has one reader; save the table to a file for --processes")
+    columns = find_columns(source.columns)
+    for warning in columns.warnings:
+        progress.say(f"warning: {warning}")
+    folder = run.folder()
+    with ExitStack() as claims:
+        work = _relight_rest(run, how, source, columns, folder, claims, progress, interruptions)
+        interrupted, unreachable = asyncio.run(work)
+        return Outcome(_finish(run, folder, source), interrupted, unreachable)
+
+
+def rebuild_tables(run: Run) -> Totals:
+    """Write the tables again from the journal. Raises TableError, or OSError if the disk fails."""
+    folder = run.folder()
+    if not folder.journals.is_dir():
+        raise TableError(f"there is no journal in {folder.journals}; give --csv and --output as the run had them")
+    return _finish(run, folder, run.source())
+
+
+async def _relight_rest(
+    run: Run,
+    how: How,
+    source: Source,
+    columns: OverrideColumns,
+    folder: RunFolder,
+    claims: ExitStack,
+    progress: Progress,
+    interruptions: Interruptions,
+) -> tuple[bool, UnreachableError | None]:
+    """Relight the rows that are not done; `claims` keeps the folder locked until the tables are written."""
+    async with run.access.ready(run.window, progress.say) as (servers, facts):
+        if how.restart:
+            with folder.claimed(WHOLE):
+                folder.forget()
+        claims.enter_context(folder.claimed())
+        folder.agree(run.settings(source.identity, facts.model_versions), anyway=how.anyway)
+        past = folder.past()
+        progress.earlier = _count(past, run)
+        threading.Thread(target=_set_total, args=(source, progress), daemon=True).start()
+        progress.begin()
+        session = folder.next_session()
+        try:
+            if how.processes > 1:
+                share = replace(run, window=-(-facts.window // how.processes))
+                done = await relight_in_processes(share, how.processes, session, progress, interruptions.handled)
+            else:
+                journal = folder.journal(session)
+                rows = source.rows(past.left(run.kept) if len(past.states) else None)
+                del past
+                pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
+                done = await pipeline.relight_all(rows, progress, interruptions.handled)
+        except UnreachableError as error:
+            return False, error
+    return done, None
+
+
+def _finish(run: Run, folder: RunFolder, source: Source) -> Totals:
+    for number in waiting_tars(folder.path):
+        if number * run.plan.rows_per_tar in run.shard:
+            join_pieces(folder.path, number)
+    with suppress(OSError):  # it holds another shard's pieces
+        (folder.path / PIECES).rmdir()
+    return write_tables(folder, run.plan, folder.past(), source.columns, source.rows())
+
+
+def _count(past: Past, run: Run) -> int:
+    """The number of rows that earlier sessions have finished, by their index alone."""
+    kept = np.isin(past.states[: run.limit], list(run.kept))
+    index = np.arange(len(kept), dtype=np.uint32)
+    return int(np.count_nonzero(kept[index // run.shard.block % run.shard.count == run.shard.number - 1]))
+
+
+def _set_total(source: Source, progress: Progress) -> None:
+    with suppress(TableError):  # the run itself reports it
+        progress.total = source.count()

@@ -1,0 +1,163 @@
+"""A run: its input, its requests, its output, and the settings that its files depend on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from client.errors import TableError
+from client.input.row import WHOLE, Shard
+from client.input.source import Source, stem_of
+from client.light.distributions import Lighting, Uniform
+from client.output.folder import RunFolder
+from client.output.journal import DONE, FAILED
+from client.output.plan import Plan
+from client.triton.connection import Facts
+from client.triton.credentials import Header, read_tls
+from client.triton.request import URL
+from client.triton.servers import GRACE_SECONDS, Servers
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the servers are, and how to connect to them."""
+
+    urls: tuple[str, ...]  # host:port
+    tls: bool
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    headers: tuple[Header, ...]
+    timeout: float  # seconds per call
+    wait: float  # seconds to wait for a ready server
+
+    @asynccontextmanager
+    async def ready(self, window: int | None, say: Callable[[str], None]) -> AsyncIterator[tuple[Servers, Facts]]:
+        """Connect to the servers, at least one of them ready; give their Facts too. Raises UnreachableError."""
+        servers = Servers(
+            self.urls,
+            timeout=self.timeout,
+            grace=max(self.wait, GRACE_SECONDS),
+            credentials=read_tls(self.ca, self.cert, self.key) if self.tls else None,
+            headers=self.headers,
+            say=say,
+        )
+        try:
+            yield servers, await servers.find(self.wait, window)
+        finally:
+            await servers.close()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every row of a run shares."""
+
+    input: str  # as written: a table, a folder, a glob, a URL or -
+    limit: int | None
+    id_column: str | None
+    shard: Shard
+    output: Path  # the folder of the files
+    prompt: str
+    thresholds: tuple[float, float]  # score, mask
+    seed: int
+    lighting: Lighting
+    plan: Plan
+    access: Access
+    window: int | None  # calls in flight; None for as many as fill the servers
+    retry_failed: bool
+
+    def source(self) -> Source:
+        """The input. Raises TableError."""
+        return Source(self.input, limit=self.limit, shard=self.shard, id_column=self.id_column)
+
+    def folder(self) -> RunFolder:
+        """The folder of its files, tables and journals."""
+        return RunFolder(self.output, self.shard)
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """The states of an earlier run in which a row is not done again."""
+        return frozenset({DONE} if self.retry_failed else {DONE, FAILED})
+
+    def settings(self, identity: str, model_versions: Mapping[str, str]) -> dict[str, Any]:
+        """All that a row's files depend on, as JSON values; runs into one folder must agree on it."""
+        return {
+            "input": identity,
+            "id_column": self.id_column,
+            "prompt": self.prompt,
+            "score_threshold": self.thresholds[0],
+            "mask_threshold": self.thresholds[1],
+            "seed": self.seed,
+            "lighting": _plain(self.lighting.settings()),
+            "files": _plain(asdict(self.plan)),
+            "models": dict(model_versions),
+        }
+
+
+def plan_run(options: argparse.Namespace) -> Run:
+    """Make a run from the command line's options. Raises TableError if they contradict each other."""
+    pictures, keep_input = options.files
+    image_format, quality = options.format
+    plan = Plan(
+        pictures=pictures,
+        format=image_format,
+        quality=quality,
+        variants=options.variants,
+        keep_input=keep_input,
+        writer=options.writer,
+        layout=options.layout,
+        rows_per_tar=options.rows_per_tar,
+    )
+    lighting = options.lighting
+    if options.gray is not None:
+        lighting = replace(lighting, drawn={**lighting.drawn, "gray": Uniform(options.gray, options.gray)})
+    shard = options.shard or WHOLE
+    run = Run(
+        input=options.csv,
+        limit=options.limit,
+        id_column=options.id_column,
+        shard=replace(shard, block=plan.rows_per_tar) if plan.writer == "webdataset" else shard,
+        output=options.output / stem_of(options.csv),
+        prompt=options.prompt,
+        thresholds=(options.score_threshold, options.mask_threshold),
+        seed=options.seed,
+        lighting=lighting,
+        plan=plan,
+        access=_access(options),
+        window=options.window,
+        retry_failed=options.retry_failed,
+    )
+    table = run.folder().table
+    if table.resolve() == Path(options.csv).resolve():
+        raise TableError(f"{table} is the input itself; choose another folder with --output")
+    return run
+
+
+def _access(options: argparse.Namespace) -> Access:
+    tls = options.tls or any((options.ca, options.cert, options.key))
+    try:
+        if tls:
+            read_tls(options.ca, options.cert, options.key)
+    except ValueError as error:
+        raise TableError(str(error)) from error
+    return Access(
+        urls=tuple(options.url or [URL]),
+        tls=tls,
+        ca=options.ca,
+        cert=options.cert,
+        key=options.key,
+        headers=tuple(options.header),
+        timeout=options.timeout,
+        wait=options.wait_for_server,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Replace tuples by lists, as JSON does."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,128 @@
+"""The numbers of a light and of the picture that it lights: place, range, default and unit of each, in one table.
+
+A request has K pictures of one photo. LIGHT is float32 [K,16], a row for the light of each picture; SCENE is float32
+[K,32], a row for the rest that shapes it. Elements of the two that the table does not name are zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+LIGHT, SCENE = "LIGHT", "SCENE"
+WIDTHS = {LIGHT: 16, SCENE: 32}
+SPACES = ("linear", "srgb")  # what the numbers 0 and 1 of `arithmetic` mean: the values that a light multiplies
+# The shadow patterns of every server, by id from 1. A server may have its user's own after or instead of them.
+PATTERNS = (
+    *("tree_foliage", "venetian_blinds", "window", "branch", "curtain"),
+    *("fence", "voronoi", "lattice", "cloud", "screen"),
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The numbers from `low` to `high`, both included."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}"
+
+    def check(self, number: float) -> float:
+        """The number itself. Raises ValueError, the rest of a sentence, where it is outside."""
+        if not self.low <= number <= self.high or (self.whole and number != int(number)):
+            raise ValueError(f"must be {self}, not {number}")
+        return number
+
+
+UNIT = Interval(0, 1)
+FACTOR = Interval(0, 10)
+WHOLE = Interval(0, 2**24 - 1, whole=True)  # the whole numbers that float32 holds exactly
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number: where it is sent, what it may be, and where it is drawn.
+
+    Attributes:
+        name: of the CSV's column and in metadata.json.
+        tensor, position: its place in a row of LIGHT or SCENE; an empty name where it is not sent as it is.
+        key: of its distribution in a lighting file, empty where it has none.
+        draw: its place among the random numbers of a light, −1 where it has none.
+    """
+
+    name: str
+    tensor: str
+    position: int
+    interval: Interval
+    default: float
+    unit: str
+    key: str = ""
+    draw: int = -1
+
+
+# The direction is a unit vector toward the light: +x right, +y down, +z toward the camera. The two angles give it:
+# (cos e · cos a, cos e · sin a, sin e).
+TABLE = (
+    Number("light_azimuth", "", 0, Interval(-360, 360), 0, "°: 0 from the right, 90 from below", "light.azimuth", 1),
+    Number("light_elevation", "", 0, Interval(0, 90), 45, "° above the picture's plane", "light.elevation", 0),
+    Number("direction_x", LIGHT, 0, Interval(-1, 1), 0, "of a unit vector"),
+    Number("direction_y", LIGHT, 1, Interval(-1, 1), 0, "of a unit vector"),
+    Number("direction_z", LIGHT, 2, Interval(0, 1), 1, "of a unit vector"),
+    Number("intensity", LIGHT, 3, FACTOR, 1, "linear; of a drawn light 1 − ambient"),
+    Number("color_red", LIGHT, 4, FACTOR, 1, "multiplier"),
+    Number("color_green", LIGHT, 5, FACTOR, 1, "multiplier"),
+    Number("color_blue", LIGHT, 6, FACTOR, 1, "multiplier"),
+    Number("specular", LIGHT, 7, UNIT, 0, "linear", "light.specular", 4),
+    Number("shininess", LIGHT, 8, Interval(1, 1000), 32, "exponent", "light.shininess", 5),
+    Number("pattern_id", LIGHT, 9, WHOLE, 0, "0 is none"),
+    Number("pattern_opacity", LIGHT, 10, UNIT, 0.75, "share of the light", "pattern.opacity", 7),
+    Number("pattern_blur", LIGHT, 11, Interval(0, 16), 5, "σ in px of a photo of side 1024", "pattern.blur", 8),
+    Number("pattern_seed", LIGHT, 12, WHOLE, 0, "chooses drawing and place of the pattern", draw=9),
+    Number("ambient", SCENE, 0, UNIT, 0, "linear, of the light's colour, from all around", "light.ambient", 2),
+    Number("relief", SCENE, 27, FACTOR, 1, "0 is flat, 1 natural", "light.relief", 3),
+    Number("albedo_blend", SCENE, 28, UNIT, 0, "share of the photo in its albedo", "albedo_blend", 10),
+    Number("gray", SCENE, 29, Interval(0, 255, whole=True), 128, "sRGB level of the background", "gray", 13),
+    Number("arithmetic", SCENE, 30, Interval(0, 1, whole=True), 0, "0 linear values, 1 sRGB values"),
+)
+NUMBERS = {number.name: number for number in TABLE}
+SENT = tuple(number for number in TABLE if number.tensor)
+# Drawn as well, though no single number: a pattern's name, whether there is one, and a colour.
+DRAWS = {**{number.name: number.draw for number in TABLE if number.draw >= 0}} | {
+    "pattern": 6,
+    "pattern_probability": 11,
+    "light_color": 12,
+}
+
+
+def position(name: str) -> int:
+    """Where a number is in the rows of its tensor."""
+    return NUMBERS[name].position
+
+
+def row_of(tensor: str, values: Mapping[str, float]) -> list[float]:
+    """A row of LIGHT or SCENE; what `values` leaves out has its default."""
+    row = [0.0] * WIDTHS[tensor]
+    for number in SENT:
+        if number.tensor == tensor:
+            row[number.position] = values.get(number.name, number.default)
+    return row
+
+
+def check_rows(tensor: str, rows: Iterable[Sequence[float]]) -> None:
+    """Raise ValueError, a sentence, where a row of LIGHT or SCENE holds what no light can have."""
+    named = {number.position: number for number in SENT if number.tensor == tensor}
+    for index, row in enumerate(rows):
+        for place, value in enumerate(row):
+            if place not in named and value != 0:
+                raise ValueError(f"{tensor}[{index},{place}] has no meaning and must be 0, not {value:g}")
+            if place in named:
+                try:
+                    named[place].interval.check(value)
+                except ValueError as error:
+                    raise ValueError(f"{tensor}[{index},{place}] ({named[place].name}) {error}") from None
+        if tensor == LIGHT and not 0.99 < math.hypot(*row[:3]) < 1.01:
+            raise ValueError(f"{tensor}[{index},0:3] (direction) must have length 1, not {math.hypot(*row[:3]):g}")

@@ -1,0 +1,10 @@
+"""The names of the models and of the pictures that they make."""
+
+ENSEMBLE = "relight"
+STAGES = ("segment", "albedo", "shadow")  # networks that a preset chooses
+NETWORKS = (*STAGES, "recombine")  # models that an export writes
+MODELS = (ENSEMBLE, "decode", *NETWORKS, "encode")
+
+PER_LIGHT = ("output", "degraded")  # one picture for each light
+PER_PHOTO = ("albedo", "mask", "foreground", "background")  # one picture for each photo
+PICTURES = PER_LIGHT + PER_PHOTO  # as FILES names them; the ensemble's outputs have the same names in capitals

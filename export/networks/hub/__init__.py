@@ -1,0 +1,1 @@
+"""Published networks whose weights come from the Hugging Face hub."""

@@ -1,0 +1,1 @@
+"""Learned networks that know people; their weights ship with the project."""

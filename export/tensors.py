@@ -1,0 +1,119 @@
+"""The tensor contract of each network, read from its hand-written config.pbtxt, and example inputs that keep it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from google.protobuf import text_format
+from torch import Tensor
+from tritonclient.grpc import model_config_pb2
+
+from contract.light import LIGHT, NUMBERS, SCENE, SENT, WIDTHS
+
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+Runtime: TypeAlias = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]  # an open file: inputs to outputs, on the CPU
+
+DTYPES = {
+    model_config_pb2.TYPE_UINT8: torch.uint8,
+    model_config_pb2.TYPE_INT32: torch.int32,
+    model_config_pb2.TYPE_INT64: torch.int64,
+    model_config_pb2.TYPE_FP16: torch.float16,
+    model_config_pb2.TYPE_FP32: torch.float32,
+}
+
+# The range of each output, which a config can only state in a comment.
+RANGES = {
+    "ALPHA": (0.0, 1.0),
+    "SCORE": (0.0, 1.0),
+    "BOX": (0.0, 1.0),
+    "COUNT": (0.0, float("inf")),
+    "ALBEDO": (0.0, 1.0),
+    "RESIDUAL": (0.0, float("inf")),
+    "SHADING": (0.0, float("inf")),
+}
+
+# Where the whole range of a number would leave nothing to compare: white pictures, highlights of a single point.
+EXAMPLE_LIMITS = {
+    **dict.fromkeys(("intensity", "color_red", "color_green", "color_blue", "relief"), 1.0),
+    **{"shininess": 64.0, "pattern_id": 11.0},
+}
+
+# NaN from a network that does not compute them.
+OPTIONAL = ("RESIDUAL",)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of a network: its name, dtype and dims without the batch, −1 where they vary."""
+
+    name: str
+    dtype: torch.dtype
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network takes and gives, in order."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def read_contract(name: str) -> Contract:
+    """Read the contract of the network `name` from model_repository/<name>/config.pbtxt."""
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), config)
+    inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
+    outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
+    return Contract(name, inputs, outputs)
+
+
+def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """Draw random inputs that keep a contract, each of `batch` rows: photos of 72×90 pixels, 3 lights each.
+
+    Every row differs, so that a graph that mixes up the rows of a batch gives a different answer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    varying = {"ORIGINAL": (72, 90), LIGHT: (3,), SCENE: (3,), "SHADING": (3,)}
+
+    def draw(spec: TensorSpec) -> Tensor:
+        free = iter(varying.get(spec.name, ()))
+        shape = (batch, *(next(free) if size == -1 else size for size in spec.dims))
+        if spec.name in WIDTHS:
+            return example_rows(spec.name, batch, shape[1], generator)
+        if spec.name == "TOKEN_MASK":
+            lengths = torch.randint(2, shape[1], (batch, 1), generator=generator)
+            return (torch.arange(shape[1]) < lengths).to(spec.dtype)
+        if spec.dtype == torch.uint8:
+            # Smooth blobs plus grain: white noise alone would leave every large blur flat.
+            coarse = torch.rand((batch, 3, 9, 9), generator=generator)
+            size = shape[2:] if shape[1] == 3 else shape[1:3]
+            smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
+            grain = torch.rand(smooth.shape, generator=generator)
+            pixels = (smooth * 235 + grain * 20).to(torch.uint8)
+            return pixels if shape[1] == 3 else pixels.permute(0, 2, 3, 1).contiguous()
+        if spec.dtype.is_floating_point:
+            return (0.1 + 0.8 * torch.rand(shape, generator=generator)).to(spec.dtype)
+        return torch.randint(0, 500, shape, generator=generator).to(spec.dtype)
+
+    return tuple(draw(spec) for spec in contract.inputs)
+
+
+def example_rows(tensor: str, batch: int, pictures: int, generator: torch.Generator) -> Tensor:
+    """Draw LIGHT or SCENE, float32 [batch,pictures,·], over the range of every number; every other photo in sRGB."""
+    rows = torch.zeros((batch, pictures, WIDTHS[tensor]))
+    for number in SENT:
+        if number.tensor == tensor:
+            low, high = number.interval.low, EXAMPLE_LIMITS.get(number.name, number.interval.high)
+            drawn = low + (high - low) * torch.rand((batch, pictures), generator=generator)
+            rows[..., number.position] = drawn.round() if number.interval.whole else drawn
+    if tensor == LIGHT:
+        direction = torch.randn((batch, pictures, 3), generator=generator)
+        direction[..., 2] = direction[..., 2].abs() + 0.1
+        rows[..., 0:3] = direction / direction.norm(dim=-1, keepdim=True)
+    else:
+        rows[..., NUMBERS["arithmetic"].position] = (torch.arange(batch) % 2).reshape(batch, 1)
+    return rows

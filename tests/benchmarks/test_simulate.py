@@ -1,0 +1,128 @@
+"""Promises of the simulation: a real path with real batches, GPUs that do one thing at a time and take their time."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from benchmarks.__main__ import main
+from benchmarks.rig.report import BenchmarkError
+from benchmarks.simulate.command import figures
+from benchmarks.simulate.run import (
+    Execution,
+    Measured,
+    Scenario,
+    Timing,
+    busy_shares,
+    ideal_rate,
+    mean_batch,
+    read_timings,
+    simulate,
+    useful_gpus,
+)
+from contract.names import NETWORKS
+from tests.rig.runs import lines
+
+SCENARIO = Scenario(gpus=2, batch=4, timings=read_timings(), slowdown=6, side=256, window=24, measure=1)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """One run of SCENARIO."""
+    return simulate(SCENARIO, tmp_path_factory.mktemp("simulation"))
+
+
+def test_every_photo_comes_back_as_files_and_a_row(measured: Measured) -> None:
+    rows = lines(measured.table)
+    assert len(rows) == SCENARIO.photos
+    assert not any(row["error"] for row in rows)
+    pictures = sorted(measured.table.with_suffix("").glob("*_output.png"))
+    assert len(pictures) == SCENARIO.photos
+
+
+def test_what_is_encoded_is_the_photo_itself(measured: Measured) -> None:
+    row = lines(measured.table)[0]
+    sent, kept = measured.table.parents[1] / row["image_path"], measured.table.parent / row["output_image_path"]
+    with Image.open(sent) as photo, Image.open(kept) as picture:
+        assert picture.size == (256, 256)
+        difference = ImageChops.difference(picture.convert("RGB"), photo.convert("RGB"))
+    assert max(ImageStat.Stat(difference).mean) < 1.0  # two decoders may round differently
+
+
+def test_every_photo_passes_every_network_once(measured: Measured) -> None:
+    for network in NETWORKS:
+        assert sum(one.rows for one in measured.executions if one.network == network) == SCENARIO.photos
+
+
+def test_batches_fill(measured: Measured) -> None:
+    for network in NETWORKS:
+        filled = mean_batch(measured.executions, network, measured.steady.begin, measured.steady.end)
+        assert filled >= 0.9 * SCENARIO.batch, network
+
+
+def test_a_gpu_does_one_thing_at_a_time(measured: Measured) -> None:
+    gpus = {one.gpu for one in measured.executions}
+    assert len(gpus) == SCENARIO.gpus
+    for gpu in gpus:
+        there = sorted((one for one in measured.executions if one.gpu == gpu), key=lambda one: one.started)
+        assert {one.network for one in there} == set(NETWORKS)
+        assert all(before.ended <= after.started for before, after in pairwise(there))
+
+
+def test_an_execution_takes_its_time(measured: Measured) -> None:
+    for one in measured.executions:
+        wanted = SCENARIO.timings[one.network].seconds(one.rows) * SCENARIO.slowdown
+        assert one.ended - one.started >= 0.999 * wanted  # the clock it is read from may be set meanwhile
+
+
+def test_the_figures_are_shares_and_costs(measured: Measured) -> None:
+    found = {figure.name: figure.value for figure in figures(SCENARIO, measured)}
+    assert 0.0 < found["achieved ÷ ideal, by the GPUs' work"] <= found["busy, mean of the GPUs"] + 1e-6 <= 1.0 + 1e-3
+    for role in ("client", "tritonserver", "decode", "encode"):
+        assert found[f"CPU of {role}, a photo"] > 0.0
+
+
+def test_the_ideal_is_gpus_that_are_always_busy_with_full_batches() -> None:
+    timings = {"segment": Timing(fixed=0.2, per_image=0.1), "albedo": Timing(fixed=0.0, per_image=0.05)}
+    assert ideal_rate(timings, gpus=8, batch=4) == pytest.approx(8 * 4 / (0.2 + 0.4 + 0.2))
+    scenario = replace(SCENARIO, gpus=8, batch=4, timings=timings, slowdown=10)
+    assert scenario.ideal == pytest.approx(4.0)
+
+
+def test_half_full_batches_and_waiting_gpus_are_not_useful() -> None:
+    full = Execution("gpu_1", "segment", rows=4, started=0.0, ended=4.0)
+    half = Execution("gpu_2", "segment", rows=2, started=1.0, ended=4.0)
+    cost = {"segment": 1.0}
+    assert useful_gpus([full, half], cost, begin=0.0, end=4.0) == pytest.approx(1.5)
+    assert useful_gpus([full, half], cost, begin=2.0, end=4.0) == pytest.approx(1.0 + 2.0 / 3.0)
+    assert busy_shares([full, half], begin=0.0, end=4.0) == pytest.approx({"gpu_1": 1.0, "gpu_2": 0.75})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[segment", "not valid TOML"),
+        ("[segment]\nper_image = 15", "segment.fixed must be milliseconds"),
+        ("[segment]\nper_image = 15\nfixed = -1", "segment.fixed must be milliseconds"),
+        ("segment = 15", "segment.fixed must be milliseconds"),
+    ],
+)
+def test_a_file_of_timings_that_cannot_be_used_says_why(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "timings.toml"
+    file.write_text(text)
+    with pytest.raises(BenchmarkError, match=problem) as caught:
+        read_timings(file)
+    assert str(file) in str(caught.value)
+
+
+def test_the_command_names_a_file_of_timings_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--timings", "nowhere.toml"]) == 1
+    assert "nowhere.toml" in capsys.readouterr().err
+
+
+def test_the_command_refuses_no_gpus(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", "--gpus", "0"])
+    assert "a number above 0" in capsys.readouterr().err

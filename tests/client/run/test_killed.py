@@ -1,0 +1,135 @@
+"""Promises about killed processes: whichever is killed, and when, every row is there once and complete at the end."""
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.rig.places import SAMPLES
+from tests.rig.runs import recorded, relight, running, told, tree, wait_for
+from tests.rig.supervisor import Supervised, supervised_server
+
+WAIT_SECONDS = 60.0  # what is waited for takes under 10 on an idle machine
+# One call at a time is a batch of one, whose bytes do not depend on other requests.
+OPTIONS = ("--files", "mask", "--quiet", "--window", "1", "--wait-for-server", str(WAIT_SECONDS))
+
+
+@pytest.fixture(scope="module")
+def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """A server that a test may kill; its supervisor restarts it."""
+    with supervised_server(tmp_path_factory.mktemp("supervised")) as server:
+        wait_for(lambda: server.lives() > 0, WAIT_SECONDS)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six small photos, each followed by twelve rows without one."""
+    folder = tmp_path_factory.mktemp("photos")
+    photo = Image.open(SAMPLES / "astronaut.png").convert("RGB")
+    rows = []
+    for number in range(6):
+        photo.crop((90 + number, 0, 350 + number, 256)).resize((96, 96)).save(folder / f"{number}.png")
+        rows += [f"{number}.png", *(f"missing {number} {k}.png" for k in range(12))]
+    path = folder / "photos.csv"
+    path.write_text("".join(f"{row}\n" for row in ("image_path", *rows)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(supervised: Supervised, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of one run from beginning to end."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    finish(supervised, table, output)
+    return output
+
+
+def restart(server: Supervised) -> None:
+    """Kill the server and wait until it is ready again."""
+    lives = server.lives()
+    server.kill("tritonserver")
+    wait_for(lambda: server.lives() > lives, WAIT_SECONDS)
+
+
+def finish(server: Supervised, table: Path, output: Path) -> None:
+    """The command once more, to its end."""
+    with running(server.grpc_url, table, output, *OPTIONS) as client:
+        client.wait(WAIT_SECONDS)
+    assert client.returncode == 1, told(output)
+
+
+def assert_equal_to(output: Path, undisturbed: Path) -> None:
+    """Every row is there once, in the journal and among the files, as if nothing had happened."""
+    assert set(Counter(recorded(output)).values()) == {1}
+    assert tree(output) == tree(undisturbed)
+
+
+def test_a_client_killed_at_twenty_moments_does_every_row_once(
+    supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(5)
+    for _ in range(20):
+        goal = len(recorded(tmp_path)) + moments.randrange(6)
+        with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
+            wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal or client.poll() is not None, WAIT_SECONDS)  # type: ignore[misc]
+    finish(supervised, table, tmp_path)
+    assert_equal_to(tmp_path, undisturbed)
+
+
+def test_a_server_killed_at_five_moments_costs_no_row(
+    supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
+        for goal in sorted(random.Random(7).sample(range(1, 70), 5)):
+            wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
+            restart(supervised)
+        client.wait(WAIT_SECONDS)
+    assert client.returncode == 1, told(tmp_path)
+    assert "Traceback" not in told(tmp_path)
+    assert_equal_to(tmp_path, undisturbed)
+
+
+def test_a_dead_stub_is_named_three_times_and_costs_no_row(
+    supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
+        for number, goal in enumerate((1, 25, 50), start=1):
+            wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
+            supervised.kill("triton_python_backend_stub", "/decode/")
+            wait_for(lambda number=number: told(tmp_path).count("has died") == number, WAIT_SECONDS)  # type: ignore[misc]
+            restart(supervised)
+        client.wait(WAIT_SECONDS)
+    assert client.returncode == 1, told(tmp_path)
+    assert_equal_to(tmp_path, undisturbed)
+
+
+def test_an_impatient_second_ctrl_c_leaves_at_once_and_the_same_command_goes_on(
+    supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
+        wait_for(lambda: len(recorded(tmp_path)) > 0, WAIT_SECONDS)
+        client.send_signal(signal.SIGINT)
+        wait_for(lambda: "Ctrl-C again cancels them" in told(tmp_path), WAIT_SECONDS)
+        client.send_signal(signal.SIGINT)
+        client.wait(WAIT_SECONDS)
+    assert client.returncode == 130, told(tmp_path)
+    assert "Traceback" not in told(tmp_path)
+    finish(supervised, table, tmp_path)
+    assert_equal_to(tmp_path, undisturbed)
+
+
+def test_two_runs_into_one_folder_are_refused_until_the_first_is_gone(
+    supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
+        wait_for(lambda: len(recorded(tmp_path)) > 0, WAIT_SECONDS)
+        client.send_signal(signal.SIGSTOP)  # alive, but not running
+        assert relight(supervised, table, tmp_path, *OPTIONS) == 2
+        assert relight(supervised, table, tmp_path, *OPTIONS, "--shard", "2/5") == 2
+        assert "another run is writing into" in capsys.readouterr().err
+    finish(supervised, table, tmp_path)
+    assert_equal_to(tmp_path, undisturbed)

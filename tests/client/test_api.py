@@ -1,0 +1,141 @@
+"""Promises of the Python API: a photo in any form, lights in any form, arrays back, errors as sentences."""
+
+import asyncio
+import io
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from client import Light, Relighter, RelightError, relight
+from client.light.light import COLUMNS
+from client.run_csv import main
+from client.triton.pixels import Pixels
+from contract.light import LIGHT, SCENE, row_of
+from tests.rig.places import SAMPLES
+
+
+class Server(Protocol):
+    """What the `server` fixture gives: addresses of a running Triton."""
+
+    grpc_url: str
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Pixels:
+    """A small photo, uint8 [201,203,3]: rows that do not end at a multiple of four bytes."""
+    with Image.open(SAMPLES / "astronaut.png") as image:
+        return np.asarray(image.convert("RGB").crop((100, 0, 303, 201)))
+
+
+def png(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_path_bytes_and_pixels_give_the_same_picture(server: Server, tmp_path: Path, portrait: Pixels) -> None:
+    (tmp_path / "a.png").write_bytes(png(portrait))
+    light = {"light_azimuth": 180, "pattern": "window", "pattern_seed": 1, "ambient": 0.4, "light_color": (1, 0.9, 0.8)}
+    first = relight(png(portrait), url=server.grpc_url, lights=[light], files=("output", "albedo", "mask"))
+    assert first.output.shape == (1, *portrait.shape)
+    assert first.output.dtype == np.uint8
+    assert first.albedo.shape == portrait.shape
+    assert first.mask.shape == portrait.shape[:2]
+    assert first.info["width"] == portrait.shape[1]
+    with Relighter(server.grpc_url) as relighter:
+        for photo in (portrait, portrait[:, ::-1][:, ::-1], tmp_path / "a.png", str(tmp_path / "a.png")):
+            again = relighter(photo, lights=first.lights)
+            assert np.array_equal(again.output, first.output)
+            assert again.lights == [pytest.approx(entry, abs=1e-2) for entry in first.lights]
+
+
+def test_lights_come_in_every_form(server: Server, portrait: Pixels) -> None:
+    with Relighter(server.grpc_url) as relighter:
+        drawn = relighter(portrait, lights=3, seed=5)
+        assert drawn.output.shape == (3, *portrait.shape)
+        assert len({json.dumps(entry) for entry in drawn.lights}) == 3
+        assert np.array_equal(relighter(portrait, seed=5).output[0], drawn.output[0])
+        rows = np.array([row_of(LIGHT, entry) + row_of(SCENE, entry) for entry in drawn.lights], np.float32)
+        exact = [Light(None, 0.0, 0.0, tuple(entry[name] for name in COLUMNS)) for entry in drawn.lights]
+        forms = (rows, list(rows), drawn.lights, exact)
+        for lights in forms:
+            assert np.array_equal(relighter(portrait, lights=lights).output, drawn.output)
+        assert np.array_equal(relighter(portrait, lights=rows[0]).output, drawn.output[:1])
+        asked = relighter(portrait, lights={"ambient": 0.5, "pattern": "none"}, seed=5).lights[0]
+    assert {name for name, value in asked.items() if value != drawn.lights[0][name]} <= {
+        *("ambient", "intensity", "pattern", "pattern_id")
+    }
+    assert asked["ambient"] == 0.5
+
+
+def test_a_row_of_a_csv_gets_the_same_picture(
+    server: Server, tmp_path: Path, portrait: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(png(portrait))
+    Path("one.csv").write_text("image_path\na.png\n")
+    assert main(["--csv", "one.csv", "--output", "out", "--url", server.grpc_url, "--seed", "4"]) == 0
+    relit = relight("a.png", url=server.grpc_url, seed=4)
+    with Image.open("out/one/00000_output.png") as written:
+        assert np.array_equal(relit.output[0], np.asarray(written))
+    assert relit.lights == json.loads(Path("out/one/00000_metadata.json").read_text())["lights"]
+
+
+def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> None:
+    async def cell() -> tuple[int, ...]:
+        return relight(portrait, url=server.grpc_url, files="mask").mask.shape
+
+    assert asyncio.run(cell()) == portrait.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"photo": b"no photo"}, "Not an image that can be read"),
+        ({"photo": "nowhere.jpg"}, r"the photo nowhere\.jpg cannot be read \(No such file"),
+        ({"photo": np.zeros((4, 4, 3), np.float32)}, r"must be uint8 \[H,W,3\], not float32 \[4, 4, 3\]"),
+        ({"photo": np.zeros((4, 4), np.uint8)}, r"must be uint8 \[H,W,3\], not uint8 \[4, 4\]"),
+        ({"lights": [{"azimut": 3}]}, r"a light has no azimut; did you mean light_azimuth\?"),
+        ({"lights": [{"seed": 3}]}, r"a light has no seed; did you mean pattern_seed\?"),
+        ({"lights": [{"ambient": 2}]}, "ambient must be a number from 0 to 1, not 2"),
+        ({"lights": np.zeros((2, 15))}, "a light is a row of LIGHT, 16 numbers"),
+        ({"lights": 0}, "at least one light"),
+        ({"files": ("shading",)}, "no files called shading; choose from output"),
+        ({"lighting": "nowhere.toml"}, r"nowhere\.toml cannot be opened"),
+        ({"score_threshold": 1.01}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1"),
+        ({"score_threshold": 1.0}, "No instance of the prompt scored above"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(server: Server, arguments: dict[str, Any], sentence: str) -> None:
+    photo = {"photo": SAMPLES / "astronaut.png"}
+    with pytest.raises(RelightError, match=sentence) as refused:
+        relight(**{**photo, **arguments}, url=server.grpc_url)
+    assert "ensemble" not in str(refused.value)
+
+
+def test_a_picture_that_was_not_asked_for_says_so(server: Server, portrait: Pixels) -> None:
+    relit = relight(portrait, url=server.grpc_url, files="mask")
+    with pytest.raises(RelightError, match="albedo was not asked for; add it to files"):
+        _ = relit.albedo
+
+
+def test_no_server_is_said_with_its_address() -> None:
+    with socket.socket() as taken:  # bound, never listening: nobody can answer there
+        taken.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RelightError, match=rf"no server answers at {url} .*python -m server"):
+            relight(b"photo", url=url, timeout=20)
+
+
+def test_a_missing_pillow_is_said_with_the_remedy(
+    server: Server, portrait: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(RelightError, match=r"Pillow is missing.*pip install pillow"):
+        relight(portrait, url=server.grpc_url)

@@ -1,0 +1,258 @@
+"""Promises of the command: a CSV through the real server, good rows and bad ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+
+from client.light.distributions import LIGHTING_FILE
+from client.light.light import COLUMNS
+from client.run_csv import main
+from contract.light import LIGHT, SCENE, row_of
+from tests.rig.places import SAMPLES
+from tests.rig.runs import Server, lines, relight, small_table, tree
+
+PHOTOS = ("astronaut.png", "grace_hopper.jpg", "coffee.png")
+
+
+def metadata(folder: Path, index: int) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / f"{index:05d}_metadata.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def samples_run(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """samples.csv done once with the defaults: the exit code and the output folder."""
+    output = tmp_path_factory.mktemp("samples_run")
+    return relight(server, SAMPLES / "samples.csv", output), output
+
+
+def test_every_sample_gets_its_files(samples_run: tuple[int, Path]) -> None:
+    code, output = samples_run
+    assert code == 0
+    expected = {
+        f"samples/{index:05d}_{kind}"
+        for index in range(len(PHOTOS))
+        for kind in ("output.png", "albedo.png", "mask.png", "metadata.json")
+    }
+    assert set(tree(output)) == expected | {"samples.csv"}
+    for index, name in enumerate(PHOTOS):
+        size = Image.open(SAMPLES / name).size
+        for kind, mode in (("output", "RGB"), ("albedo", "RGB"), ("mask", "L")):
+            picture = Image.open(output / "samples" / f"{index:05d}_{kind}.png")
+            picture.load()
+            assert (picture.size, picture.mode) == (size, mode)
+
+
+def test_the_new_csv_is_the_old_one_and_where_the_pictures_are(
+    samples_run: tuple[int, Path],
+) -> None:
+    _, output = samples_run
+    written = lines(output / "samples.csv")
+    assert list(written[0]) == ["image_path", "name", "output_image_path", "error"]
+    for old, new in zip(lines(SAMPLES / "samples.csv"), written, strict=True):
+        assert new == old | {"output_image_path": new["output_image_path"], "error": ""}
+        assert (output / new["output_image_path"]).is_file()
+
+
+def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path]) -> None:
+    _, output = samples_run
+    found = metadata(output / "samples", 1)
+    assert found["image_path"] == "grace_hopper.jpg"
+    assert (found["prompt"], found["seed"], found["schema"]) == ("person", 0, "relight-metadata/1")
+    assert (found["score_threshold"], found["mask_threshold"]) == (0.5, 0.5)
+    assert (found["width"], found["height"]) == Image.open(SAMPLES / "grace_hopper.jpg").size
+    assert {"score", "box", "count", "residual", "models"} <= set(found)
+    assert found["model_versions"]["relight"] == "1"
+    assert found["files"]["mask"] == ["00001_mask.png"]
+    (light,) = found["lights"]
+    assert set(light) == {*COLUMNS, "seed", "elevation", "azimuth", "pattern", "space"}
+    assert str(output) not in json.dumps(found)
+
+
+def test_the_same_seed_gives_the_same_bytes_however_rows_are_batched(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, *(f"{name}.png" for name in "abcdef"))
+    trees: list[dict[str, bytes]] = []
+    for window in ("1", "1", "2", "6"):
+        output = tmp_path / f"{len(trees)}"
+        assert relight(server, table, output, "--seed", "7", "--window", window) == 0
+        trees.append(tree(output))
+    assert trees[0] == trees[1] == trees[2] == trees[3]
+
+
+def test_another_seed_is_another_light(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png")
+    for seed in ("1", "2"):
+        assert relight(server, table, tmp_path / seed, "--seed", seed) == 0
+    one, two = (tmp_path / seed / "small" for seed in ("1", "2"))
+    assert (one / "00000_output.png").read_bytes() != (two / "00000_output.png").read_bytes()
+    assert (one / "00000_mask.png").read_bytes() == (two / "00000_mask.png").read_bytes()
+
+
+def test_a_photo_keeps_its_light_where_its_row_moves(server: Server, tmp_path: Path) -> None:
+    names = ("a.png", "b.png")
+    lights = []
+    for order in (names, names[::-1]):
+        output = tmp_path / f"{order[0]} first"
+        assert relight(server, small_table(tmp_path, *order), output, "--files", "mask") == 0
+        found = [metadata(output / "small", index) for index in range(2)]
+        lights.append({one["image_path"]: one["lights"] for one in found})
+    assert lights[0] == lights[1]
+
+
+def test_bad_rows_fail_alone_and_say_why(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert relight(server, SAMPLES / "broken.csv", tmp_path) == 1
+    reasons = {line["image_path"]: line["error"] for line in lines(tmp_path / "broken.csv")}
+    assert list(reasons) == [line["image_path"] for line in lines(SAMPLES / "broken.csv")]
+    assert {name for name, reason in reasons.items() if reason} == {"missing.jpg", "damaged.jpg"}
+    assert str(SAMPLES / "missing.jpg") in reasons["missing.jpg"]
+    assert "StatusCode" not in reasons["damaged.jpg"]
+    assert "ensemble" not in reasons["damaged.jpg"]
+    for line in lines(tmp_path / "broken.csv"):
+        assert bool(line["output_image_path"]) != bool(line["error"])
+    told = capsys.readouterr().err
+    assert "row 2 (missing.jpg): there is no file" in told
+    assert "3 rows done, 2 failed" in told
+
+
+def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png")
+    options = ("--variants", "2", "--files", "output,degraded,foreground,background")
+    assert relight(server, table, tmp_path / "two", *options) == 0
+    folder = tmp_path / "two" / "small"
+    paths = [line["output_image_path"] for line in lines(tmp_path / "two" / "small.csv")]
+    assert paths == ["small/00000_output_0.png", "small/00000_output_1.png"]
+    first, second = (np.asarray(Image.open(tmp_path / "two" / path)) for path in paths)
+    assert not np.array_equal(first, second)
+    assert (folder / "00000_degraded_1.png").is_file()
+    assert (folder / "00000_foreground.png").is_file()
+    assert (folder / "00000_background.png").is_file()
+
+    assert relight(server, table, tmp_path / "one") == 0
+    alone = metadata(tmp_path / "one" / "small", 0)["lights"]
+    assert metadata(folder, 0)["lights"][:1] == alone
+
+
+def ask(server: Server, image: bytes, found: dict[str, Any], lights: list[dict[str, Any]]) -> list[bytes]:
+    """The output pictures of a request made from metadata alone, by Triton's own client."""
+    rows = {name: np.array([[row_of(name, light) for light in lights]], np.float32) for name in (LIGHT, SCENE)}
+    thresholds = np.array([[found["score_threshold"], found["mask_threshold"]]], np.float32)
+    texts = {"IMAGE": image, "PROMPT": found["prompt"].encode(), "FILES": found["files_requested"].encode()}
+    arrays = {name: np.array([[text]], np.object_) for name, text in texts.items()}
+    inputs = []
+    for name, array in (arrays | rows | {"THRESHOLDS": thresholds}).items():
+        kind = "BYTES" if name in texts else "FP32"
+        inputs.append(triton.InferInput(name, list(array.shape), kind).set_data_from_numpy(array))
+    with triton.InferenceServerClient(server.grpc_url) as client:
+        output: list[bytes] = client.infer("relight", inputs).as_numpy("OUTPUT").ravel().tolist()
+    return output
+
+
+@pytest.mark.parametrize("space", ["linear", "srgb"])
+def test_every_entry_of_the_metadata_is_enough_to_make_its_picture_again(
+    server: Server, tmp_path: Path, space: str
+) -> None:
+    text = LIGHTING_FILE.read_text("utf-8").replace('space = "linear"', f'space = "{space}"')
+    (tmp_path / "own.toml").write_text(text.replace("specular = 0.0", "specular = [0.1, 0.4]"))
+    table = tmp_path / "varied.csv"
+    small_table(tmp_path, "a.png")
+    table.write_text("image_path,pattern,light_color\na.png,,\na.png,window,#ffd6ad\n")
+    options = ("--variants", "2", "--lighting", str(tmp_path / "own.toml"), "--files", "output", "--seed", "3")
+    assert relight(server, table, tmp_path / "out", *options) == 0
+    for index in range(2):
+        found = metadata(tmp_path / "out" / "varied", index)
+        written = [(tmp_path / "out" / "varied" / name).read_bytes() for name in found["files"]["output"]]
+        image = (tmp_path / found["image_path"]).read_bytes()
+        assert ask(server, image, found, found["lights"]) == written
+        assert [ask(server, image, found, [entry])[0] for entry in found["lights"]] == written, "alone as together"
+        assert {entry["space"] for entry in found["lights"]} == {space}
+
+
+def test_variants_are_one_request(server: Server, tmp_path: Path) -> None:
+    def requests() -> int:  # of decode: the ensemble counts a request after it has been answered, too late for us
+        with triton.InferenceServerClient(server.grpc_url) as client:
+            return int(client.get_inference_statistics("decode").model_stats[0].inference_stats.success.count)
+
+    before = requests()
+    table = small_table(tmp_path, "a.png")
+    assert relight(server, table, tmp_path / "out", "--variants", "4", "--files", "output") == 0
+    assert requests() - before == 1
+    assert len(list((tmp_path / "out" / "small").glob("*_output_*.png"))) == 4
+
+
+def test_columns_of_a_row_decide_about_its_picture(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "asked.csv"
+    rows = (
+        "image_path,seed,ambient,light_azimuth,pattern,light_color,gray,prompt,Relief",
+        "a.png,,,,,,,,5",
+        "a.png,9,0.5,-90,window,0.5 1 1,10,man,",
+        "a.png,,1.5,,,,,,",
+        "a.png,,,,none,,,,",
+    )
+    table.write_text("".join(f"{row}\n" for row in rows))
+    assert relight(server, table, tmp_path / "out", "--files", "mask,output") == 1
+    plain_row, asked, bare = (metadata(tmp_path / "out" / "asked", index) for index in (0, 1, 3))
+    assert (plain_row["seed"], plain_row["prompt"], plain_row["lights"][0]["relief"]) == (0, "person", 1.0)
+    assert (asked["seed"], asked["prompt"]) == (9, "man")
+    light = asked["lights"][0]
+    assert {
+        **{"ambient": 0.5, "azimuth": 270.0, "pattern": "window", "pattern_id": 3.0, "color_red": 0.5, "gray": 10.0}
+    }.items() <= light.items()
+    assert (light["direction_y"] < 0, bare["lights"][0]["pattern_id"]) == (True, 0.0)
+    drawn = plain_row["lights"][0] | {"pattern": "none", "pattern_id": 0.0}
+    assert bare["lights"][0] == drawn, "what a row leaves open is drawn as ever"
+    errors = [line["error"] for line in lines(tmp_path / "out" / "asked.csv")]
+    assert errors == ["", "", "column ambient must be a number from 0 to 1, not 1.5", ""]
+    told = capsys.readouterr().err
+    assert told.count("warning: ") == 1
+    assert told.startswith("warning: the column Relief has no effect; did you mean relief?\n")
+
+
+def test_a_pattern_that_the_server_has_not_fails_its_row(server: Server, tmp_path: Path) -> None:
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "far.csv"
+    table.write_text("image_path,pattern\na.png,9999\na.png,\n")
+    code = relight(server, table, tmp_path / "out", "--files", "mask")
+    known = metadata(tmp_path / "out" / "far", 1)["models"]["shadow"].get("patterns")
+    error = lines(tmp_path / "out" / "far.csv")[0]["error"]
+    assert (code, "no pattern 9999; it has 1 tree_foliage" in error) == ((1, True) if known else (0, False))
+
+
+def test_a_lighting_file_is_refused_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.toml").write_text("[light]\nambiant = 1\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(["--csv", "a.csv", "--output", "out", "--lighting", str(tmp_path / "own.toml")])
+    assert exit_.value.code == 2
+    assert "own.toml: there is no key light.ambiant; did you mean light.ambient?" in capsys.readouterr().err
+
+
+def test_jpeg_is_jpeg_and_the_mask_stays_png(server: Server, tmp_path: Path) -> None:
+    output, folder = tmp_path / "out", tmp_path / "out" / "small"
+    options = ("--files", "output,mask", "--format", "jpeg:90")
+    assert relight(server, small_table(tmp_path, "a.png"), output, *options) == 0
+    assert Image.open(folder / "00000_output.jpg").format == "JPEG"
+    assert Image.open(folder / "00000_mask.png").format == "PNG"
+    assert not list(folder.glob("*albedo*"))
+
+
+def test_the_background_is_the_gray_asked_for(server: Server, tmp_path: Path) -> None:
+    output, folder = tmp_path / "out", tmp_path / "out" / "small"
+    options = ("--files", "output,mask", "--gray", "10")
+    assert relight(server, small_table(tmp_path, "a.png"), output, *options) == 0
+    picture = np.asarray(Image.open(folder / "00000_output.png"))
+    mask = np.asarray(Image.open(folder / "00000_mask.png"))
+    assert (mask == 0).any()
+    assert (picture[mask == 0] == 10).all()
+
+
+def test_the_limit_ends_the_run(server: Server, tmp_path: Path) -> None:
+    table = small_table(tmp_path, "a.png", "b.png")
+    assert relight(server, table, tmp_path / "out", "--limit", "1", "--files", "mask") == 0
+    assert len(lines(tmp_path / "out" / "small.csv")) == 1

@@ -1,0 +1,115 @@
+"""The dashboard and the alerts ask for what Triton really says."""
+
+import json
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from server.embedded import RunningServer
+from server.probe import answers_inference
+from tests.rig.prometheus import ROOT, ask, ask_until_answered, find_prometheus, prometheus
+
+DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_text())
+RULES = YAML(typ="safe").load(ROOT / "docker/prometheus/alerts.yml")["groups"][0]["rules"]
+ALERTS = {
+    "RelightDown",
+    "RelightFailures",
+    "RelightQueueGrows",
+    "RelightBatchesSmall",
+    "RelightGpuMemory",
+    "RelightGpuIdle",
+}
+# Triton's own names, which it exports only where there is a GPU.
+GPU_METRICS = {
+    "nv_gpu_utilization",
+    "nv_gpu_memory_used_bytes",
+    "nv_gpu_memory_total_bytes",
+    "nv_gpu_power_usage",
+}
+
+
+def queries() -> list[str]:
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def metrics(text: str) -> set[str]:
+    return set(re.findall(r"\bnv_\w+", text))
+
+
+@pytest.fixture(scope="module")
+def used_server(server: RunningServer) -> RunningServer:
+    """A server that has answered, so that its counters exist."""
+    assert answers_inference(server.http_url, 60.0)
+    return server
+
+
+@pytest.fixture(scope="module")
+def exported(used_server: RunningServer) -> set[str]:
+    with urllib.request.urlopen(f"http://{used_server.metrics_url}/metrics") as answer:
+        return metrics(answer.read().decode())
+
+
+@pytest.mark.parametrize("query", [*queries(), *(rule["expr"] for rule in RULES)])
+def test_every_metric_that_is_asked_for_is_exported_or_needs_a_gpu(query: str, exported: set[str]) -> None:
+    assert metrics(query) - exported <= GPU_METRICS
+
+
+def test_the_dashboard_shows_throughput_stages_batches_gpus_and_failures() -> None:
+    asked = metrics(" ".join(queries()))
+    assert {
+        "nv_inference_request_success",
+        "nv_inference_request_failure",
+        "nv_inference_queue_duration_us",
+        "nv_inference_compute_infer_duration_us",
+        "nv_inference_exec_count",
+    } | GPU_METRICS <= asked
+
+
+def test_every_panel_has_its_place_and_takes_its_numbers_from_the_provisioned_source() -> None:
+    folder = ROOT / "docker/grafana/provisioning/datasources"
+    (source,) = YAML(typ="safe").load(folder / "prometheus.yml")["datasources"]
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+        assert panel["datasource"] == {"type": "prometheus", "uid": source["uid"]}
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_the_alerts_are_those_that_the_operators_page_explains() -> None:
+    assert {rule["alert"] for rule in RULES} == ALERTS
+
+
+def test_prometheus_scrapes_the_server_answers_every_query_and_raises_no_alert(
+    used_server: RunningServer, tmp_path: Path
+) -> None:
+    with prometheus(tmp_path, used_server.metrics_url) as address:
+        assert ask_until_answered(address, 'up{job="triton"} == 1')
+        # A rate needs two scrapes.
+        assert ask_until_answered(address, 'rate(nv_inference_request_success{model="relight"}[1m]) >= 0')
+        answered = {query: ask(address, query) for query in queries()}
+        for query, answer in answered.items():
+            assert answer or metrics(query) & GPU_METRICS or "failure" in query or "nan" in str(answer).lower(), query
+        assert {rule["name"] for rule in loaded_rules(address)} == ALERTS
+        assert {rule["health"] for rule in loaded_rules(address)} <= {"ok", "unknown"}
+        assert ask(address, 'ALERTS{alertstate="firing"}') == []
+
+
+def loaded_rules(address: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"http://{address}/api/v1/rules") as answer:
+        return list(json.load(answer)["data"]["groups"][0]["rules"])
+
+
+def test_prometheus_own_tool_would_accept_the_settings(tmp_path: Path) -> None:
+    tool = find_prometheus().with_name("promtool")
+    settings = ROOT / "docker/prometheus/prometheus.yml"
+    done = subprocess.run([tool, "check", "config", settings], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
