@@ -36,12 +36,12 @@ serve: $(MODELS) ## the embedded Triton on ports 8000–8002 until Ctrl-C
 sweep: $(MODELS) ## batch sizes against throughput, latency and GPU memory: tables and plots in out/sweep/
 	$(BIN)/python -m benchmarks sweep
 
-export: .venv/installed ## write the networks of preset classical into model_repository/
+export: .venv/installed ## write the networks of the default preset into model_repository/
 	$(BIN)/python -m export
 
 clean: ## remove what was built: environment, networks, output
 	rm -rf .venv build out model_repository/*/configs
-	rm -rf $(foreach file,*.onnx *.pt weights-*.data reference.npz export.json vocab.json merges.txt,model_repository/*/1/$(file))
+	rm -rf $(foreach file,*.onnx *.pt weights-*.data reference.npz export.json vocab.json merges.txt prompts.json,model_repository/*/1/$(file))
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -49,6 +49,6 @@ clean: ## remove what was built: environment, networks, output
 	touch $@
 
 # Networks are exported again when their source or contract has changed.
-$(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py) $(wildcard model_repository/*/config.pbtxt)
+$(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py export/*/*/*.py) $(wildcard model_repository/*/config.pbtxt)
 	$(BIN)/python -m export
 	touch $@

@@ -40,4 +40,4 @@ def export_once(wanted: str, repository: Path = MODELS) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(export_once(os.environ.get("RELIGHT_EXPORT") or "--preset classical"))
+    sys.exit(export_once(os.environ.get("RELIGHT_EXPORT") or "--preset portrait"))

@@ -11,7 +11,7 @@ from export.check.gate import Measurement
 from export.check.verify import verify
 from export.errors import ExportError
 from export.exporter import Candidate, export
-from export.files.repository import lay_out, lay_tokenizer
+from export.files.repository import lay_out, lay_vocabulary
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import Choice, Options, build
 from export.networks.shading import Shadow
@@ -56,7 +56,7 @@ def export_stage(command: Command, stage: str, choice: Choice, options: Options)
     print(f" {time.monotonic() - started:.0f} s", end="", flush=True)
     found = export(candidate, command.repository / stage / "1", lambda text: print(text, end="", flush=True))
     if stage == "segment":
-        lay_tokenizer(command.repository, built.write_tokenizer)
+        lay_vocabulary(command.repository, built.write_vocabulary)
     print(f": {conclude(found)}", flush=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from contract.names import STAGES
 from export.check.gate import PRECISIONS, Precision
 from export.files.formats import FORMATS, Format
-from export.networks.presets import BUILDERS, PRESETS, Choice
+from export.networks.presets import BUILDERS, DEFAULT, PRESETS, Choice
 from export.tensors import REPOSITORY
 
 DESCRIPTION = """\
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, default = made.add_argument, " (default: %(default)s)"
-    add("--preset", choices=sorted(PRESETS), default="classical", help=f"choose a network for each stage{default}")
+    add("--preset", choices=sorted(PRESETS), default=DEFAULT, help=f"choose a network for each stage{default}")
     for stage in STAGES:
         text = f"replace the preset's {stage}: {', '.join(BUILDERS[stage])}, with SOURCE a hub id or folder of its "
         text += "weights, or the function that builds your own network (default: the preset's)"

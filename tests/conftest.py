@@ -17,15 +17,15 @@ from tests.rig.places import REPOSITORY, ROOT
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The model repository with preset `classical`, exported here unless `make` has done so."""
+    """The model repository with the default preset, exported here unless `make` has done so."""
     if not all((REPOSITORY / name / "1" / "model.onnx").exists() for name in ("segment", "recombine")):
-        subprocess.run([sys.executable, "-m", "export", "--preset", "classical"], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "export"], cwd=ROOT, check=True)
     return REPOSITORY
 
 
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """The embedded Triton serving preset `classical`."""
+    """The embedded Triton serving the default preset."""
     log = tmp_path_factory.mktemp("triton") / "triton.log"
     options = Options(repository, this_machine(gpus=0), grpc_port=0, http_port=0, metrics_port=0, log=log)
     with embedded_server(options) as running:

@@ -19,7 +19,7 @@ from benchmarks.rig.triton import serving
 from client.triton.connection import window_of
 from server.derive import derive_all, this_machine
 
-TITLE = "The host path: 1024² photos, preset `classical`, medians of interleaved rounds"
+TITLE = "The host path: 1024² photos, the default preset, medians of interleaved rounds"
 PARTS = CLIENT, PIPELINE, PNG, DECODE = "client", "pipeline", "png", "decode"
 say = partial(print, file=sys.stderr)  # how far the measurement is
 SHOWN = 4  # photos whose pictures are encoded and whose files are decoded, one by one

@@ -21,7 +21,7 @@ from benchmarks.rig.lights import Row, light_tensors
 from benchmarks.rig.networks import PICTURES, Pixels, constants, pictures, squash
 from contract.names import NETWORKS
 from export.networks.pattern_bank import PatternBank
-from export.networks.presets import PRESETS, Choice, Options, build
+from export.networks.presets import DEFAULT, PRESETS, Choice, Options, build
 from export.tensors import read_contract
 
 LOADED_BATCH = 8
@@ -30,8 +30,8 @@ Inputs = dict[str, Tensor]  # by the names of the networks' inputs, each with a 
 
 
 def build_networks(patterns: PatternBank) -> nn.ModuleDict:
-    """The preset `classical` as PyTorch modules."""
-    choices = {**PRESETS["classical"], "recombine": Choice("recombine")}
+    """The default preset as PyTorch modules."""
+    choices = {**PRESETS[DEFAULT], "recombine": Choice("recombine")}
     options = Options(patterns)
     return nn.ModuleDict({stage: build(stage, choice, options).network.eval() for stage, choice in choices.items()})
 

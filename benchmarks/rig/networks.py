@@ -67,7 +67,7 @@ def squash(photos: Sequence[Pixels]) -> Tensors:
 
 
 def constants(count: int) -> Tensors:
-    """The inputs that are the same for every photo: thresholds, and no prompt, which preset `classical` ignores."""
+    """The inputs that are the same for every photo: thresholds, and the first prompt, a person."""
     tokens = np.zeros((count, TOKENS), np.int64)
     return {"THRESHOLDS": np.full((count, 2), THRESHOLDS, np.float32), "TOKENS": tokens, "TOKEN_MASK": tokens}
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from export.tensors import REPOSITORY
 
+VOCABULARY = ("vocab.json", "merges.txt", "prompts.json")  # of CLIP, and of a network that knows a few prompts
+
 
 def lay_out(repository: Path) -> None:
     """Copy everything hand-written from model_repository/ to `repository`, unless it is that folder itself.
@@ -26,11 +28,10 @@ def lay_out(repository: Path) -> None:
             shutil.copytree(shared, copied, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def lay_tokenizer(repository: Path, write: Callable[[Path], None] | None) -> None:
-    """Write the tokenizer's files into the folder of `decode`; remove them for a `segment` that reads no prompt."""
+def lay_vocabulary(repository: Path, write: Callable[[Path], None] | None) -> None:
+    """Write what `decode` reads prompts with into its folder, in the place of what was there for another `segment`."""
     folder = repository / "decode" / "1"
+    for name in VOCABULARY:
+        (folder / name).unlink(missing_ok=True)
     if write is not None:
         write(folder)
-        return
-    for name in ("vocab.json", "merges.txt"):
-        (folder / name).unlink(missing_ok=True)

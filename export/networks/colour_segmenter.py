@@ -43,7 +43,7 @@ class ColourSegmenter(nn.Module):
         self.register_buffer("border", border, persistent=False)
 
     def forward(
-        self, segment_pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor
+        self, segment_pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor, aspect: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Segment a batch of photos.
 
@@ -52,6 +52,7 @@ class ColourSegmenter(nn.Module):
             tokens: int64 [B,32], the prompt; not used.
             token_mask: int64 [B,32]; not used.
             thresholds: float32 [B,2], score and mask threshold, 0–1.
+            aspect: float32 [B,1]; not used.
 
         Returns:
             alpha float32 [B,1,288,288] in 0–1 · score float32 [B,1] in 0–1 · box float32 [B,4], x0 y0 x1 y1 in 0–1 ·

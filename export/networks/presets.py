@@ -14,6 +14,9 @@ from export.networks.colour_segmenter import ColourSegmenter
 from export.networks.inflate import Inflate
 from export.networks.own import build_own
 from export.networks.pattern_bank import PatternBank
+from export.networks.people.delight import Delight
+from export.networks.people.face import Face
+from export.networks.people.selfie import Selfie, write_vocabulary
 from export.networks.recombine import Recombine
 from export.networks.retinex import Retinex
 
@@ -52,8 +55,8 @@ class Built:
     """A network that is ready to be exported."""
 
     network: nn.Module
-    weights: str  # where they come from: a hub id or a folder, "random", or "none"
-    write_tokenizer: Callable[[Path], None] | None = None  # into `decode`'s folder, if the network reads the prompt
+    weights: str  # where they come from: a hub id or a folder, "shipped", "random", or "none"
+    write_vocabulary: Callable[[Path], None] | None = None  # into `decode`'s folder, if the network reads the prompt
 
 
 def get_model(choice: Choice, options: Options, published: str, ways: Ways[Model]) -> tuple[Model, str]:
@@ -100,9 +103,18 @@ def build_depth(choice: Choice, options: Options) -> Built:
 
 
 BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
-    "segment": {"portrait": lambda choice, options: Built(ColourSegmenter(), "none"), "sam3": build_sam3},
-    "albedo": {"retinex": lambda choice, options: Built(Retinex(), "none"), "marigold": build_marigold},
+    "segment": {
+        "selfie": lambda choice, options: Built(Selfie(), "shipped", write_vocabulary),
+        "colour": lambda choice, options: Built(ColourSegmenter(), "none"),
+        "sam3": build_sam3,
+    },
+    "albedo": {
+        "delight": lambda choice, options: Built(Delight(), "shipped"),
+        "retinex": lambda choice, options: Built(Retinex(), "none"),
+        "marigold": build_marigold,
+    },
     "shadow": {
+        "face": lambda choice, options: Built(Face(options.patterns, options.cast_shadows), "shipped"),
         "inflate": lambda choice, options: Built(Inflate(options.patterns, options.cast_shadows), "none"),
         "depth-anything": build_depth,
     },
@@ -115,8 +127,10 @@ def preset(*labels: str, tiny: bool = False) -> Mapping[str, Choice]:
     return {stage: Choice(label, tiny=tiny) for stage, label in zip(STAGES, labels, strict=True)}
 
 
+DEFAULT = "portrait"
 PRESETS: Mapping[str, Mapping[str, Choice]] = {
-    "classical": preset("portrait", "retinex", "inflate"),
+    "portrait": preset("selfie", "delight", "face"),
+    "classical": preset("colour", "retinex", "inflate"),
     "tiny": preset("sam3", "marigold", "depth-anything", tiny=True),
     "full": preset("sam3", "marigold", "depth-anything"),
 }

@@ -54,7 +54,7 @@ class Sam3Segment(nn.Module):
         self.eval()
 
     def forward(
-        self, segment_pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor
+        self, segment_pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor, aspect: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Segment a batch of photos.
 
@@ -63,6 +63,7 @@ class Sam3Segment(nn.Module):
             tokens: int64 [B,32], ids within the model's vocabulary.
             token_mask: int64 [B,32], 1 for a token, 0 for padding.
             thresholds: float32 [B,2], score and mask threshold, 0–1; the mask threshold is the caller's to apply.
+            aspect: float32 [B,1]; not used: SAM3 was trained on photos squashed to a square.
 
         Returns:
             alpha float32 [B,1,288,288] in 0–1 · score float32 [B,1], the highest, in 0–1 · box float32 [B,4],

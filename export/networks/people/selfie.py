@@ -50,7 +50,7 @@ class Selfie(nn.Module):
         tokens: Tensor,
         token_mask: Tensor,
         thresholds: Tensor,
-        aspect: Tensor | None = None,
+        aspect: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Segment a batch of photos.
 
@@ -59,23 +59,21 @@ class Selfie(nn.Module):
             tokens: int64 [B,32]; the first is the prompt's place in PROMPTS.
             token_mask: int64 [B,32]; not used.
             thresholds: float32 [B,2], score and mask threshold, 0–1.
-            aspect: float32 [B,1], width ÷ height of the photo; where it is not given, people are seen squashed.
+            aspect: float32 [B,1], width ÷ height of the photo.
 
         Returns:
             alpha float32 [B,1,288,288] in 0–1 · score float32 [B,1] in 0–1, of a person being there · box float32
-            [B,4], x0 y0 x1 y1 in 0–1 · count int32 [B,1], 1 where the score is above its threshold, else 0.
+            [B,4], x0 y0 x1 y1 in 0–1 · count int32 [B,1], 1 where the score reaches its threshold, else 0.
         """
         image = halve(segment_pixels.float())
-        small = (halve(image) if aspect is not None else image) / 127.5 - 1.0
         side = selfie_classes.SIDE
-        seen = resize(small, side) if aspect is None else letterbox(small, aspect, side)
+        seen = letterbox(halve(image) / 127.5 - 1.0, aspect, side)
         probability = torch.softmax(self.classes(seen), dim=1)
         score = self.somebody(seen, probability)
-        if aspect is not None:
-            probability = unbox(probability, aspect, side)
+        probability = unbox(probability, aspect, side)
         alpha = self.cut_out(probability, tokens[:, 0], resize(image, SIDE) / 255.0)
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
-        count = (score > thresholds[:, :1]).to(torch.int32)
+        count = (score >= thresholds[:, :1]).to(torch.int32)
         return alpha, score, bounding_box(figure), count
 
     def cut_out(self, probability: Tensor, prompt: Tensor, photo: Tensor) -> Tensor:
@@ -141,7 +139,7 @@ def sum_of(image: Tensor, channels: range) -> Tensor:
     return total
 
 
-def write_prompts(folder: Path) -> None:
+def write_vocabulary(folder: Path) -> None:
     """Write `folder`/prompts.json, from which `decode` knows each prompt's token id and which to refuse."""
     partial = folder / "prompts.json.partial"
     partial.write_text(json.dumps({prompt: place for place, prompt in enumerate(PROMPTS)}), "utf-8")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from contract.light import LIGHT, SCENE, check_rows
 from photo import PhotoError, read_photo
 from squares import write_squares
-from tokenizer import LENGTH, PromptError, Tokenizer, read_prompt
+from tokenizer import PromptError, read_prompt, read_vocabulary
 
 SQUARES = {"SEGMENT_PIXELS": 1008, "ALBEDO_PIXELS": 768, "SHADOW_PIXELS": 518}  # largest first
 
@@ -29,14 +29,12 @@ class TritonPythonModel:
     """Answers each request on its own: a broken file fails the request that sent it, no other."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the parameters and, where segment reads text, its vocabulary beside this file."""
+        """Read the parameters, and what segment reads prompts with."""
         parameters = json.loads(args["model_config"]).get("parameters", {})
         values = {name: entry["string_value"] for name, entry in parameters.items()}
         self.max_megapixels = float(values.get("max_megapixels", "100"))
         self.background_gray = int(values.get("background_gray", "128"))
-        folder = Path(__file__).parent
-        reads_text = (folder / "vocab.json").exists()
-        self.tokenizer = Tokenizer(folder) if reads_text else None
+        self.vocabulary = read_vocabulary(Path(__file__).parent)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order."""
@@ -55,7 +53,7 @@ class TritonPythonModel:
 
     def _outputs(self, images: list[bytes], prompts: list[bytes]) -> dict[str, npt.NDArray[np.generic]]:
         """All outputs of one request, [batch, …]. Raises PhotoError or PromptError."""
-        tokens = [self._tokens(prompt) for prompt in prompts]
+        tokens = [self.vocabulary.encode(read_prompt(prompt)) for prompt in prompts]
         photos = [read_photo(data, self.max_megapixels, self.background_gray) for data in images]
         height, width = photos[0].shape[:2]
         for photo in photos:
@@ -75,11 +73,6 @@ class TritonPythonModel:
             "TOKEN_MASK": np.array([mask for _, mask in tokens], np.int64),
             "ASPECT": np.full((count, 1), width / height, np.float32),
         }
-
-    def _tokens(self, prompt: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Ids and mask; zeros where segment ignores the text. Raises PromptError."""
-        text = read_prompt(prompt)
-        return self.tokenizer.encode(text) if self.tokenizer else ((0,) * LENGTH, (0,) * LENGTH)
 
 
 def _check_numbers(request: pb_utils.InferenceRequest) -> None:

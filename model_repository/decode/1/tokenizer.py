@@ -1,6 +1,8 @@
-"""CLIP's tokens of a prompt, as SAM3's text encoder reads them, by Hugging Face's tokenizers."""
+"""Tokens of a prompt: CLIP's, as SAM3's text encoder reads them, or the number of one of a few known prompts."""
 
+import json
 from pathlib import Path
+from typing import Protocol
 
 from tokenizers import AddedToken, Regex, Tokenizer as Pipeline, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
@@ -27,6 +29,44 @@ def read_prompt(data: bytes) -> str:
     return prompt
 
 
+Tokens = tuple[tuple[int, ...], tuple[int, ...]]  # ids and attention mask, LENGTH each
+
+
+class Vocabulary(Protocol):
+    """What a prompt is read with."""
+
+    def encode(self, prompt: str) -> Tokens:
+        """Token ids and attention mask. Raises PromptError."""
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """What the export of `segment` has put into `folder` for the prompts that it reads."""
+    if (folder / "vocab.json").exists():
+        return Tokenizer(folder)
+    prompts = folder / "prompts.json"
+    return Prompts(json.loads(prompts.read_text("utf-8")) if prompts.exists() else None)
+
+
+class Prompts:
+    """The few prompts of a network, each by its place among them; without any, every prompt is the same."""
+
+    def __init__(self, places: dict[str, int] | None) -> None:
+        """`places` are the token ids by prompt; None where `segment` ignores the prompt."""
+        self._places = places
+
+    def encode(self, prompt: str) -> Tokens:
+        """The prompt's place and zeros; zeros alone where the prompt is ignored. Raises PromptError, with the list."""
+        if self._places is None:
+            return (0,) * LENGTH, (0,) * LENGTH
+        name = prompt.strip().lower()
+        if name not in self._places:
+            raise PromptError(
+                f"The prompt {prompt!r} is not known to the network: choose from {', '.join(self._places)}."
+            )
+        rest = (0,) * (LENGTH - 1)
+        return (self._places[name], *rest), (1, *rest)
+
+
 class Tokenizer:
     """Reads a prompt exactly as transformers' CLIPTokenizer does; the vocabulary is read once."""
 
@@ -49,7 +89,7 @@ class Tokenizer:
         self._pipeline.post_processor = processors.BertProcessing((_END, ids[_END]), (_START, ids[_START]))
         self._pipeline.enable_padding(length=LENGTH, pad_id=ids[_END], pad_token=_END)
 
-    def encode(self, prompt: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def encode(self, prompt: str) -> Tokens:
         """Token ids and attention mask, 32 each: start, prompt, end, then the end's id, masked.
 
         Raises PromptError for a prompt of more than 30 tokens.

@@ -23,9 +23,7 @@ def model_file(args: dict[str, str], name: str) -> Path:
     """
     file = Path(args["model_repository"]) / args["model_version"] / name
     if not file.exists():
-        raise pb_utils.TritonModelException(
-            f"{file} is missing: export the networks first, `python -m export --preset classical`"
-        )
+        raise pb_utils.TritonModelException(f"{file} is missing: export the networks first, `python -m export`")
     return file
 
 

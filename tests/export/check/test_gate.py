@@ -50,8 +50,8 @@ class TextMaskDropped(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, pixels: Tensor, tokens: Tensor, token_mask: Tensor, thresholds: Tensor) -> tuple[Tensor, ...]:
-        answer: tuple[Tensor, ...] = self.inner(pixels, tokens, torch.ones_like(token_mask), thresholds)
+    def forward(self, pixels: Tensor, tokens: Tensor, token_mask: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        answer: tuple[Tensor, ...] = self.inner(pixels, tokens, torch.ones_like(token_mask), *rest)
         return answer
 
 

@@ -150,12 +150,12 @@ def test_count_follows_the_score_threshold_and_none_kept_still_gives_the_best() 
 
 def test_each_input_reaches_the_answer() -> None:
     """A graph that drops the text mask, the prompt or swaps colours is far outside the gate's tolerance."""
-    pixels, tokens, token_mask, thresholds = example_inputs(CONTRACT, 3, seed=14)
-    truth = answer((pixels, tokens, token_mask, thresholds))
+    pixels, tokens, token_mask, *rest = example_inputs(CONTRACT, 3, seed=14)
+    truth = answer((pixels, tokens, token_mask, *rest))
     wrong = {
-        "text mask dropped": (pixels, tokens, torch.ones_like(token_mask), thresholds),
-        "prompts shifted by a row": (pixels, tokens.roll(1, 0), token_mask, thresholds),
-        "colours swapped": (pixels.flip(1), tokens, token_mask, thresholds),
+        "text mask dropped": (pixels, tokens, torch.ones_like(token_mask), *rest),
+        "prompts shifted by a row": (pixels, tokens.roll(1, 0), token_mask, *rest),
+        "colours swapped": (pixels.flip(1), tokens, token_mask, *rest),
     }
     for fault, inputs in wrong.items():
         for row in range(3):
@@ -165,10 +165,10 @@ def test_each_input_reaches_the_answer() -> None:
 
 
 def test_padding_ids_do_not_matter() -> None:
-    pixels, tokens, token_mask, thresholds = example_inputs(CONTRACT, 2, seed=15)
+    pixels, tokens, token_mask, *rest = example_inputs(CONTRACT, 2, seed=15)
     other = torch.where(token_mask.bool(), tokens, 599)
     for given, wanted in zip(
-        answer((pixels, other, token_mask, thresholds)), answer((pixels, tokens, token_mask, thresholds)), strict=True
+        answer((pixels, other, token_mask, *rest)), answer((pixels, tokens, token_mask, *rest)), strict=True
     ):
         torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from export.networks.people.pieces import substantial_pieces
-from export.networks.people.selfie import PROMPTS, Selfie, write_prompts
+from export.networks.people.selfie import PROMPTS, Selfie, write_vocabulary
 from export.networks.people.selfie_classes import SelfieClasses
 from export.networks.people.shipped import load_shipped
 from export.networks.recombine import enlarge, signed_distance
@@ -88,7 +88,7 @@ def test_a_prompt_chooses_classes(selfie: Selfie) -> None:
 
 
 def test_decode_is_told_the_prompts(tmp_path: Path) -> None:
-    write_prompts(tmp_path)
+    write_vocabulary(tmp_path)
     assert json.loads((tmp_path / "prompts.json").read_text()) == {name: place for place, name in enumerate(PROMPTS)}
 
 
