@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 def finish(
     image: Image.Image, alpha: Image.Image | None, icc: bytes | None, background_gray: int
 ) -> npt.NDArray[np.uint8]:
-    """An L, RGB, CMYK or LAB image with its profile, over gray where alpha (L) lets it through: uint8 [H, W, 3] sRGB."""
+    """An L, RGB, CMYK or LAB image with its profile, over gray where alpha (L) is not full: uint8 [H, W, 3] sRGB."""
     image = _to_srgb(image, icc)
     if alpha is not None:
         background = Image.new("RGB", image.size, (background_gray,) * 3)

@@ -102,7 +102,7 @@ def _kind_by_brand(data: bytes) -> str:
 
 
 def _check_jpeg(data: bytes) -> None:
-    """Read the markers up to the frame's: raise PhotoError for a kind of JPEG that libjpeg's 8-bit half does not read."""
+    """Read the markers up to the frame's. Raises PhotoError for a kind of JPEG that is not read."""
     at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 9 < len(data):
         marker = data[at + 1]

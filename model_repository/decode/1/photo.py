@@ -15,7 +15,7 @@ import simplejpeg
 import tiff_directory
 from colors import finish, srgb_transform
 from container import identify
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from png_chunks import Png, read_chunks
 from refusals import PhotoError, damaged, truncated, unsupported
 from tiff_layers import read_layers
@@ -254,4 +254,6 @@ def _decoder_error(data: bytes, kind: str, error: Exception) -> PhotoError:
         return truncated(kind, data)
     if "unsupported" in reason.lower():
         return unsupported(f"{kind}; {reason}")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its header contradicts itself"  # Pillow would tell where in memory the file lay
     return damaged(kind, reason)

@@ -48,18 +48,15 @@ class Png:
         """Inflate the pixels only to see that all of them are there: decoders may leave the rest as it was.
 
         1024² of colour takes about 4 ms, so this is not for files whose decoder does it itself.
-        Raises PhotoError.
+        Raises PhotoError for too few; IsalError for data that cannot be inflated.
         """
         inflate = isal_zlib.decompressobj()
         view, missing = memoryview(self.data), self._inflated_size()
-        try:
-            for _, start, end in (chunk for chunk in self.chunks if chunk[0] == b"IDAT"):
-                rest: bytes | memoryview = view[start + 8 : end - 4]
-                while len(rest) and missing > 0 and not inflate.eof:
-                    missing -= len(inflate.decompress(rest, _STEP))
-                    rest = inflate.unconsumed_tail
-        except isal_zlib.error as error:
-            raise damaged("PNG", error) from error
+        for _, start, end in (chunk for chunk in self.chunks if chunk[0] == b"IDAT"):
+            rest: bytes | memoryview = view[start + 8 : end - 4]
+            while len(rest) and missing > 0 and not inflate.eof:
+                missing -= len(inflate.decompress(rest, _STEP))
+                rest = inflate.unconsumed_tail
         while missing > 0 and not inflate.eof and (more := inflate.decompress(b"", _STEP)):
             missing -= len(more)
         if missing > 0:

@@ -9,9 +9,26 @@ from refusals import damaged, truncated, unsupported
 
 Values = tuple[int, ...]
 
-_KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q"}  # types of whole numbers and bytes → struct's letter
+_KINDS = {
+    1: "B",
+    2: "B",
+    3: "H",
+    4: "I",
+    7: "B",
+    13: "I",
+    16: "Q",
+}  # types of whole numbers and bytes → struct's letter
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_FILL_ORDER, _MAKE, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 266, 271, 273, 274, 277, 278, 279, 284
+_FILL_ORDER, _MAKE, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = (
+    266,
+    271,
+    273,
+    274,
+    277,
+    278,
+    279,
+    284,
+)
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _SUB_DIRECTORIES, _EXTRA = 317, 322, 323, 324, 325, 330, 338
 _FORMAT, _ICC, _DNG_VERSION = 339, 34675, 50706
 _WANTED = frozenset(
@@ -70,7 +87,7 @@ class Picture:
 
 
 def read_directory(data: bytes) -> Picture:
-    """The first picture. Raises PhotoError: a camera raw, a thumbnail, a kind that is not read, strips that are missing."""
+    """The first picture. Raises PhotoError: a camera raw or thumbnail, a kind not read, missing strips."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     (start,) = struct.unpack_from(f"{order}Q", data, 8) if big else struct.unpack_from(f"{order}I", data, 4)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from refusals import unsupported
+from refusals import damaged, unsupported
 from tiff_directory import COLORS, UNCOMPRESSED, Picture
 
-Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Samples = npt.NDArray[Any]  # of uint8 or uint16
 
 _LZW, _DEFLATE, _PACK_BITS, _OLD_DEFLATE, _LZMA, _ZSTD = 5, 8, 32773, 32946, 34925, 50000
 _PREDICTED = {_LZW, _DEFLATE, _OLD_DEFLATE, _LZMA, _ZSTD}
@@ -62,6 +62,8 @@ def _image(samples: Samples, mode: str) -> Image.Image:
 
 def _read_samples(data: bytes, picture: Picture) -> Samples:
     """Every sample of the picture as the file has them, uint8 or uint16 [H, W, S]."""
+    if picture.fill_order not in (1, 2):
+        raise damaged("TIFF", f"its bits have no order {picture.fill_order}")
     if picture.compression not in _BYTEWISE or picture.predictor not in (1, 2):
         raise unsupported(
             f"TIFF of {picture.samples} x {picture.bits} bits with compression {picture.compression} "
@@ -71,9 +73,7 @@ def _read_samples(data: bytes, picture: Picture) -> Samples:
         return _read_plane(data, picture)
     blocks = len(picture.offsets) // picture.samples
     parts = [slice(index * blocks, (index + 1) * blocks) for index in range(picture.samples)]
-    planes = [
-        replace(picture, samples=1, offsets=picture.offsets[part], counts=picture.counts[part]) for part in parts
-    ]
+    planes = [replace(picture, samples=1, offsets=picture.offsets[part], counts=picture.counts[part]) for part in parts]
     return np.concatenate([_read_plane(data, plane) for plane in planes], axis=2)
 
 
