@@ -6,7 +6,10 @@ import struct
 
 from refusals import PhotoError, damaged, truncated, unsupported
 
-NAMES = {"WEBP": "WebP", "HEIF": "HEIC"}  # as people write them; the others are written as Pillow has them
+NAMES = {
+    "WEBP": "WebP",
+    "HEIF": "HEIC; a server with the extra heif reads it",
+}  # as people write them; the others are written as Pillow has them
 
 _READABLE = (
     (b"\xff\xd8\xff", "JPEG"),
