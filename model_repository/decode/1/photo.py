@@ -7,6 +7,7 @@ right; `tiff_layers` reads TIFFs of 16 bits or with extra samples; Pillow, which
 
 import warnings
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,7 +136,6 @@ def _read_png(png: Png, max_megapixels: float, background_gray: int) -> Pixels:
     if header.mode == "RGB" or (header.mode == "L" and not icc):
         pixels = _read_plain_png(png, icc)
     if pixels is None:
-        png.check_pixels()
         pixels = _read_by_pillow(header, background_gray, png)
     return _upright(pixels, orientation)
 
@@ -177,7 +177,7 @@ def _read_by_pillow(image: Image.Image, background_gray: int, png: Png | None = 
     if image.mode in ("I", "F", "HSV"):
         raise unsupported(f"{image.format} of Pillow's mode {image.mode}, whose black and white are not defined")
     is_bmp = image.format == "BMP"
-    image = _rounded_to_8_bits(image, png)
+    image = _loaded(image, png)
     alpha: Image.Image | None = None
     if image.has_transparency_data:
         if image.mode == "LA":
@@ -192,25 +192,27 @@ def _read_by_pillow(image: Image.Image, background_gray: int, png: Png | None = 
     return finish(image, alpha, icc, background_gray)
 
 
-def _rounded_to_8_bits(image: Image.Image, png: Png | None) -> Image.Image:
-    """Load the pixels; samples deeper than 8 bits are rounded (Pillow itself clips or cuts them).
+def _loaded(image: Image.Image, png: Png | None) -> Image.Image:
+    """The image with its pixels, of 8 bits: deeper samples are rounded (Pillow itself clips or cuts them).
 
-    A 12- or 16-bit gray value comes whole from Pillow, a PNG's 16-bit colour only from OpenCV.
+    A 12- or 16-bit gray value comes whole from Pillow, a PNG's 16-bit colour only from OpenCV, which is also the faster
+    one with alpha. OpenCV refuses a PNG with too few rows; Pillow would leave the others black.
     """
     transparent = image.info.get("transparency")
     if image.mode.startswith("I;16"):
+        if png:
+            png.check_pixels()
         deep = np.asarray(image).astype(np.uint32)
         matches = deep == transparent if isinstance(transparent, int) else None
-    elif png and png.depth == 16:
-        decoded = cv2.imdecode(np.frombuffer(png.bare(), np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is None or decoded.dtype != np.uint16:
-            image.load()  # raises, with the cause, for a damaged file
-            return image
-        swap = cv2.COLOR_BGRA2RGBA if decoded.shape[2] == 4 else cv2.COLOR_BGR2RGB
-        deep = cv2.cvtColor(decoded, swap).astype(np.uint32)
+    elif png and (png.depth == 16 or image.mode == "RGBA") and (samples := _png_samples(png)) is not None:
+        if samples.dtype == np.uint8:
+            return Image.fromarray(samples)
+        deep = samples.astype(np.uint32)
         is_key = isinstance(transparent, tuple) and deep.shape[2] == 3
         matches = (deep == np.array(transparent)).all(-1) if is_key else None
     else:
+        if png:
+            png.check_pixels()
         image.load()
         return image
     peak = (1 << _bits(image)) - 1
@@ -218,6 +220,14 @@ def _rounded_to_8_bits(image: Image.Image, png: Png | None) -> Image.Image:
     if matches is not None:
         rounded.putalpha(Image.fromarray(np.where(matches, 0, 255).astype(np.uint8)))
     return rounded
+
+
+def _png_samples(png: Png) -> npt.NDArray[Any] | None:
+    """RGB or RGBA as the file has them, uint8 or uint16 [H, W, 3 or 4]; None where OpenCV refuses."""
+    decoded = cv2.imdecode(np.frombuffer(png.bare(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.ndim != 3:
+        return None
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if decoded.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
 def _bits(image: Image.Image) -> int:

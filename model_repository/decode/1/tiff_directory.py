@@ -38,7 +38,9 @@ _WANTED = frozenset(
         *(_TILES, _TILE_BYTES, _SUB_DIRECTORIES, _EXTRA, _FORMAT, _ICC, _DNG_VERSION),
     }
 )
-UNCOMPRESSED, OLD_JPEG = 1, 6
+UNCOMPRESSED, _LZW, OLD_JPEG, _DEFLATE, _PACK_BITS, _OLD_DEFLATE, _LZMA, _ZSTD = 1, 5, 6, 8, 32773, 32946, 34925, 50000
+PREDICTED = frozenset({_LZW, _DEFLATE, _OLD_DEFLATE, _LZMA, _ZSTD})  # compressions that know a predictor
+BYTEWISE = PREDICTED | {UNCOMPRESSED, _PACK_BITS}  # of bytes, whatever the bytes mean
 _SENSOR = {32803: "CFA", 34892: "LinearRaw"}  # photometric interpretations of what a sensor saw
 COLORS = {0: 1, 1: 1, 2: 3, 5: 4}  # photometric interpretation → samples that are colour: gray, RGB and CMYK
 _SAMPLE_FORMATS = {2: "signed whole", 3: "floating-point", 4: "untyped", 5: "complex whole", 6: "complex"}
@@ -72,7 +74,8 @@ class Picture:
     def is_layered(self) -> bool:
         """Whether `tiff_layers` reads it: deep, or with samples beside its colours. Pillow reads the others."""
         colors = COLORS.get(self.photometric, 0)
-        return bool(colors) and (self.bits == 16 or (self.bits == 8 and self.samples > colors))
+        has_extra = self.bits == 8 and self.samples > colors and self.compression in BYTEWISE
+        return bool(colors) and (self.bits == 16 or has_extra)
 
     @property
     def alpha(self) -> tuple[int, bool] | None:

@@ -16,13 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from refusals import damaged, unsupported
-from tiff_directory import COLORS, UNCOMPRESSED, Picture
+from tiff_directory import BYTEWISE, COLORS, PREDICTED, UNCOMPRESSED, Picture
 
 Samples = npt.NDArray[Any]  # of uint8 or uint16
 
-_LZW, _DEFLATE, _PACK_BITS, _OLD_DEFLATE, _LZMA, _ZSTD = 5, 8, 32773, 32946, 34925, 50000
-_PREDICTED = {_LZW, _DEFLATE, _OLD_DEFLATE, _LZMA, _ZSTD}
-_BYTEWISE = _PREDICTED | {UNCOMPRESSED, _PACK_BITS}  # compressions of bytes, whatever the bytes mean
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _LONG = 4  # the type of every value of the directory
 
@@ -64,7 +61,7 @@ def _read_samples(data: bytes, picture: Picture) -> Samples:
     """Every sample of the picture as the file has them, uint8 or uint16 [H, W, S]."""
     if picture.fill_order not in (1, 2):
         raise damaged("TIFF", f"its bits have no order {picture.fill_order}")
-    if picture.compression not in _BYTEWISE or picture.predictor not in (1, 2):
+    if picture.compression not in BYTEWISE or picture.predictor not in (1, 2):
         raise unsupported(
             f"TIFF of {picture.samples} x {picture.bits} bits with compression {picture.compression} "
             f"and predictor {picture.predictor}"
@@ -85,7 +82,7 @@ def _read_plane(data: bytes, picture: Picture) -> Samples:
     order = picture.order if picture.bits == 16 else "|"
     stored: npt.NDArray[Any] = rows.view(np.dtype(f"{order}u{picture.bits // 8}"))
     samples: Samples = stored.astype(stored.dtype.newbyteorder("=")).reshape(picture.height, picture.width, -1)
-    if picture.predictor == 2 and picture.compression in _PREDICTED:
+    if picture.predictor == 2 and picture.compression in PREDICTED:
         for left in range(0, picture.width, picture.block[0]):  # each row of a tile counts from zero
             block = samples[:, left : left + picture.block[0]]
             np.cumsum(block, axis=1, dtype=samples.dtype, out=block)
