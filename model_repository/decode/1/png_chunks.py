@@ -47,7 +47,7 @@ class Png:
     def check_pixels(self) -> None:
         """Inflate the pixels only to see that all of them are there: decoders may leave the rest as it was.
 
-        1024² of colour takes about 4 ms, so this is not for files whose decoder does it itself.
+        1024² of colour takes 8 ms, so this is not for files whose decoder does it itself.
         Raises PhotoError for too few; IsalError for data that cannot be inflated.
         """
         inflate = isal_zlib.decompressobj()
