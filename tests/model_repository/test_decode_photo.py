@@ -264,7 +264,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 def test_floating_point_pixels_are_refused_with_the_remedy() -> None:
     data = saved(Image.fromarray(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)), "TIFF")
-    with pytest.raises(PhotoError, match="save it as 8- or 16-bit RGB"):
+    with pytest.raises(PhotoError, match=r"32-bit floating-point samples.*convert it to JPEG or PNG"):
         read_photo(data)
 
 

@@ -183,6 +183,45 @@ def test_a_photo_that_scores_too_low_is_refused_alone_and_told_its_score(server:
     assert f"best score {best:.2f}" in str(refusal)
 
 
+def refused_requests(protocol: Any) -> dict[str, tuple[list[Any], str]]:
+    """A name → the inputs of a request that must be refused, and a word of the sentence."""
+    photo = saved(portrait(64, 80))
+    damaged = (SAMPLES / "damaged.jpg").read_bytes()
+    no_prompt = request(protocol, photo)
+    no_prompt[1].set_data_from_numpy(np.array([[b" "]], np.object_))
+    return {
+        "damaged photo": (request(protocol, damaged), "The file is truncated"),
+        "kind that is not read": (request(protocol, b"%PDF-1.7" + bytes(50)), "convert it to JPEG or PNG"),
+        "empty prompt": (no_prompt, "The prompt is empty"),
+        "bad number": (request(protocol, photo, score=7.0), "must be numbers from 0 to 1"),
+        "bad FILES": (request(protocol, photo, files=b"everything"), "choose from"),
+        "nobody found": (request(protocol, photo, score=0.9999), "best score"),
+    }
+
+
+@pytest.mark.parametrize(("protocol", "status"), [("grpc", "StatusCode.INVALID_ARGUMENT"), ("http", "400")])
+def test_what_is_wrong_with_a_request_is_its_senders_fault(server: RunningServer, protocol: str, status: str) -> None:
+    module = {"grpc": tritonclient.grpc, "http": tritonclient.http}[protocol]
+    url = {"grpc": server.grpc_url, "http": server.http_url}[protocol]
+    before = failures_of_models(server)
+    with module.InferenceServerClient(url) as client:
+        for name, (inputs, sentence) in refused_requests(module).items():
+            with pytest.raises(InferenceServerException, match=re.escape(sentence)) as refusal:
+                client.infer("relight", inputs)
+            assert refusal.value.status() == status, name
+    assert failures_of_models(server) == before  # what the alert that pages counts
+
+
+def failures_of_models(server: RunningServer) -> float:
+    """Failures of all models but the ensemble, as Prometheus reads them."""
+    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=10) as reply:
+        lines = re.findall(
+            r'^nv_inference_request_failure\{model="(\w+)",.*\} (\S+)$', reply.read().decode(), re.MULTILINE
+        )
+    assert lines
+    return sum(float(count) for model, count in lines if model != "relight")
+
+
 def test_company_does_not_change_a_byte(server: RunningServer) -> None:
     """Sizes and numbers of lights differ, so that some requests share a run and some cannot."""
     sizes = [(96, 120), (96, 120), (120, 96), (96, 120), (131, 57), (120, 96)]

@@ -47,7 +47,9 @@ class TritonPythonModel:
             _check_numbers(request)
             outputs = self._outputs(list(images), list(prompts))
         except (PhotoError, PromptError, NumberError) as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
+            refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=refusal)
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 

@@ -1,19 +1,34 @@
 """Turns an image file's bytes into upright sRGB pixels.
 
-Three libraries, chosen by hand because none does it all fast: simplejpeg reads a JPEG in 40 % of Pillow's time, OpenCV
-a PNG in 70 %, and 16-bit colour whole; Pillow reads everything else.
+`container` tells by the file itself who reads it, because none does it all fast and safely: simplejpeg reads a JPEG in
+40 % of Pillow's time; OpenCV a PNG in 70 %, and 16-bit colour whole, but is only given still PNGs whose checksums are
+right; `tiff_layers` reads TIFFs of 16 bits or with extra samples; Pillow, which clears its buffers, all the rest.
 """
 
-import struct
 import warnings
-from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+import tiff_directory
+from colors import finish, srgb_transform
+from container import identify
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from png_chunks import Png, read_chunks
+from refusals import PhotoError, damaged, truncated, unsupported
+from tiff_layers import read_layers
+
+try:
+    import pillow_heif
+except ImportError:
+    pass  # the extra `heif`; without it a HEIC is refused by name
+else:
+    pillow_heif.register_heif_opener()
+
+__all__ = ["FORMATS", "PhotoError", "Pixels", "read_photo"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,130 +38,146 @@ Image.init()
 
 FORMATS = tuple(
     name
-    for name in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+    for name in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF")
     if name in Image.OPEN  # AVIF came to Pillow with 11.3
 )
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
 _ORIENTING_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-
-
-class PhotoError(ValueError):
-    """The bytes are no usable photo. The message is one sentence for the person who sent them."""
+# What libjpeg calls a warning although pixels are lost by it; others are harmless oddities of cameras.
+_JPEG_LOSSES = ("bad huffman code", "found marker", "inconsistent progression")
 
 
 def read_photo(data: bytes, max_megapixels: float = 100.0, background_gray: int = 128) -> Pixels:
     """Decode a file as a viewer would show it.
 
-    data: a JPEG, PNG, WebP, BMP, TIFF, GIF (first frame) or AVIF file.
+    data: a JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF file, or a HEIC where pillow-heif is installed; of
+    several pictures or pages the first.
     background_gray: 0-255, what shows through transparent pixels.
     Returns uint8 [H, W, 3], sRGB, EXIF orientation applied, embedded ICC profile applied, 16-bit
     samples rounded to the nearest 8-bit value.
     Raises PhotoError for an empty, truncated, damaged, too large or unsupported file. The size is
     judged by the header, before a pixel is allocated.
     """
-    header = _probe(data, max_megapixels)
+    kind = identify(data, FORMATS)
     try:
-        pixels = _decode_ordinary(data, header)
+        if kind == "TIFF":
+            return _read_tiff(data, max_megapixels, background_gray)
+        if kind == "PNG":
+            return _read_png(read_chunks(data), max_megapixels, background_gray)
+        header = _probe(data, kind, max_megapixels)
+        pixels = _read_jpeg(data, header, background_gray) if kind == "JPEG" else None
         if pixels is None:
-            pixels = _decode_unusual(data, header, background_gray)
-        # Pillow and OpenCV both turn a TIFF while they decode it.
-        return pixels if header.format == "TIFF" else _upright(pixels, _orientation(data, header))
+            pixels = _read_by_pillow(header, background_gray)
+        return _upright(pixels, _orientation(header))
     except PhotoError:
         raise
     except Exception as error:  # decoders meet hostile bytes: whatever they raise is this file's
-        raise _decoder_error(data, header.format, error) from error
+        raise _decoder_error(data, kind, error) from error
 
 
-def _probe(data: bytes, max_megapixels: float) -> Image.Image:
+def _probe(data: bytes, kind: str, max_megapixels: float) -> Image.Image:
     """Read the header alone (20-40 µs) and refuse what must not be decoded."""
-    if not data:
-        raise PhotoError("The image is empty (0 bytes): check that its path names a complete file.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd tag is no reason to write to the server's log
-            header = Image.open(BytesIO(data), formats=FORMATS)
+            header = Image.open(BytesIO(data), formats=(kind,))
     except Exception as error:
-        if data.startswith(_SIGNATURES) or data[4:8] == b"ftyp":
-            raise PhotoError(
-                f"The file is truncated or damaged: it begins like an image but its header cannot "
-                f"be read from {len(data):,} bytes; transfer or save it again."
-            ) from error
+        if "unsupported" in str(error).lower():
+            raise unsupported(f"{kind}; {error}") from error
         raise PhotoError(
-            f"Not an image that can be read ({', '.join(FORMATS)}): begins with {data[:12]!r}; "
-            f"convert it to one of these formats."
+            f"The file is truncated or damaged: it begins like an image but its header cannot "
+            f"be read from {len(data):,} bytes; transfer or save it again."
         ) from error
-    width, height = header.size
+    _check_size(*header.size, max_megapixels)
+    return header
+
+
+def _check_size(width: int, height: int, max_megapixels: float) -> None:
     megapixels = width * height / 1e6
     if megapixels > max_megapixels:
         raise PhotoError(
             f"The image has {megapixels:.1f} megapixels ({width} x {height}); the limit is "
             f"{max_megapixels:g} (parameter max_megapixels of model decode)."
         )
-    return header
 
 
-def _decode_ordinary(data: bytes, header: Image.Image) -> Pixels | None:
-    """The two cases that nearly every photo is, each with the fastest library; None for others.
+def _read_jpeg(data: bytes, header: Image.Image, background_gray: int) -> Pixels | None:
+    """Every JPEG by simplejpeg, which gives the very pixels that Pillow does; None where it refuses an oddity.
 
-    Both libraries give the very pixels that Pillow does. 1024², one core: JPEG 3.1 ms by
-    simplejpeg, 6.6 by OpenCV, 7.6 by Pillow; PNG 23 ms by OpenCV, 34 by Pillow.
+    1024², one core: 3.1 ms by simplejpeg, 6.6 by OpenCV, 7.6 by Pillow.
     """
     icc = header.info.get("icc_profile")
-    if header.mode != "RGB" and not (header.mode == "L" and not icc):
+    color_space = "CMYK" if header.mode == "CMYK" else "GRAY" if header.mode == "L" and icc else "RGB"
+    try:
+        pixels = np.asarray(simplejpeg.decode_jpeg(data, color_space, strict=True), np.uint8)
+    except ValueError as error:
+        reason = str(error)
+        if "premature end" in reason.lower():
+            raise truncated("JPEG", data) from error
+        if any(loss in reason.lower() for loss in _JPEG_LOSSES):
+            raise damaged("JPEG", reason) from error
+        return None  # Pillow will tell
+    if color_space == "RGB" and (not icc or srgb_transform(icc, "RGB") is None):
+        return pixels
+    if color_space == "CMYK":
+        pixels = np.invert(pixels)  # as all of them are stored, though only Adobe's say so
+    layer = Image.fromarray(pixels[..., 0]) if color_space == "GRAY" else Image.fromarray(pixels, color_space)
+    return finish(layer, None, icc, background_gray)
+
+
+def _read_png(png: Png, max_megapixels: float, background_gray: int) -> Pixels:
+    """A PNG whose chunks have been checked; of an animation only its first or default picture."""
+    data = png.still()
+    _check_size(png.width, png.height, max_megapixels)
+    header = _probe(data, "PNG", max_megapixels)
+    may_be_turned = b"eXIf" in png.kinds or not _ORIENTING_KEYS.isdisjoint(header.info)
+    orientation = _orientation(header) if may_be_turned else 1  # getexif() would decode all to look behind the pixels
+    icc = header.info.get("icc_profile")
+    pixels = None
+    if header.mode == "RGB" or (header.mode == "L" and not icc):
+        pixels = _read_plain_png(png, icc)
+    if pixels is None:
+        pixels = _read_by_pillow(header, background_gray, png)
+    return _upright(pixels, orientation)
+
+
+def _read_plain_png(png: Png, icc: bytes | None) -> Pixels | None:
+    """Eight bits and opaque, as nearly every PNG is: by OpenCV, which gives the very pixels that Pillow does.
+
+    1024², one core: 23 ms by OpenCV, 34 by Pillow. None for other PNGs and where OpenCV refuses.
+    """
+    if png.depth != 8 or b"tRNS" in png.kinds:
         return None
-    if header.format in ("JPEG", "MPO"):
-        try:
-            pixels = np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
-        except ValueError as error:
-            if "premature end" in str(error).lower():
-                raise _decoder_error(data, "JPEG", EOFError()) from error
-            return None  # a harmless oddity of some cameras, or real damage: Pillow will tell
-    elif header.format == "PNG" and _is_plain_png(data, header):
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        plain = _without_profile(data) if icc else data
-        decoded = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
-        if decoded is None:
-            return None  # damaged: Pillow names the cause
-        pixels = np.asarray(decoded, np.uint8)
-    else:
+    decoded = cv2.imdecode(np.frombuffer(png.bare(), np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if decoded is None:
         return None
-    transform = _srgb_transform(icc, "RGB") if icc else None
-    if transform is not None:
-        pixels = np.asarray(transform.apply(Image.fromarray(pixels)))
-    return pixels
+    pixels = np.asarray(decoded, np.uint8)
+    transform = srgb_transform(icc, "RGB") if icc else None
+    return pixels if transform is None else np.asarray(transform.apply(Image.fromarray(pixels)))
 
 
-def _is_plain_png(data: bytes, header: Image.Image) -> bool:
-    """Eight bits, opaque, upright: what OpenCV reads as Pillow does."""
-    return _png_depth(data) == 8 and "transparency" not in header.info and not _may_be_turned(data, header)
+def _read_tiff(data: bytes, max_megapixels: float, background_gray: int) -> Pixels:
+    picture = tiff_directory.read_directory(data)
+    _check_size(picture.width, picture.height, max_megapixels)
+    if picture.is_layered:
+        image, alpha = read_layers(data, picture)
+        return _upright(finish(image, alpha, picture.icc, background_gray), picture.orientation)
+    try:
+        header = _probe(data, "TIFF", max_megapixels)
+    except PhotoError as error:  # its directory is sound and all of it there
+        raise unsupported(
+            f"TIFF of {picture.samples} x {picture.bits} bits, photometric interpretation {picture.photometric}, "
+            f"compression {picture.compression}"
+        ) from error
+    return _read_by_pillow(header, background_gray)  # turns a TIFF while it decodes it
 
 
-def _without_profile(png: bytes) -> bytes:
-    """Cut the iCCP chunk out: libpng would write a line to the server's log for many of them."""
-    kind = png.index(b"iCCP")
-    (length,) = struct.unpack(">I", png[kind - 4 : kind])
-    return png[: kind - 4] + png[kind + length + 8 :]  # 8: the kind and the checksum
-
-
-def _may_be_turned(data: bytes, png: Image.Image) -> bool:
-    """Whether a PNG may hold an orientation; its eXIf chunk may lie behind the pixels."""
-    return bool(_ORIENTING_KEYS & png.info.keys()) or b"eXIf" in data
-
-
-def _png_depth(data: bytes) -> int:
-    """Bits per sample, in the header chunk that every PNG begins with."""
-    return data[24]
-
-
-def _decode_unusual(data: bytes, image: Image.Image, background_gray: int) -> Pixels:
-    """Every other format and mode, by Pillow: [H, W, 3] sRGB, not yet turned (TIFF: turned)."""
+def _read_by_pillow(image: Image.Image, background_gray: int, png: Png | None = None) -> Pixels:
+    """Every other format and mode: [H, W, 3] sRGB, not yet turned (TIFF: turned)."""
     icc = image.info.get("icc_profile")
-    if image.mode in ("I", "F", "LAB", "HSV"):
-        raise PhotoError(
-            f"The {image.format} holds pixels of a kind (Pillow mode {image.mode}) whose black and "
-            f"white are not defined for a photo; save it as 8- or 16-bit RGB."
-        )
-    image = _rounded_to_8_bits(data, image)
+    if image.mode in ("I", "F", "HSV"):
+        raise unsupported(f"{image.format} of Pillow's mode {image.mode}, whose black and white are not defined")
+    is_bmp = image.format == "BMP"
+    image = _loaded(image, png)
     alpha: Image.Image | None = None
     if image.has_transparency_data:
         if image.mode == "LA":
@@ -154,101 +185,60 @@ def _decode_unusual(data: bytes, image: Image.Image, background_gray: int) -> Pi
         else:
             image = image.convert("RGBA")
             alpha = image.getchannel("A")
-    if image.mode not in ("L", "RGB", "CMYK"):
+        if is_bmp and alpha.getextrema() == (0, 0):
+            alpha = None  # a field that most writers leave empty: no viewer takes it for an invisible picture
+    if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    image = _to_srgb(image, icc)
-    if alpha is not None:
-        background = Image.new("RGB", image.size, (background_gray,) * 3)
-        background.paste(image, mask=alpha)  # rounds; blending follows the profile, as in a viewer
-        image = background
-    return np.asarray(image)
+    return finish(image, alpha, icc, background_gray)
 
 
-def _rounded_to_8_bits(data: bytes, image: Image.Image) -> Image.Image:
-    """Load the pixels; samples deeper than 8 bits are rounded (Pillow itself clips or cuts them).
+def _loaded(image: Image.Image, png: Png | None) -> Image.Image:
+    """The image with its pixels, of 8 bits: deeper samples are rounded (Pillow itself clips or cuts them).
 
-    A 16-bit gray value comes whole from Pillow, 16-bit colour only from OpenCV.
+    A 12- or 16-bit gray value comes whole from Pillow, a PNG's 16-bit colour only from OpenCV, which is also the faster
+    one with alpha. OpenCV refuses a PNG with too few rows; Pillow would leave the others black.
     """
-    bits = _bits_per_sample(data, image)
     transparent = image.info.get("transparency")
     if image.mode.startswith("I;16"):
+        if png:
+            png.check_pixels()
         deep = np.asarray(image).astype(np.uint32)
-        if _white_is_zero(image):
-            deep = ((1 << bits) - 1 - deep).astype(np.uint32)
         matches = deep == transparent if isinstance(transparent, int) else None
-    elif bits == 16 and image.mode in ("RGB", "RGBA", "LA"):
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is None or decoded.dtype != np.uint16:
-            image.load()  # raises, with the cause, for a damaged file
-            return image
-        swap = cv2.COLOR_BGRA2RGBA if decoded.shape[2] == 4 else cv2.COLOR_BGR2RGB
-        deep = cv2.cvtColor(decoded, swap).astype(np.uint32)
+    elif png and (png.depth == 16 or image.mode == "RGBA") and (samples := _png_samples(png)) is not None:
+        if samples.dtype == np.uint8:
+            return Image.fromarray(samples)
+        deep = samples.astype(np.uint32)
         is_key = isinstance(transparent, tuple) and deep.shape[2] == 3
         matches = (deep == np.array(transparent)).all(-1) if is_key else None
     else:
+        if png:
+            png.check_pixels()
         image.load()
         return image
-    peak = (1 << bits) - 1
+    peak = (1 << _bits(image)) - 1
     rounded = Image.fromarray(((deep * 255 + peak // 2) // peak).astype(np.uint8))
     if matches is not None:
         rounded.putalpha(Image.fromarray(np.where(matches, 0, 255).astype(np.uint8)))
     return rounded
 
 
-def _bits_per_sample(data: bytes, image: Image.Image) -> int:
-    """Bits per sample as the file's header has it; 8 where the format knows nothing else."""
-    if image.format == "PNG":
-        return _png_depth(data)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, 8)
-        return int(max(bits) if isinstance(bits, tuple) else bits)
-    return 8
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """A TIFF may count from white to black; Pillow inverts such pixels itself only at 8 bits."""
-    tag = ExifTags.Base.PhotometricInterpretation
-    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(tag) == 0
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Apply the profile to an L, RGB or CMYK image, or convert it without one: always RGB."""
-    transform = _srgb_transform(icc, image.mode) if icc else None
-    if transform is not None:
-        return transform.apply(image)
-    if image.mode == "RGB":
-        return image
-    image = image.convert("RGB")
-    transform = _srgb_transform(icc, "RGB") if icc else None  # gray pixels, colour profile
-    return image if transform is None else transform.apply(image)
-
-
-@lru_cache(maxsize=64)
-def _srgb_transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None for a damaged profile, another mode's, or sRGB itself.
-
-    sRGB goes by many names, so it is known by what it does: no colour of a 17³ grid moves by more
-    than one level.
-    """
-    try:
-        profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-        target = ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(profile, target, mode, "RGB")
-    except (ImageCms.PyCMSError, OSError):
+def _png_samples(png: Png) -> npt.NDArray[Any] | None:
+    """RGB or RGBA as the file has them, uint8 or uint16 [H, W, 3 or 4]; None where OpenCV refuses."""
+    decoded = cv2.imdecode(np.frombuffer(png.bare(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.ndim != 3:
         return None
-    if mode == "RGB":
-        levels = np.rint(np.linspace(0, 255, 17)).astype(np.uint8)
-        grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(17, -1, 3)
-        moved = np.asarray(transform.apply(Image.fromarray(grid))).astype(np.int16) - grid
-        if np.abs(moved).max() <= 1:
-            return None
-    return transform
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if decoded.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
-def _orientation(data: bytes, image: Image.Image) -> int:
+def _bits(image: Image.Image) -> int:
+    """Bits a sample of a deep image: a TIFF may have 12."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2[ExifTags.Base.BitsPerSample][0])
+    return 16
+
+
+def _orientation(image: Image.Image) -> int:
     """The EXIF (or XMP) orientation, 1-8; 1 where there is none or it cannot be read."""
-    if image.format == "PNG" and not _may_be_turned(data, image):
-        return 1  # getexif() would decode the whole file to look behind the pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -260,7 +250,7 @@ def _orientation(data: bytes, image: Image.Image) -> int:
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo one of the eight EXIF orientations: [H, W, 3] → contiguous [H, W, 3] or [W, H, 3]."""
-    if orientation >= 5:
+    if orientation in (5, 6, 7, 8):
         pixels = np.asarray(cv2.transpose(pixels), np.uint8)
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # OpenCV: 1 mirrors, 0 upends, -1 does both
     if orientation in flips:
@@ -268,11 +258,12 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return pixels
 
 
-def _decoder_error(data: bytes, file_format: str | None, error: Exception) -> PhotoError:
+def _decoder_error(data: bytes, kind: str, error: Exception) -> PhotoError:
     reason = str(error)
     if isinstance(error, EOFError) or "truncated" in reason.lower() or "not enough" in reason:
-        return PhotoError(
-            f"The file is truncated: the {file_format} ends after {len(data):,} bytes, before its "
-            f"last pixel; transfer or save it again."
-        )
-    return PhotoError(f"The file is damaged: the {file_format} cannot be decoded ({reason}); save it again.")
+        return truncated(kind, data)
+    if "unsupported" in reason.lower():
+        return unsupported(f"{kind}; {reason}")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its header contradicts itself"  # Pillow would tell where in memory the file lay
+    return damaged(kind, reason)

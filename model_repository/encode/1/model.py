@@ -57,7 +57,9 @@ class TritonPythonModel:
                 for index in range(len(arrays["ORIGINAL"]))
             ]
         except FilesError as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
+            refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=refusal)
         tensors = [pb_utils.Tensor(name, np.array([photo[name] for photo in photos], np.object_)) for name in photos[0]]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
