@@ -111,8 +111,8 @@ def curtain(canvas: Canvas) -> Tensor:
     """Soft vertical folds of cloth."""
     warp = 0.03 * canvas.noise(3) + 0.02 * canvas.noise(2) * canvas.y
     phase = 2.0 * math.pi * canvas.between(5.0, 8.0) * (canvas.x + warp)
-    folds = 0.5 + 0.35 * torch.sin(phase) + 0.15 * torch.sin(2.7 * phase + canvas.between(0.0, 6.0))
-    return folds.clamp(0.0, 1.0)
+    folds = 0.7 * torch.sin(phase) + 0.3 * torch.sin(2.7 * phase + canvas.between(0.0, 6.0))
+    return (0.5 + 1.2 * folds).clamp(0.0, 1.0)
 
 
 def fence(canvas: Canvas) -> Tensor:
@@ -130,11 +130,13 @@ def fence(canvas: Canvas) -> Tensor:
 
 
 def voronoi(canvas: Canvas) -> Tensor:
-    """Irregular cells with dark seams, as through cracked or bubbled glass."""
-    points = torch.rand((45, 2), generator=canvas.generator) * 1.2 - 0.1
-    x, y = points.T.reshape(2, -1, 1, 1).unbind()
+    """Irregular cells with broad dark seams, as through leaded glass: in a face there are several."""
+    across = torch.arange(10) / 8.0 - 0.0625  # the outermost cells begin beyond the edge
+    shift = (torch.rand((2, 10, 10), generator=canvas.generator) - 0.5) * 0.12
+    x = (across.reshape(1, 10) + shift[0]).reshape(-1, 1, 1)
+    y = (across.reshape(10, 1) + shift[1]).reshape(-1, 1, 1)
     first, second = torch.hypot(canvas.x - x, canvas.y - y).topk(2, dim=0, largest=False).values.unbind()
-    return (soft_step(second - first - 0.008, 0.02) + 0.35 * (first * 6.0).clamp(0.0, 1.0)).clamp(0.0, 1.0)
+    return soft_step(second - first - 0.02, 0.025)
 
 
 def lattice(canvas: Canvas) -> Tensor:
@@ -148,8 +150,8 @@ def lattice(canvas: Canvas) -> Tensor:
 
 
 def cloud(canvas: Canvas) -> Tensor:
-    """Soft patches of several sizes."""
-    return (0.45 + 1.5 * canvas.noise(3, octaves=4)).clamp(0.0, 1.0)
+    """Patches with soft edges, small enough that a face has both light and shadow."""
+    return (0.5 + 2.0 * canvas.noise(8, octaves=3)).clamp(0.0, 1.0)
 
 
 def screen(canvas: Canvas) -> Tensor:

@@ -1,6 +1,7 @@
 """What the light does: ranges, symmetries, patterns, cast shadows. Pure tensors, no server."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from contract.light import LIGHT, SCENE
 from export.errors import ExportError
+from export.networks.filters import gaussian_blur
 from export.networks.inflate import Inflate
-from export.networks.pattern_bank import PatternBank
-from export.networks.patterns import PATTERNS
+from export.networks.pattern_bank import BLUR_SCALE, VARIANTS, PatternBank
+from export.networks.patterns import PATTERNS, SIDE, Canvas, draw
 from export.networks.shading import cast_shadows, shade, slopes
 from tests.rig.lights import Numbers, light, tensors
 from tests.rig.places import SAMPLES
@@ -159,6 +162,17 @@ def test_each_pattern_shades_differs_by_seed_and_repeats(patterns: PatternBank, 
     assert float((first - other).abs().mean()) > 0.02
     assert 0.2 - 1e-5 <= float(first.min()) < 0.6
     assert float(first.max()) <= 1.0
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: str(pattern.__name__))
+def test_each_pattern_is_seen_on_a_face(pattern: Callable[[Canvas], Tensor]) -> None:
+    """Within a face's width of a texture, at the strongest blur that is drawn, there are both light and shadow."""
+    for variant in range(VARIANTS):
+        texture = draw(pattern, 100 * PATTERNS.index(pattern) + variant)
+        assert 0.1 <= float(texture.mean()) <= 0.75
+        faces = F.unfold(gaussian_blur(texture[None, None], 8.0 * BLUR_SCALE), SIDE // 5, stride=SIDE // 16)
+        sparse = pattern.__name__ == "branch"  # bare twigs before an open sky
+        assert float(faces.std(1).median()) >= (0.2 if sparse else 0.325)
 
 
 def test_no_pattern_and_unknown_patterns_take_no_light(patterns: PatternBank) -> None:
