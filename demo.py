@@ -21,14 +21,16 @@ SAMPLES = ROOT / "samples"
 OUTPUT = ROOT / "out" / "demo"
 SHEET = OUTPUT / "contact_sheet.jpg"
 VARIANTS = 3
+ROWS_FAILED = 1  # the client's exit code when it has finished and some rows failed
 
 CELL = 320  # pixels: the longer side of a sample's pictures
 HEAD = (0.12, 0.0, 0.82, 0.62)  # what is shown of the pictures of lights
 SMALL, PER_ROW = 188, 10  # the same for the pictures of lights, and how many make a row
 GAP = 12
-HEADER, CAPTION = 48, 64  # heights of the text above the columns and below the pictures
+HEADER, CAPTION = 48, 64  # heights of the text above the pictures and below
 PAPER, INK, FAINT = "#f7f7f5", "#222222", "#8a8a86"
-HEADINGS = ("photo", "mask", "albedo", *(f"relit {k + 1}" for k in range(VARIANTS)))
+LIGHTS = ("light from eight directions, without and with shine", "the ten shadow patterns, light from the upper left")
+COLUMNS = 3 + VARIANTS
 
 
 def main() -> int:
@@ -37,8 +39,7 @@ def main() -> int:
     try:
         print("Starting Triton …", flush=True)
         with embedded_server(options) as server:
-            code = run_client(server.grpc_url, "samples/samples.csv", "--variants", str(VARIANTS))
-            code = code or run_client(server.grpc_url, "samples/lights.csv", "--files", "output")
+            code = run_clients(server.grpc_url)
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -53,6 +54,17 @@ def main() -> int:
     print(f"  {python()} -m server\nand in another terminal:")
     print(f"  {python()} client/run_csv.py --csv val_images.csv --output out/")
     return 0
+
+
+def run_clients(url: str) -> int:
+    """Run the client over each table of samples; return its exit code where that is not as it should be, else 0."""
+    code = run_client(url, "samples/samples.csv", "--variants", str(VARIANTS))
+    code = code or run_client(url, "samples/lights.csv", "--files", "output")
+    if code != 0:
+        return code
+    print("Now a photo without a person. Its row should fail and say why:", flush=True)
+    code = run_client(url, "samples/nobody.csv", "--variants", str(VARIANTS))
+    return 0 if code == ROWS_FAILED else code
 
 
 def run_client(url: str, table: str, *options: str) -> int:
@@ -70,10 +82,15 @@ def python() -> str:
 
 
 def draw_sheet() -> Image.Image:
-    """Lay out the samples, one row each, then the light: around the head, without and with shine, each pattern."""
-    strips = [draw_headings(), *(draw_sample(index, row) for index, row in read_rows("samples"))]
-    lights = [draw_light_cell(index, row) for index, row in read_rows("lights")]
-    strips += [side_by_side(lights[first : first + PER_ROW]) for first in range(0, len(lights), PER_ROW)]
+    """Lay out the samples, one row each, then the lights: around the head, without and with shine, each pattern."""
+    strips = [draw_headings("photo", "mask", "albedo", *(f"relit {k + 1}" for k in range(VARIANTS)))]
+    strips += [draw_sample(table, index, row) for table in ("samples", "nobody") for index, row in read_rows(table)]
+    names = {row["image_path"]: row["name"] for _, row in read_rows("samples")}
+    lights = read_rows("lights")
+    for number, first in enumerate(range(0, len(lights), PER_ROW)):
+        rows = lights[first : first + PER_ROW]
+        strips.append(draw_headings(f"{names[rows[0][1]['image_path']]}: {LIGHTS[number % len(LIGHTS)]}"))
+        strips.append(side_by_side([draw_light_cell(index, row) for index, row in rows]))
     sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), PAPER)
     top = 0
     for strip in strips:
@@ -94,22 +111,24 @@ def read_metadata(table: str, index: int) -> tuple[Path, dict[str, Any]]:
     return folder, json.loads((folder / f"{index:05d}_metadata.json").read_text())
 
 
-def draw_headings() -> Image.Image:
-    """Draw the names of the columns."""
-    strip = Image.new("RGB", (left(len(HEADINGS)), HEADER), PAPER)
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(26)
-    for column, heading in enumerate(HEADINGS):
-        draw.text((left(column) + CELL // 2, HEADER // 2 + 4), heading, INK, font, anchor="mm")
+def draw_headings(*headings: str) -> Image.Image:
+    """Draw headings across the sheet, each in an equal share of it."""
+    strip = Image.new("RGB", (left(COLUMNS), HEADER), PAPER)
+    for number, heading in enumerate(headings):
+        middle = ((number + 0.5) * strip.width / len(headings), HEADER / 2 + 4)
+        ImageDraw.Draw(strip).text(middle, heading, INK, ImageFont.load_default(26), anchor="mm")
     return strip
 
 
-def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
-    """Draw a sample's pictures side by side, its name and its lights below them."""
-    folder, metadata = read_metadata("samples", index)
-    names = [name for picture in ("mask", "albedo", "output") for name in metadata["files"][picture]]
+def draw_sample(table: str, index: int, row: dict[str, str]) -> Image.Image:
+    """Draw a sample's pictures side by side, its name and its lights below them; or why it was refused."""
+    with (OUTPUT / f"{table}.csv").open(newline="", encoding="utf-8") as stream:
+        error = next(line["error"] for line in csv.DictReader(stream) if line["image_path"] == row["image_path"])
+    folder, metadata = (OUTPUT, {"files": {}, "lights": []}) if error else read_metadata(table, index)
+    names = [name for picture in ("mask", "albedo", "output") for name in metadata["files"].get(picture, ())]
     cells = [fit(file, CELL) for file in (SAMPLES / row["image_path"], *(folder / name for name in names))]
     height = cells[0].height
-    strip = Image.new("RGB", (left(len(cells)), height + CAPTION), PAPER)
+    strip = Image.new("RGB", (left(COLUMNS), height + CAPTION), PAPER)
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(20)
     for column, cell in enumerate(cells):
         x = left(column) + (CELL - cell.width) // 2
@@ -118,6 +137,8 @@ def draw_sample(index: int, row: dict[str, str]) -> Image.Image:
     draw.text((left(0) + CELL // 2, height + 8), row["name"], INK, font, anchor="ma")
     for column, light in enumerate(metadata["lights"], start=len(cells) - VARIANTS):
         draw_light(draw, left(column), height, light)
+    if error:
+        draw.text((left(1), height // 2), f"refused: {error}", INK, ImageFont.load_default(26), anchor="lm")
     return strip
 
 
@@ -129,12 +150,14 @@ def draw_light_cell(index: int, row: dict[str, str]) -> Image.Image:
     cell.paste(picture, ((SMALL - picture.width) // 2, 0))
     draw = ImageDraw.Draw(cell)
     draw.text((SMALL // 2, picture.height + 6), row["name"], INK, ImageFont.load_default(17), anchor="ma")
+    if row["pattern"] == "none":
+        draw_dial(draw, (16, picture.height + 16), 10, metadata["lights"][0])
     return cell
 
 
 def side_by_side(cells: list[Image.Image]) -> Image.Image:
     """Lay small cells out across the sheet's width."""
-    width = left(len(HEADINGS))
+    width = left(COLUMNS)
     strip = Image.new("RGB", (width, max(cell.height for cell in cells)), PAPER)
     for column, cell in enumerate(cells):
         strip.paste(cell, (GAP + column * (width - GAP) // PER_ROW, 0))
@@ -142,15 +165,18 @@ def side_by_side(cells: list[Image.Image]) -> Image.Image:
 
 
 def draw_light(draw: ImageDraw.ImageDraw, x: int, y: int, light: dict[str, Any]) -> None:
-    """Say where a light stands, in numbers and as a dot on a disc seen from the camera: the rim is elevation 0."""
-    radius, centre = 20, (x + 46, y + 30)
+    """Say where a light stands, in numbers and on a dial, and which pattern it has."""
+    draw_dial(draw, (x + 46, y + 30), 20, light)
+    text = f"azimuth {light['azimuth']:.0f}°, elevation {light['elevation']:.0f}°\n{light['pattern'].replace('_', ' ')}"
+    draw.multiline_text((x + 78, y + 8), text, INK, ImageFont.load_default(18), spacing=6)
+
+
+def draw_dial(draw: ImageDraw.ImageDraw, centre: tuple[int, int], radius: int, light: dict[str, Any]) -> None:
+    """Draw a light as a dot on a disc seen from the camera: the rim is elevation 0."""
     draw.circle(centre, radius, outline=FAINT, width=2)
     azimuth, reach = math.radians(light["azimuth"]), radius * math.cos(math.radians(light["elevation"]))
-    draw.circle((centre[0] + reach * math.cos(azimuth), centre[1] + reach * math.sin(azimuth)), 5, fill="#e08a00")
-    numbers = (
-        f"azimuth {light['azimuth']:.0f}°, elevation {light['elevation']:.0f}°\n{light['pattern'].replace('_', ' ')}"
-    )
-    draw.multiline_text((x + 78, y + 8), numbers, INK, ImageFont.load_default(18), spacing=6)
+    dot = (centre[0] + reach * math.cos(azimuth), centre[1] + reach * math.sin(azimuth))
+    draw.circle(dot, 2 + radius // 7, fill="#e08a00")
 
 
 def fit(file: Path, side: int, part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> Image.Image:

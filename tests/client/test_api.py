@@ -109,7 +109,7 @@ def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> 
         ({"files": ("shading",)}, "no files called shading; choose from output"),
         ({"lighting": "nowhere.toml"}, r"nowhere\.toml cannot be opened"),
         ({"score_threshold": 1.01}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1"),
-        ({"score_threshold": 1.0}, "No instance of the prompt scored above"),
+        ({"score_threshold": 1.0}, "Nobody found, best score"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(server: Server, arguments: dict[str, Any], sentence: str) -> None:

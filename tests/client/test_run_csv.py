@@ -16,7 +16,7 @@ from contract.light import LIGHT, SCENE, row_of
 from tests.rig.places import SAMPLES
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
-PHOTOS = ("astronaut.png", "grace_hopper.jpg", "coffee.png")
+PHOTOS = ("astronaut.png", "grace_hopper.jpg", "two_people.jpg")
 
 
 def metadata(folder: Path, index: int) -> dict[str, Any]:

@@ -68,10 +68,7 @@ class TritonPythonModel:
         files = parse_files(arrays["FILES"][0].decode("utf-8", "backslashreplace"))
         score = float(arrays["SCORE"][0])
         if arrays["COUNT"][0] == 0:
-            raise FilesError(
-                f"No instance of the prompt scored above the threshold: best score {score:.2f}. "
-                f"Lower --score-threshold or change --prompt."
-            )
+            raise FilesError(f"Nobody found, best score {score:.2f}: lower --score-threshold or change --prompt.")
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
         gray = round(float(arrays["SCENE"][0, position("gray")]))
         groups: dict[str, list[Job]] = {
