@@ -15,6 +15,7 @@ from benchmarks.path.client import median_of
 from benchmarks.rig.lights import Light, around, light_tensors, pattern_alone
 from benchmarks.rig.report import Figure, Parser, show
 from benchmarks.rig.triton import ask_for, serving, to_inputs
+from contract.names import ENSEMBLE
 from export.networks.pattern_bank import PatternBank
 
 LIGHTS = 8
@@ -70,7 +71,7 @@ def measure_requests() -> tuple[float, float, float]:
 
         def ask(some: Sequence[Light]) -> None:
             inputs = to_inputs(ask_for(photo, some, files="output;png"))
-            client.infer("relight", inputs, outputs=[triton.InferRequestedOutput("OUTPUT")])
+            client.infer(ENSEMBLE, inputs, outputs=[triton.InferRequestedOutput("OUTPUT")])
 
         def ask_each() -> None:
             for light in lights:

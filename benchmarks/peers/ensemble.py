@@ -14,13 +14,14 @@ from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_table
 from benchmarks.rig.triton import ask_for, serving, to_inputs
 from client import run_csv
+from contract.names import ENSEMBLE
 
 
 def relight(client: triton.InferenceServerClient, job: Job, row: Row) -> None:
     """One synchronous call, its files written."""
     inputs = to_inputs(ask_for(job.path(row).read_bytes(), [row.light]))
     outputs = [triton.InferRequestedOutput(name.upper()) for name in PICTURES]
-    answer = client.infer("relight", inputs, outputs=outputs)
+    answer = client.infer(ENSEMBLE, inputs, outputs=outputs)
     job.write(row, {name: answer.as_numpy(name.upper())[0, 0] for name in PICTURES})
 
 
