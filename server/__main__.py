@@ -21,10 +21,7 @@ DESCRIPTION = """Serve a model repository with the embedded Triton until Ctrl-C 
 
 example: python -m server --gpus 2 --grpc-port 9001"""
 ACCESS_FILES = (
-    (
-        "--tls-cert",
-        "encrypt gRPC with this certificate (PEM); HTTP and metrics stay on 127.0.0.1, in the clear",
-    ),
+    ("--tls-cert", "encrypt gRPC with this certificate (PEM); HTTP and metrics stay on 127.0.0.1, in the clear"),
     ("--tls-key", "use this private key of --tls-cert (PEM)"),
     ("--tls-ca", "serve only clients with a certificate that one of these authorities (PEM) has signed"),
     ("--api-key-file", "ask each inference for the key in this file"),
