@@ -17,8 +17,7 @@ def read_access(folder: Path = SECRETS) -> Access:
 
     Each may be absent.
 
-    Raises:
-        ServerError: a file is not what its name says, or one is missing beside another.
+    Raises ServerError: a file is not what its name says, or one is missing beside another.
     """
     access = Access(
         tls_cert=present(folder, "server.pem"),
@@ -38,8 +37,7 @@ def check_exposure(access: Access, bind: str) -> None:
         access: what is asked of clients.
         bind: the address on which the machine publishes the gRPC port.
 
-    Raises:
-        ServerError: naming what is missing.
+    Raises ServerError: naming what is missing.
     """
     needed = {"server.pem and server.key": access.tls_cert, "api-key": access.api_key}
     missing = [name for name, found in needed.items() if found is None]

@@ -51,8 +51,7 @@ OPEN = Access()  # nothing is asked
 def check_tls(access: Access) -> None:
     """Check the TLS files: Triton would only say that gRPC does not start.
 
-    Raises:
-        ServerError: a file is missing, unreadable, or not what it should be.
+    Raises ServerError: a file is missing, unreadable, or not what it should be.
     """
     cert, key, authorities = access.tls_cert, access.tls_key, access.tls_ca
     if (cert is None) != (key is None):
@@ -84,8 +83,7 @@ def no_passphrase() -> str:
 def read_key(flag: str, file: Path | None) -> str | None:
     """The key in a file, None where there is no file.
 
-    Raises:
-        ServerError: it cannot be read, or holds something else; the message does not show the content.
+    Raises ServerError: it cannot be read, or holds something else; the message does not show the content.
     """
     if file is None:
         return None

@@ -67,11 +67,7 @@ def this_machine(gpus: int) -> Machine:
 
 
 def read_config(file: Path) -> model_config_pb2.ModelConfig:
-    """Parse a config.pbtxt.
-
-    Raises:
-        ServerError: it is not one; the message gives file, line and column.
-    """
+    """Parse a config.pbtxt. Raises ServerError: it is not one; the message gives file, line and column."""
     config = model_config_pb2.ModelConfig()
     try:
         text_format.Parse(file.read_text(), config)
@@ -135,8 +131,7 @@ def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
 def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2.ModelConfig]:
     """Return the config of every model of a repository, fitted to `machine` and to the formats of its networks.
 
-    Raises:
-        ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read.
     """
     files = sorted(repository.glob("*/config.pbtxt"))
     configs = {file.parent.name: derive(read_config(file), machine) for file in files}
@@ -152,8 +147,7 @@ def write_derived(repository: Path, machine: Machine) -> str:
 
     Files are replaced atomically and only when they change, so servers may share a repository.
 
-    Raises:
-        ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read.
     """
     for model, config in derive_all(repository, machine).items():
         if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones

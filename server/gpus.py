@@ -54,8 +54,7 @@ class Gpu:
 def parse_selection(text: str) -> Selection:
     """Read `8` (the first eight), `0,2,5`, `2,` (number 2 alone), or UUIDs such as `GPU-…,GPU-…` or `MIG-…`.
 
-    Raises:
-        argparse.ArgumentTypeError: it is none of these; a sentence.
+    Raises argparse.ArgumentTypeError: it is none of these; a sentence.
     """
     if text.strip().isdecimal():
         return Selection(int(text))
@@ -74,8 +73,7 @@ def parse_selection(text: str) -> Selection:
 def find_gpus(selection: Selection) -> list[Gpu]:
     """The selected GPUs of this machine, in order.
 
-    Raises:
-        ServerError: NVIDIA's driver does not work, or knows no such GPU.
+    Raises ServerError: NVIDIA's driver does not work, or knows no such GPU.
     """
     if not selection.count:
         return []
@@ -113,8 +111,7 @@ def read_slice(uuid: str) -> Gpu | None:
 def select(selection: Selection, gpus: Sequence[Gpu], slices: Sequence[Gpu] = ()) -> list[Gpu]:
     """Pick GPUs, by number or UUID, and slices by UUID, in the order of the selection, whose count is not 0.
 
-    Raises:
-        ServerError: one of them is not there.
+    Raises ServerError: one of them is not there.
     """
     known = {key: gpu for gpu in gpus for key in (gpu.number, gpu.uuid)} | {gpu.uuid: gpu for gpu in slices}
     wanted = selection.chosen or tuple(str(number) for number in range(selection.count))

@@ -143,8 +143,7 @@ def measure_every_row(
 
     A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
 
-    Raises:
-        ExportError: a batch is not answered.
+    Raises ExportError: a batch is not answered.
     """
     found, rows = [], len(reference.inputs[0])
     for size in sizes:
