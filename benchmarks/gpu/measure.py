@@ -25,8 +25,12 @@ from export.tensors import example_inputs
 
 SIDE, TINY_SIDE = 8192, 512  # of the matrices
 BYTES, TINY_BYTES = 4 << 30, 64 << 20  # of what is copied
-WARM_UP, ROUNDS = 3, 10
-
+ROWS = 2  # that the reference is asked for at a time: float32 takes memory
+TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
+FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
+WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
+NO_TIME = "not measured: no time was left"
+ROUNDS = 10  # of a ceiling
 
 Send = Callable[[Any], None]
 
@@ -110,13 +114,6 @@ def measure_chip(setting: Setting, send: Send) -> None:
     target = torch.empty_like(source)
     copy = 2 * size / seconds(lambda: target.copy_(source)) / 1e9
     send(Chip(name, product(torch.float16), product(torch.bfloat16), copy))
-
-
-ROWS = 2  # that the reference is asked for at a time: float32 takes memory
-TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
-FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
-WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
-NO_TIME = "not measured: no time was left"
 
 
 @torch.no_grad()

@@ -42,6 +42,9 @@ def contract_of(name: str) -> Contract:
     return read_contract(RECIPES[name].stage)
 
 
+patterns = cache(PatternBank)  # the built-in ones, drawn once: that takes seconds, and only one network keeps them
+
+
 @cache
 def built(name: str, tiny: bool) -> nn.Module:
     """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
@@ -67,12 +70,6 @@ def built(name: str, tiny: bool) -> nn.Module:
     if not tiny and millions != recipe.millions:
         raise BenchmarkError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
     return network
-
-
-@cache
-def patterns() -> PatternBank:
-    """The built-in shadow patterns, drawn once: that takes seconds, and only one network keeps them."""
-    return PatternBank()
 
 
 def parameters(network: nn.Module) -> int:

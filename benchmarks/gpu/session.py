@@ -21,6 +21,7 @@ from benchmarks.gpu.plan import Plan, Variant, built
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
 from benchmarks.rig.report import BenchmarkError
 
+CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
 END_SECONDS = 5.0  # that a process whose work is done may take to end
 
 
@@ -70,9 +71,6 @@ def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
     torch.set_num_threads(CORES)  # its parent keeps to one thread, since threads do not survive a fork
     work(sender.send)
     sender.close()
-
-
-CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
 
 
 def measure_all(

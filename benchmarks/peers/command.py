@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from benchmarks import CORES
-from benchmarks.peers.contestants import OURS, PEERS, Peer, install_ray
+from benchmarks.peers.contestants import OURS, PEERS, install_ray
 from benchmarks.peers.rounds import Comparison, Result, compare
 from benchmarks.rig.report import Figure, Parser, machine, markdown, names, number, show, write_json
 
+INSTALL = "install-ray"
 TITLE = "The same photos and networks, relit by others and by ours"
 HEADINGS = ("", "where", "images/s", "÷ ours", "CPU-ms/image", "÷ ours", "MB on the wire", "peak MB", "what it is")
 
@@ -111,9 +112,6 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return {"title": TITLE, "machine": machine(), "figures": found, "peers": peers}
 
 
-INSTALL = "install-ray"
-
-
 def main(arguments: Sequence[str]) -> int:
     """Compare and print; medians of the rounds. 1 where ours or an installation fails, 130 when interrupted."""
     example, more = "--peers onnx,litserve --json peers.json", f"`{INSTALL}` installs Ray Data"
@@ -128,15 +126,11 @@ def main(arguments: Sequence[str]) -> int:
         return install_ray()
     for signalled in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with SIGINT ignored
         signal.signal(signalled, signal.default_int_handler)
-    comparison = compare(chosen(options.peers), options.photos, options.rounds, say=partial(print, file=sys.stderr))
+    peers = [peer for peer in PEERS if peer.name in (*options.peers, OURS)]
+    comparison = compare(peers, options.photos, options.rounds, say=partial(print, file=sys.stderr))
     print(f"{table(comparison)}\n")
     show(TITLE, figures(comparison), None)
     print("", *verdicts(comparison), sep="\n")
     if options.json:
         write_json(options.json, to_json(comparison))
     return 0
-
-
-def chosen(some: Sequence[str]) -> tuple[Peer, ...]:
-    """Contestants by name, ours always among them."""
-    return tuple(peer for peer in PEERS if peer.name in (*some, OURS))

@@ -20,6 +20,8 @@ from benchmarks.rig.triton import read_counts
 from contract.names import ENSEMBLE
 from server.embedded import RunningServer
 
+_INTERVAL = 0.05  # seconds between two readings of how far a run is
+
 
 def tree_of(root: int) -> list[psutil.Process]:
     """The process `root` and its descendants."""
@@ -81,9 +83,6 @@ def _model_of(process: psutil.Process) -> str:
         if words and Path(words[0]).name == "triton_python_backend_stub":
             return Path(words[1]).parts[-3]
     return "tritonserver"
-
-
-_INTERVAL = 0.05  # seconds between two readings of how far a run is
 
 
 class RunFailedError(BenchmarkError):

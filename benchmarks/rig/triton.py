@@ -23,6 +23,17 @@ from benchmarks.rig.networks import PICTURES, THRESHOLDS
 from server.derive import Machine, this_machine
 from server.embedded import Options, RunningServer, embedded_server
 
+PROMPT = "person"
+FILES = f"{','.join(PICTURES)};png"  # the client's own default
+METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
+METRICS_ARGUMENT = "--metrics-interval-ms=500"
+LINE = re.compile(
+    r'^nv_gpu_(?P<name>utilization|memory_used_bytes|memory_total_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$',
+    re.MULTILINE,
+)
+
+Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name after nv_gpu_
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -97,16 +108,6 @@ def serving(
     return embedded_server(replace(free, log=log, extra=tuple(extra), start_timeout=start_timeout))
 
 
-METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
-METRICS_ARGUMENT = "--metrics-interval-ms=500"
-LINE = re.compile(
-    r'^nv_gpu_(?P<name>utilization|memory_used_bytes|memory_total_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$',
-    re.MULTILINE,
-)
-
-Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name after nv_gpu_
-
-
 @dataclass(frozen=True)
 class GpuUse:
     """What Triton's metrics said of the GPUs during a run."""
@@ -143,10 +144,6 @@ def summarise(samples: Sequence[Gpus]) -> GpuUse | None:
         memory_total_mb=fullest["memory_total_bytes"] / 1e6,
         utilisation=statistics.fmean(gpu["utilization"] for gpu in gpus),
     )
-
-
-PROMPT = "person"
-FILES = f"{','.join(PICTURES)};png"  # the client's own default
 
 
 def ask_for(photo: bytes, lights: Sequence[Light], prompt: str = PROMPT, files: str = FILES) -> Tensors:

@@ -20,7 +20,6 @@ THREAD = re.compile(r"^\s*Thread \[\d+\] had error: ")  # perf_analyzer repeats 
 WAVES = 3  # the first and the last of what is in flight do not count
 INTERVAL = 0.02  # seconds between two readings of the count of answers: what a duration may be wrong by
 
-
 Look = Callable[[int], object]
 
 
@@ -80,12 +79,10 @@ def measure(
     return Measurement(point, "", rate, p50, p95, p99, stages, summarise(gpus))
 
 
-def drive(
-    point: Point, requests: int, input_data: Path, report: Path, load: Load, look: Look = lambda process: None
-) -> None:
+def drive(point: Point, requests: int, data: Path, report: Path, load: Load, look: Look = lambda process: None) -> None:
     """Send requests and write perf_analyzer's report. Raises MeasurementFailedError: not all were answered in time."""
     options = ("--async", "--request-count", str(requests), "-f", str(report), *load.extra)
-    command = analyzer_command(load.binary, load.grpc_url, input_data, point.concurrency, *options, model=point.model)
+    command = analyzer_command(load.binary, load.grpc_url, data, point.concurrency, *options, model=point.model)
     try:
         observe(command, look, INTERVAL, timeout=load.timeout, environment=environment(load.binary))
     except RunFailedError as error:

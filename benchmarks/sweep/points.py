@@ -12,6 +12,9 @@ from benchmarks.rig.triton import GpuUse, Stage
 from contract.names import ENSEMBLE, NETWORKS
 from server.derive import this_machine, write_derived
 
+PHOTOS = 10_000
+PLAN, POINTS = "sweep.json", "points.jsonl"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -100,9 +103,6 @@ def apply(point: Point, repository: Path, gpus: int) -> str:
     )
 
 
-PLAN, POINTS = "sweep.json", "points.jsonl"
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a sweep measures and under which conditions."""
@@ -173,9 +173,6 @@ def left(plan: Plan, done: Sequence[Measurement]) -> list[Point]:
     """The points of a plan that are not done, in its order."""
     finished = {measurement.point for measurement in done}
     return [point for point in plan.points if point not in finished]
-
-
-PHOTOS = 10_000
 
 
 def write_csv(file: Path, measurements: Sequence[Measurement]) -> None:

@@ -198,7 +198,7 @@ def test_results_outlive_the_command_and_grow(tmp_path: Path) -> None:
     lost, found = replace(first, ms_per_image=None, finding=NO_TIME), replace(first, batch=16)
     assert results.with_points([lost, found]).points == (first, found)
     assert replace(results, dry_run=True).with_points([lost]).points == (lost,)
-    with pytest.raises(BenchmarkError, match="holds measurements on a machine, this is measurements on another"):
+    with pytest.raises(BenchmarkError, match="has measurements on a machine, this is measurements on another"):
         continue_results(file, "another", dry_run=False)
     assert results.with_chip(Chip("a GPU", 701.0, 711.0, 3001.0)).chip == Chip("a GPU", 701.0, 711.0, 3001.0)
     with pytest.raises(BenchmarkError, match="results so far are of a GPU, this is its successor: name another"):
