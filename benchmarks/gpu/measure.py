@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.forms import Ask, Tensors, UnavailableError, as_tuple
-from benchmarks.gpu.plan import Variant, built, contract_of, fresh_inputs, parameters
+from benchmarks.gpu.plan import Draw, Variant, built, contract_of, fresh_inputs, parameters
 from benchmarks.gpu.results import Chip, NetworkFacts, Point
 from benchmarks.rig.report import BenchmarkError
 from export.check.gate import PRECISIONS, Measurement, Precision, compare
@@ -200,9 +200,7 @@ def compared(setting: Setting, name: str, precision: Precision, ask: Ask) -> lis
     ]
 
 
-def measure_point(
-    setting: Setting, point: Point, ask: Ask, draw: Callable[[int], tuple[Tensor, ...]], found: Sequence[Measurement]
-) -> Point:
+def measure_point(setting: Setting, point: Point, ask: Ask, draw: Draw, found: Sequence[Measurement]) -> Point:
     """Time batches of fresh inputs, and take the median."""
     device, batch = setting.device, point.batch
     try:

@@ -120,7 +120,7 @@ class Results:
 
 
 def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
-    """Read what `save` wrote to add to it, or begin afresh where there is no file.
+    """Read what `save` wrote to add to it, or start with none where there is no file.
 
     Raises BenchmarkError: it was measured on another machine, or in a dry run and this is none.
     """

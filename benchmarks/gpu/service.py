@@ -1,7 +1,7 @@
 """The whole service on one GPU: the embedded server and the client, against the service's networks alone."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient
 from benchmarks.gpu.measure import Send, Setting
 from benchmarks.gpu.plan import SERVED, VARIANTS, built
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import left, measure_all, run_isolated
+from benchmarks.gpu.session import Keep, left, measure_all, run_isolated
 from benchmarks.rig import triton
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.processes import RunFailedError, client_command, observe
@@ -35,9 +35,7 @@ BATCH = 16  # the largest of the hand-written configs
 POOLS = ("--cuda-memory-pool-byte-size=0:2147483648", "--pinned-memory-pool-byte-size=2147483648")
 
 
-def measure_service(
-    setting: Setting, photos: int, deadline: float, results: Results, keep: Callable[[Results], None]
-) -> Results:
+def measure_service(setting: Setting, photos: int, deadline: float, results: Results, keep: Keep) -> Results:
     """Measure the served networks alone, then all of them behind Triton, for a table of so many `photos`.
 
     The rest is as in measure_all; only the served batch size is measured.

@@ -176,6 +176,7 @@ def figures(rounds: Sequence[Round], client_alone: float) -> list[Figure]:
     spent = each(lambda one: {role: seconds / one.client.photos for role, seconds in one.client.cpu.items()})
     filled = each(lambda one: one.filled)
     alone["client"] = client_alone
+    ideals = {role: f"{alone.get(role, 0.0) * 1000:.1f} alone" for role in spent}
     slowest = max(wall, key=lambda name: wall[name])
     total = sum(alone.values())
     best, rate = CORES / total, median(lambda one: one.client.images_per_second)
@@ -188,10 +189,7 @@ def figures(rounds: Sequence[Round], client_alone: float) -> list[Figure]:
         Figure(f"images/s ÷ the slowest stage alone ({slowest})", rate * wall[slowest], "ratio", shared),
         Figure("cores kept busy by the run", median(lambda one: one.client.busy), "share", "at least 0.90"),
         Figure("cores that other programs took meanwhile", others, "share", "0.00"),
-        *(
-            Figure(f"CPU of {role}, a photo", seconds * 1000, "CPU-ms", f"{alone.get(role, 0.0) * 1000:.1f} alone")
-            for role, seconds in spent.items()
-        ),
+        *(Figure(f"CPU of {role}, a photo", cpu * 1000, "CPU-ms", ideals[role]) for role, cpu in spent.items()),
         Figure("CPU of the whole path, a photo", path * 1000, "CPU-ms", f"{total * 1000:.1f} alone"),
         Figure("CPU of the whole path ÷ its stages alone", path / total, "ratio", "at most 1.15"),
         *(Figure(f"mean batch ÷ largest, {name}", filled[name], "ratio", "at least 0.95") for name in NETWORKS),

@@ -102,11 +102,9 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     for result in comparison.results:
         content = asdict(result)
         if not result.failure:
-            content["median"] = {
-                "images_per_second": result.images_per_second,
-                "cpu_ms_per_image": 1000 * result.cpu_per_image,
-                "peak_memory_bytes": result.memory,
-            }
+            speed, cost = result.images_per_second, 1000 * result.cpu_per_image
+            median = {"images_per_second": speed, "cpu_ms_per_image": cost, "peak_memory_bytes": result.memory}
+            content["median"] = median
         peers.append(content)
     found = [asdict(figure) for figure in figures(comparison)]
     return {"title": TITLE, "machine": machine(), "figures": found, "peers": peers}

@@ -58,18 +58,11 @@ WARM = 16  # a full batch in every worker, and the same photos for all whose byt
 
 # Ray Data needs an environment of its own: its pandas wants NumPy 2, Triton's Python processes NumPy 1.
 RAY = ROOT / "build" / "ray"
-RAY_PYTHON, RAY_READY = (
-    RAY / "bin" / "python",
-    RAY / "ready",
-)  # the latter is written last: an interrupted installation is done again
+RAY_PYTHON = RAY / "bin" / "python"
+RAY_READY = RAY / "ready"  # written last: an interrupted installation is done again
 # OpenCV's and ONNX Runtime's versions are those of pyproject.toml, or the pictures might differ.
-RAY_PACKAGES = (
-    "ray[data]==2.60.0",
-    "onnxruntime==1.32.0",
-    "opencv-python-headless==4.11.0.86",
-    "numpy>=2",
-    "tomli>=2; python_version < '3.11'",
-)
+RAY_PACKAGES = ["ray[data]==2.60.0", "onnxruntime==1.32.0", "opencv-python-headless==4.11.0.86", "numpy>=2"]
+RAY_PACKAGES += ["tomli>=2; python_version < '3.11'"]
 RAY_MISSING = "it is not installed: `python -m benchmarks peers install-ray` does that"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tritonclient.grpc as triton
 
-from benchmarks.peers.contestants import IN_FLIGHT, Contestant, Job
+from benchmarks.peers.contestants import IN_FLIGHT, OURS, Contestant, Job
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_table
@@ -51,8 +51,5 @@ def run_ours(job: Job, address: str) -> None:
 def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     """The three clients and the server they share."""
     with serving(log=folder / "triton.log") as server:
-        yield {
-            "calls": Contestant(run_synchronously, server.grpc_url),
-            "threads": Contestant(run_in_threads, server.grpc_url),
-            "ours": Contestant(run_ours, server.grpc_url),
-        }
+        runs = {"calls": run_synchronously, "threads": run_in_threads, OURS: run_ours}
+        yield {name: Contestant(run, server.grpc_url) for name, run in runs.items()}

@@ -27,11 +27,7 @@ PROMPT = "person"
 FILES = f"{','.join(PICTURES)};png"  # the client's own default
 METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
 METRICS_ARGUMENT = "--metrics-interval-ms=500"
-LINE = re.compile(
-    r'^nv_gpu_(?P<name>utilization|memory_used_bytes|memory_total_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$',
-    re.MULTILINE,
-)
-
+LINE = r'(?m)^nv_gpu_(?P<name>utilization|memory_(used|total)_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$'
 Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name after nv_gpu_
 
 
@@ -128,7 +124,7 @@ def read_gpus(metrics_url: str | None) -> Gpus:
 def parse_metrics(text: str) -> Gpus:
     """Read what Triton's metrics page says of each GPU: nothing on a CPU."""
     gpus: dict[str, dict[str, float]] = {}
-    for match in LINE.finditer(text):
+    for match in re.finditer(LINE, text):
         gpus.setdefault(match["gpu"], {})[match["name"]] = float(match["value"])
     return gpus
 

@@ -56,6 +56,7 @@ def figures(scenario: run.Scenario, measured: run.Measured) -> list[Figure]:
     rate, whole = achieved * scenario.ideal, scenario.photos / measured.seconds
     cpu = {role: seconds / (rate * (end - begin)) for role, seconds in measured.steady.cpu.items()}
     path = sum(cpu[role] for role in _PATH)
+    batches = {name: run.mean_batch(executions, name, begin, end) for name in NETWORKS}
     truth = run.ideal_rate(scenario.timings, gpus, batch)
     return [
         Figure("achieved ÷ ideal, by the GPUs' work", achieved, "ratio", "1.00"),
@@ -63,10 +64,7 @@ def figures(scenario: run.Scenario, measured: run.Measured) -> list[Figure]:
         Figure("photos of the whole run, filling and emptying too", whole, "photos/s", f"{scenario.ideal:.2f}"),
         Figure("busy, mean of the GPUs", sum(busy.values()) / gpus, "share", "1.00"),
         Figure("busy, the idlest GPU", min(busy.values()) if len(busy) == gpus else 0.0, "share", "1.00"),
-        *(
-            Figure(f"mean batch of {name}", run.mean_batch(executions, name, begin, end), "photos", f"{batch}")
-            for name in NETWORKS
-        ),
+        *(Figure(f"mean batch of {name}", mean, "photos", f"{batch}") for name, mean in batches.items()),
         *(Figure(f"CPU of {role}, a photo", cpu[role] * 1000, "CPU-ms", "-") for role in _PATH),
         Figure("CPU of the path, a photo", path * 1000, "CPU-ms", "-"),
         # Their copies of the tensors, which a backend in C++ does not make.

@@ -48,12 +48,9 @@ def main(arguments: Sequence[str]) -> int:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; what follows `--` is for perf_analyzer. What makes no sense is refused with a sentence."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
-    line = Parser(
-        "sweep",
-        str(__doc__),
-        "--models segment,relight --batches 1,8 --photo samples/astronaut.png",
-        "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`",
-    )
+    example = "--models segment,relight --batches 1,8 --photo samples/astronaut.png"
+    more = "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`"
+    line = Parser("sweep", str(__doc__), example, more)
     add, listed = line.add_argument, several(number(int))
     all_models = ",".join((*NETWORKS, ENSEMBLE))
     add("--models", type=several(str), default=all_models, metavar="NAME,…", help="models of the ensemble, or it")

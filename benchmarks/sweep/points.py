@@ -122,7 +122,7 @@ def read_plan(folder: Path) -> Plan | None:
         points = tuple(Point(**point) for point in content["points"])
         return Plan(content["settings"], content["networks"], points)
     except (ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{file} is not the plan of a sweep: --restart writes it anew.") from error
+        raise BenchmarkError(f"{file} is not the plan of a sweep: --restart writes another.") from error
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -235,7 +235,5 @@ def columns(measurement: Measurement) -> dict[str, str]:
         f"hours for {PHOTOS:,}": f"{seconds * PHOTOS / 3600:.2f}",
         "images/s": f"{measurement.images_per_second:.2f}",
         "batch formed": f"{measurement.mean_batch:.1f}",
-        "p50, ms": f"{measurement.p50_ms:.0f}",
-        "p95, ms": f"{measurement.p95_ms:.0f}",
-        "p99, ms": f"{measurement.p99_ms:.0f}",
+        **{f"p{share}, ms": f"{getattr(measurement, f'p{share}_ms'):.0f}" for share in (50, 95, 99)},
     }

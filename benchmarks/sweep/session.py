@@ -177,7 +177,7 @@ def measure_points(
             if options.url is not None:
                 raise BenchmarkError(
                     f"The server at {options.url} does not recover ({error.message()}): "
-                    "start it again, and the same command goes on with the next point."
+                    "start it again, and the same command resumes with the next point."
                 ) from error
         finally:
             with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
@@ -186,16 +186,14 @@ def measure_points(
     return plan
 
 
-def measure_or_find(
-    client: InferenceServerClient, loader: Loader, point: Point, input_data: Path, load: Load
-) -> Measurement:
+def measure_or_find(client: InferenceServerClient, loader: Loader, point: Point, data: Path, load: Load) -> Measurement:
     """Load and measure a point; what prevents it, such as too little memory, is the finding."""
     try:
         cold = loader.load(point) and loader.on_gpu
     except InferenceServerException as error:
         return Measurement(point, finding=f"cannot be loaded: {error.message()}")
     try:
-        return measure(client, point, loader.parts(point.model), input_data, load, cold=cold)
+        return measure(client, point, loader.parts(point.model), data, load, cold=cold)
     except MeasurementFailedError as error:
         return Measurement(point, finding=f"fails: {error}")
     except InferenceServerException as error:

@@ -130,7 +130,7 @@ def test_what_the_machine_lacks_is_told_and_is_no_failure(rehearsal: Rehearsal) 
 
 
 def test_answers_that_the_gate_refuses_fail_a_dry_run_and_so_does_what_was_not_compared() -> None:
-    plan = plan_of(ORDER, VARIANTS, ["sam3"], [HALF])
+    plan = plan_of(["sam3"], [HALF])
     right, wrong, unknown = (Point("sam3", HALF, 2, 1.0, 1.0, faithful=faithful) for faithful in (True, False, None))
 
     def faults(*points: Point) -> list[str]:
