@@ -19,20 +19,13 @@ _KEY = re.compile(r"[0-9A-Za-z_-]{16,}")  # what Triton's flags can carry
 
 @dataclass(frozen=True)
 class Access:
-    """What a server asks of its clients; nothing by default.
+    """What a server asks of its clients; nothing by default."""
 
-    Attributes:
-        tls_cert: the server's certificate and its intermediates (PEM); None for gRPC without encryption.
-        tls_key: its private key (PEM), without a passphrase.
-        tls_ca: the authorities (PEM) that sign clients' certificates; None to ask for none.
-        api_key: what inference asks for.
-        admin_key: what ADMINISTRATION asks for; None to close it to all unless the server is on a loopback address.
-    """
-
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_ca: Path | None = None
-    api_key: str | None = field(default=None, repr=False)
+    tls_cert: Path | None = None  # the server's certificate and its intermediates (PEM); None: gRPC is not encrypted
+    tls_key: Path | None = None  # its private key (PEM), without a passphrase
+    tls_ca: Path | None = None  # the authorities (PEM) that sign clients' certificates; None to ask for none
+    api_key: str | None = field(default=None, repr=False)  # what inference asks for
+    # What ADMINISTRATION asks for; None to close it to all unless the server is on a loopback address.
     admin_key: str | None = field(default=None, repr=False)
 
     @property

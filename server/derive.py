@@ -27,23 +27,14 @@ RAGGED = "recombine"  # the network whose requests differ in shape
 
 @dataclass(frozen=True)
 class Machine:
-    """What the configs are to fit.
+    """What the configs are to fit."""
 
-    Attributes:
-        gpus: number of GPUs, 0 for none.
-        max_batch: largest batch of every model; None keeps the hand-written one on GPUs and `cpu_batch` on the CPU.
-        processes: instances of each Python model (decode, encode).
-        instances: of each network on each GPU; None keeps the hand-written number.
-        native: whether NVIDIA's own backends serve the networks, as in its container, or those in server/backends.
-        engines: where a native server keeps its TensorRT engines; None leaves every network to the CUDA provider.
-    """
-
-    gpus: int
-    max_batch: int | None = None
-    processes: int = 1
-    instances: int | None = None
-    native: bool = False
-    engines: Path | None = None
+    gpus: int  # number of GPUs, 0 for none
+    max_batch: int | None = None  # of every model; None: the hand-written one on GPUs, `cpu_batch` on the CPU
+    processes: int = 1  # instances of each Python model (decode, encode)
+    instances: int | None = None  # of each network on each GPU; None keeps the hand-written number
+    native: bool = False  # NVIDIA's own backends serve the networks, as in its container, not those in server/backends
+    engines: Path | None = None  # where a native server keeps TensorRT engines; None: the CUDA provider alone
 
     @property
     def cpu_batch(self) -> int:

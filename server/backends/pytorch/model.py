@@ -78,7 +78,7 @@ def load(file: Path, device: torch.device) -> Any:
     """
     jit: Any = torch.jit
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates TorchScript, which Triton goes on serving
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript, which Triton still serves
         try:
             return jit.load(str(file), map_location=device)
         except RuntimeError as error:
