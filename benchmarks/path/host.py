@@ -56,7 +56,7 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
     if needs_server:
         with serving(log=folder / "triton.log") as server:
             say("what goes over the wire")
-            wire, pictures = pipeline.measure_wire(server, folder, rows[:window], window, folder / "out")
+            wire, pictures = pipeline.measure_wire(server, folder, rows[:window], folder / "out")
             found += [Figure("bytes on the wire ÷ the files in and out", wire, "ratio", "1.00")]
             if PIPELINE in parts:
                 measured = pipeline.measure_rounds(server, folder, rows, window, rounds, say)

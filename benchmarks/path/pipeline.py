@@ -137,16 +137,14 @@ def measure_rounds(
     return found
 
 
-def measure_wire(
-    server: RunningServer, photos: Path, rows: Sequence[Row], window: int, output: Path
-) -> tuple[float, Path]:
+def measure_wire(server: RunningServer, photos: Path, rows: Sequence[Row], output: Path) -> tuple[float, Path]:
     """Bytes of a run's connections, both ways, ÷ the bytes of the photos and of their pictures; and where these are.
 
-    Raises RunFailedError: the client fails, or a photo does.
+    All rows are in flight at once. Raises RunFailedError: the client fails, or a photo does.
     """
     table = table_of(photos, rows)
     with counted(server.grpc_url) as wire:
-        observe(client_command(wire.address, table, output, "--window", str(window)), lambda client: None, 1.0)
+        observe(client_command(wire.address, table, output, "--window", str(len(rows))), lambda client: None, 1.0)
     pictures = output / table.stem
     files = [*(photos / row.photo for row in rows), *pictures.glob("*.png")]
     return wire.bytes / sum(file.stat().st_size for file in files), pictures

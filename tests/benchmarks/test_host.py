@@ -39,7 +39,7 @@ class Run:
 def run(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Run:
     photos = tmp_path_factory.mktemp("photos")
     rows = write_photos(photos, 6)
-    wire, pictures = measure_wire(server, photos, rows[:2], WINDOW, photos / "out")
+    wire, pictures = measure_wire(server, photos, rows[:2], photos / "out")
     return Run(photos, rows, pictures, wire)
 
 
