@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import torch
 from google.protobuf import text_format
 from torch import Tensor
+from torch.nn import functional as F
 from tritonclient.grpc import model_config_pb2
 
 from contract.light import LIGHT, NUMBERS, SCENE, SENT, WIDTHS
 
+PERSON = Path(__file__).with_name("example.jpg")  # cut from samples/astronaut.png
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 Runtime: TypeAlias = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]  # an open file: inputs to outputs, on the CPU
 
@@ -88,18 +91,29 @@ def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tenso
             lengths = torch.randint(2, shape[1], (batch, 1), generator=generator)
             return (torch.arange(shape[1]) < lengths).to(spec.dtype)
         if spec.dtype == torch.uint8:
-            # Smooth blobs plus grain: white noise alone would leave every large blur flat.
-            coarse = torch.rand((batch, 3, 9, 9), generator=generator)
-            size = shape[2:] if shape[1] == 3 else shape[1:3]
-            smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
-            grain = torch.rand(smooth.shape, generator=generator)
-            pixels = (smooth * 235 + grain * 20).to(torch.uint8)
+            pixels = example_photos(batch, shape[2:] if shape[1] == 3 else shape[1:3], generator)
             return pixels if shape[1] == 3 else pixels.permute(0, 2, 3, 1).contiguous()
         if spec.dtype.is_floating_point:
             return (0.1 + 0.8 * torch.rand(shape, generator=generator)).to(spec.dtype)
         return torch.randint(0, 500, shape, generator=generator).to(spec.dtype)
 
     return tuple(draw(spec) for spec in contract.inputs)
+
+
+def example_photos(batch: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw photos, uint8 [batch,3,·,·]: a person in every other one, shifted and tinted; else smooth blobs and grain.
+
+    White noise alone would leave every large blur flat, and a network that looks for people without an answer.
+    """
+    coarse = torch.rand((batch, 3, 9, 9), generator=generator)
+    smooth = F.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
+    person = torch.from_numpy(cv2.cvtColor(cv2.imread(str(PERSON)), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)[None] / 255.0
+    person = F.interpolate(person, size, mode="bicubic").clamp(0, 1)
+    shifts = ((torch.rand(batch, generator=generator) - 0.5) * 0.2 * size[1]).int().tolist()
+    for row in range(0, batch, 2):
+        smooth[row] = person[0].roll(shifts[row], 2) * (0.7 + 0.3 * coarse[row, :, :1, :1])
+    grain = torch.rand(smooth.shape, generator=generator)
+    return (smooth * 235 + grain * 20).to(torch.uint8)
 
 
 def example_rows(tensor: str, batch: int, pictures: int, generator: torch.Generator) -> Tensor:

@@ -75,7 +75,7 @@ def test_without_a_face_it_is_inflate(face: Face) -> None:
         square(photo, 518),
         torch.full((1, 1, 288, 288), 0.8),
         aspect(photo),
-        lights(light(90), light(-30, relief=2.0)),
+        *lights(light(90), light(-30, relief=2.0)),
     )
     with torch.no_grad():
         assert torch.equal(face(*given), inflate(*given))
@@ -87,7 +87,7 @@ def test_light_from_a_side_lights_that_side_of_a_face(face: Face) -> None:
     alpha[..., 10:, 40:200] = 1.0
     given = (square(photo, 518), alpha, aspect(photo))
     with torch.no_grad():
-        shading = face(*given, lights(light(0), light(180), light(90), light(-90)))[0, :, 0].float()
+        shading = face(*given, *lights(light(0), light(180), light(90), light(-90)))[0, :, 0].float()
     # In pixels of 518: cheeks beside the nose, and below and above the tip of the nose.
     left, right = shading[:, 112:135, 200:212].mean((1, 2)), shading[:, 112:135, 245:257].mean((1, 2))
     assert right[0] > left[0] + 0.1
