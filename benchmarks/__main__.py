@@ -8,15 +8,8 @@ from benchmarks.rig.report import BenchmarkError
 from server.installation import ServerError
 
 # Imported only when named: each needs packages that a machine for another may lack.
-BENCHMARKS = {
-    "client": "benchmarks.path.client",
-    "gpu": "benchmarks.gpu.command",
-    "host": "benchmarks.path.host",
-    "lights": "benchmarks.path.lights",
-    "peers": "benchmarks.peers.command",
-    "simulate": "benchmarks.simulate.command",
-    "sweep": "benchmarks.sweep.command",
-}
+BENCHMARKS = {name: f"benchmarks.path.{name}" for name in ("client", "host", "lights")}
+BENCHMARKS |= {name: f"benchmarks.{name}.command" for name in ("gpu", "peers", "simulate", "sweep")}
 
 
 def main(arguments: Sequence[str]) -> int:

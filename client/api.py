@@ -222,8 +222,7 @@ def relight(
         lighting: the file with the distributions that lights are drawn from.
         timeout: seconds to wait for the answer.
 
-    Raises:
-        RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
+    Raises RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
     """
     with Relighter(url, lighting=lighting, timeout=timeout) as relighter:
         return relighter(

@@ -102,8 +102,7 @@ def command_line(settings: Settings, access: Access, config_name: str, gpus: Seq
 def prepare(environment: Mapping[str, str]) -> list[str]:
     """Derive the configs, announce what will be served, and return tritonserver's command line.
 
-    Raises:
-        ServerError: something is missing; the message says what to do.
+    Raises ServerError: something is missing; the message says what to do.
     """
     settings, access = read_settings(environment), read_access()
     check_exposure(access, settings.bind)

@@ -10,8 +10,7 @@ import tomllib
 def requirements(project: Path, extras: list[str], without: list[str]) -> list[str]:
     """Requirements of `extras`, each once, less those of the distributions named in `without`.
 
-    Raises:
-        KeyError: there is no such extra.
+    Raises KeyError: there is no such extra.
     """
     found = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
     lines = dict.fromkeys(line for extra in extras for line in found[extra])

@@ -9,8 +9,7 @@ from server.installation import assemble_backends, find_installation
 def lay_out(folder: Path) -> None:
     """Make `folder`/bin, lib and backends; the first two are links into the wheel.
 
-    Raises:
-        ServerError: no wheel is installed.
+    Raises ServerError: no wheel is installed.
     """
     installation = find_installation()
     folder.mkdir(parents=True)

@@ -15,10 +15,7 @@ def present(folder: Path, name: str) -> Path | None:
 def read_access(folder: Path = SECRETS) -> Access:
     """Read server.pem and server.key (TLS), clients-ca.pem (who signs clients' certificates), api-key and admin-key.
 
-    Each may be absent.
-
-    Raises:
-        ServerError: a file is not what its name says, or one is missing beside another.
+    Each may be absent. Raises ServerError: a file is not what its name says, or one is missing beside another.
     """
     access = Access(
         tls_cert=present(folder, "server.pem"),
@@ -32,14 +29,9 @@ def read_access(folder: Path = SECRETS) -> Access:
 
 
 def check_exposure(access: Access, bind: str) -> None:
-    """Refuse to serve other machines without TLS and an API key.
+    """Refuse to serve other machines, which reach gRPC by the published address `bind`, without TLS and an API key.
 
-    Args:
-        access: what is asked of clients.
-        bind: the address on which the machine publishes the gRPC port.
-
-    Raises:
-        ServerError: naming what is missing.
+    Raises ServerError: naming what is missing.
     """
     needed = {"server.pem and server.key": access.tls_cert, "api-key": access.api_key}
     missing = [name for name, found in needed.items() if found is None]

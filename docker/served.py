@@ -14,8 +14,7 @@ from server.torchscript import read_report
 def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorrt: str | None) -> str:
     """Name what a server serves: checksums and configs of the networks, kinds of GPU, versions of Triton and TensorRT.
 
-    Raises:
-        ServerError: an export.json cannot be read.
+    Raises ServerError: an export.json cannot be read.
     """
     reports = {model.name: read_report(model) for model in sorted(repository.iterdir()) if model.is_dir()}
     facts = {

@@ -40,8 +40,7 @@ def describe_server(access: Access, url: str, secrets: Path = SECRETS) -> Server
 def wait_until_ready(server: Server, timeout: float = READY_SECONDS) -> None:
     """Return when the server has loaded its networks.
 
-    Raises:
-        ServerError: it has not within `timeout` seconds; with the last reason.
+    Raises ServerError: it has not within `timeout` seconds; with the last reason.
     """
     deadline, reminder, reason = time.monotonic() + timeout, 0.0, "it is loading its networks"
     while time.monotonic() < deadline:

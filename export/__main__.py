@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["verify"]:
         return verify(argv[1:])
     command = read_command(argv)
-    silence_libraries()
+    hide_library_messages()
     lay_out(command.repository)
     given = command.arguments
     settings: dict[str, Any] = {one.name: getattr(given, one.name) for one in fields(Options) if one.name in given}
@@ -70,8 +70,8 @@ def conclude(found: list[Measurement]) -> str:
     return ", ".join(f"{one.measure} {one.value:.3g}" for one in worst.values() if one.measure != "differing")
 
 
-def silence_libraries() -> None:
-    """Silence what the libraries print about themselves."""
+def hide_library_messages() -> None:
+    """Hide what the libraries print about themselves."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # absent optional packages
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")

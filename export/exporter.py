@@ -52,8 +52,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
         folder: e.g. model_repository/segment/1.
         say: called with each step, in pieces of a line.
 
-    Raises:
-        ExportError: the network does not give what its stage promises, or the file's answers are not the network's.
+    Raises ExportError: the network does not give what its stage promises, or the file's answers are not the network's.
     """
     contract, network = read_contract(candidate.stage), candidate.network.eval()
     parameters = sum(weight.numel() for weight in network.parameters())

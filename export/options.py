@@ -11,6 +11,9 @@ from export.files.formats import FORMATS, Format
 from export.networks.presets import BUILDERS, PRESETS, Choice
 from export.tensors import REPOSITORY
 
+# Options of one network only: its stage and name.
+OF_ONE_NETWORK = dict.fromkeys(("steps", "side", "autoencoder", "residual"), ("albedo", "marigold"))
+OF_ONE_NETWORK["selection"] = ("segment", "sam3")
 DESCRIPTION = """\
 Write the networks of a preset into a model repository. A file is kept only if it computes what its network computes.
 
@@ -28,13 +31,6 @@ class Command:
     precision: Precision
     repository: Path
     arguments: argparse.Namespace  # what networks are built with
-
-
-# Options of one network only: its stage and name.
-OF_ONE_NETWORK = {
-    "selection": ("segment", "sam3"),
-    **dict.fromkeys(("steps", "side", "autoencoder", "residual"), ("albedo", "marigold")),
-}
 
 
 def parser() -> argparse.ArgumentParser:

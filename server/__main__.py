@@ -21,10 +21,7 @@ DESCRIPTION = """Serve a model repository with the embedded Triton until Ctrl-C 
 
 example: python -m server --gpus 2 --grpc-port 9001"""
 ACCESS_FILES = (
-    (
-        "--tls-cert",
-        "encrypt gRPC with this certificate (PEM); HTTP and metrics stay on 127.0.0.1, in the clear",
-    ),
+    ("--tls-cert", "encrypt gRPC with this certificate (PEM); HTTP and metrics stay on 127.0.0.1, in the clear"),
     ("--tls-key", "use this private key of --tls-cert (PEM)"),
     ("--tls-ca", "serve only clients with a certificate that one of these authorities (PEM) has signed"),
     ("--api-key-file", "ask each inference for the key in this file"),
@@ -63,6 +60,7 @@ def parse_arguments() -> Options:
         parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
+    control = MODEL_CONTROL if arguments.model_control else ()
     return Options(
         repository=arguments.repository,
         machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances),
@@ -79,10 +77,7 @@ def parse_arguments() -> Options:
             api_key=read_key("--api-key-file", arguments.api_key_file),
             admin_key=read_key("--admin-key-file", arguments.admin_key_file),
         ),
-        extra=(
-            *(MODEL_CONTROL if arguments.model_control else ()),
-            *(trace_flags(arguments.trace) if arguments.trace else ()),
-        ),
+        extra=(*control, *(trace_flags(arguments.trace) if arguments.trace else ())),
     )
 
 

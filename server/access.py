@@ -19,20 +19,13 @@ _KEY = re.compile(r"[0-9A-Za-z_-]{16,}")  # what Triton's flags can carry
 
 @dataclass(frozen=True)
 class Access:
-    """What a server asks of its clients; nothing by default.
+    """What a server asks of its clients; nothing by default."""
 
-    Attributes:
-        tls_cert: the server's certificate and its intermediates (PEM); None for gRPC without encryption.
-        tls_key: its private key (PEM), without a passphrase.
-        tls_ca: the authorities (PEM) that sign clients' certificates; None to ask for none.
-        api_key: what inference asks for.
-        admin_key: what ADMINISTRATION asks for; None to close it to all unless the server is on a loopback address.
-    """
-
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_ca: Path | None = None
-    api_key: str | None = field(default=None, repr=False)
+    tls_cert: Path | None = None  # the server's certificate and its intermediates (PEM); None: gRPC is not encrypted
+    tls_key: Path | None = None  # its private key (PEM), without a passphrase
+    tls_ca: Path | None = None  # the authorities (PEM) that sign clients' certificates; None to ask for none
+    api_key: str | None = field(default=None, repr=False)  # what inference asks for
+    # What ADMINISTRATION asks for; None to close it to all unless the server is on a loopback address.
     admin_key: str | None = field(default=None, repr=False)
 
     @property
@@ -51,8 +44,7 @@ OPEN = Access()  # nothing is asked
 def check_tls(access: Access) -> None:
     """Check the TLS files: Triton would only say that gRPC does not start.
 
-    Raises:
-        ServerError: a file is missing, unreadable, or not what it should be.
+    Raises ServerError: a file is missing, unreadable, or not what it should be.
     """
     cert, key, authorities = access.tls_cert, access.tls_key, access.tls_ca
     if (cert is None) != (key is None):
@@ -84,8 +76,7 @@ def no_passphrase() -> str:
 def read_key(flag: str, file: Path | None) -> str | None:
     """The key in a file, None where there is no file.
 
-    Raises:
-        ServerError: it cannot be read, or holds something else; the message does not show the content.
+    Raises ServerError: it cannot be read, or holds something else; the message does not show the content.
     """
     if file is None:
         return None

@@ -27,23 +27,14 @@ RAGGED = "recombine"  # the network whose requests differ in shape
 
 @dataclass(frozen=True)
 class Machine:
-    """What the configs are to fit.
+    """What the configs are to fit."""
 
-    Attributes:
-        gpus: number of GPUs, 0 for none.
-        max_batch: largest batch of every model; None keeps the hand-written one on GPUs and `cpu_batch` on the CPU.
-        processes: instances of each Python model (decode, encode).
-        instances: of each network on each GPU; None keeps the hand-written number.
-        native: whether NVIDIA's own backends serve the networks, as in its container, or those in server/backends.
-        engines: where a native server keeps its TensorRT engines; None leaves every network to the CUDA provider.
-    """
-
-    gpus: int
-    max_batch: int | None = None
-    processes: int = 1
-    instances: int | None = None
-    native: bool = False
-    engines: Path | None = None
+    gpus: int  # number of GPUs, 0 for none
+    max_batch: int | None = None  # of every model; None: the hand-written one on GPUs, `cpu_batch` on the CPU
+    processes: int = 1  # instances of each Python model (decode, encode)
+    instances: int | None = None  # of each network on each GPU; None keeps the hand-written number
+    native: bool = False  # NVIDIA's own backends serve the networks, as in its container, not those in server/backends
+    engines: Path | None = None  # where a native server keeps TensorRT engines; None: the CUDA provider alone
 
     @property
     def cpu_batch(self) -> int:
@@ -67,11 +58,7 @@ def this_machine(gpus: int) -> Machine:
 
 
 def read_config(file: Path) -> model_config_pb2.ModelConfig:
-    """Parse a config.pbtxt.
-
-    Raises:
-        ServerError: it is not one; the message gives file, line and column.
-    """
+    """Parse a config.pbtxt. Raises ServerError: it is not one; the message gives file, line and column."""
     config = model_config_pb2.ModelConfig()
     try:
         text_format.Parse(file.read_text(), config)
@@ -135,8 +122,7 @@ def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
 def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2.ModelConfig]:
     """Return the config of every model of a repository, fitted to `machine` and to the formats of its networks.
 
-    Raises:
-        ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read.
     """
     files = sorted(repository.glob("*/config.pbtxt"))
     configs = {file.parent.name: derive(read_config(file), machine) for file in files}
@@ -152,8 +138,7 @@ def write_derived(repository: Path, machine: Machine) -> str:
 
     Files are replaced atomically and only when they change, so servers may share a repository.
 
-    Raises:
-        ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read.
     """
     for model, config in derive_all(repository, machine).items():
         if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones

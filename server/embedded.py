@@ -61,9 +61,8 @@ class RunningServer:
 def embedded_server(options: Options) -> Iterator[RunningServer]:
     """Start tritonserver, wait until the ensemble answers a real inference, and stop it when the block ends.
 
-    Raises:
-        ServerError: a TLS file cannot be used, a port is taken, a model fails to load, or the first inference fails;
-            the message says why.
+    Raises ServerError: a TLS file cannot be used, a port is taken, a model fails to load, or the first inference fails;
+    the message says why.
     """
     with starting_server(options) as server:
         wait_until_it_answers(server, options.access, options.start_timeout)
@@ -154,8 +153,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 def wait_until_it_answers(server: RunningServer, access: Access, timeout: float) -> None:
     """Poll until the ensemble answers an inference.
 
-    Raises:
-        ServerError: the process ended, the inference failed, or nothing answered within `timeout` seconds.
+    Raises ServerError: the process ended, the inference failed, or nothing answered within `timeout` seconds.
     """
     deadline, place = time.monotonic() + timeout, f"Triton's log: {server.log}"
     while (left := deadline - time.monotonic()) > 0.0:
@@ -179,8 +177,7 @@ def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> 
     HTTP and metrics are to listen on `clear_text_host` where it is given. The check is needed because tritonserver
     shares its ports: of two servers on one port, either answers.
 
-    Raises:
-        ServerError: naming the port that is taken.
+    Raises ServerError: naming the port that is taken.
     """
     ports = []
     with ExitStack() as claimed:

@@ -17,15 +17,10 @@ MIG = "MIG-"  # UUIDs of a GPU's slices begin so
 
 @dataclass(frozen=True)
 class Selection:
-    """GPUs as asked for.
+    """GPUs as asked for."""
 
-    Attributes:
-        count: how many; 0 for none.
-        chosen: numbers as nvidia-smi counts, or UUIDs; empty for the first `count`.
-    """
-
-    count: int
-    chosen: tuple[str, ...] = ()
+    count: int  # how many; 0 for none
+    chosen: tuple[str, ...] = ()  # numbers as nvidia-smi counts, or UUIDs; empty for the first `count`
 
     @property
     def environment(self) -> dict[str, str]:
@@ -36,26 +31,18 @@ class Selection:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU of this machine, or a slice of one.
+    """One GPU of this machine, or a slice of one."""
 
-    Attributes:
-        number: as nvidia-smi counts.
-        uuid: "GPU-…", of a slice "MIG-…".
-        bus: its PCI address as /sys names it, e.g. "0000:1b:00.0".
-        name: e.g. "NVIDIA H100 80GB HBM3"; a slice's ends in its size, e.g. " MIG 3g.40448mb".
-    """
-
-    number: str
-    uuid: str
-    bus: str
-    name: str
+    number: str  # as nvidia-smi counts
+    uuid: str  # "GPU-…", of a slice "MIG-…"
+    bus: str  # its PCI address as /sys names it, e.g. "0000:1b:00.0"
+    name: str  # e.g. "NVIDIA H100 80GB HBM3"; a slice's ends in its size, e.g. " MIG 3g.40448mb"
 
 
 def parse_selection(text: str) -> Selection:
     """Read `8` (the first eight), `0,2,5`, `2,` (number 2 alone), or UUIDs such as `GPU-…,GPU-…` or `MIG-…`.
 
-    Raises:
-        argparse.ArgumentTypeError: it is none of these; a sentence.
+    Raises argparse.ArgumentTypeError: it is none of these; a sentence.
     """
     if text.strip().isdecimal():
         return Selection(int(text))
@@ -74,8 +61,7 @@ def parse_selection(text: str) -> Selection:
 def find_gpus(selection: Selection) -> list[Gpu]:
     """The selected GPUs of this machine, in order.
 
-    Raises:
-        ServerError: NVIDIA's driver does not work, or knows no such GPU.
+    Raises ServerError: NVIDIA's driver does not work, or knows no such GPU.
     """
     if not selection.count:
         return []
@@ -113,8 +99,7 @@ def read_slice(uuid: str) -> Gpu | None:
 def select(selection: Selection, gpus: Sequence[Gpu], slices: Sequence[Gpu] = ()) -> list[Gpu]:
     """Pick GPUs, by number or UUID, and slices by UUID, in the order of the selection, whose count is not 0.
 
-    Raises:
-        ServerError: one of them is not there.
+    Raises ServerError: one of them is not there.
     """
     known = {key: gpu for gpu in gpus for key in (gpu.number, gpu.uuid)} | {gpu.uuid: gpu for gpu in slices}
     wanted = selection.chosen or tuple(str(number) for number in range(selection.count))
@@ -139,7 +124,6 @@ def host_policies(gpus: Sequence[Gpu], devices: Path = PCI_DEVICES, nodes: Path 
         node = int(file.read_text()) if file.exists() else -1
         if node >= 0:
             cores = (nodes / f"node{node}" / "cpulist").read_text().strip()
-            flags += [
-                f"--host-policy=gpu_{position},{setting}" for setting in (f"numa-node={node}", f"cpu-cores={cores}")
-            ]
+            settings = (f"numa-node={node}", f"cpu-cores={cores}")
+            flags += [f"--host-policy=gpu_{position},{setting}" for setting in settings]
     return flags

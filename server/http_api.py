@@ -24,12 +24,7 @@ class RefusedError(ServerError):
 
 
 def ask(
-    http_url: str,
-    path: str,
-    body: bytes | None = None,
-    *,
-    headers: Mapping[str, str] | None = None,
-    timeout: float,
+    http_url: str, path: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None, timeout: float
 ) -> bytes:
     """Return the answer to a POST of `body`, or to a GET where there is none.
 

@@ -36,8 +36,7 @@ class Installation:
 def find_installation() -> Installation:
     """Locate the server for the running Python version.
 
-    Raises:
-        ServerError: the wheel is missing or holds no stub for this Python.
+    Raises ServerError: the wheel is missing or holds no stub for this Python.
     """
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
@@ -76,8 +75,7 @@ def assemble_backends(installation: Installation, folder: Path) -> None:
 def environment(installation: Installation) -> dict[str, str]:
     """Return the environment tritonserver needs: its libraries, and this Python's library and packages for the stubs.
 
-    Raises:
-        ServerError: this Python has no shared library for the stub to load.
+    Raises ServerError: this Python has no shared library for the stub to load.
     """
     library = sysconfig.get_config_var("INSTSONAME") or ""
     search = [Path(sysconfig.get_config_var("LIBDIR") or "/"), Path(sys.base_prefix) / "lib", *system_libraries()]

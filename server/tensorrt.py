@@ -27,8 +27,7 @@ def fit_batch(config: Any) -> None:
 def shapes(config: Any, rows: int) -> str:
     """The shapes of all inputs for a batch of `rows`, e.g. "SEGMENT_PIXELS:16x3x1008x1008,TOKENS:16x32".
 
-    Raises:
-        ServerError: an input has no fixed size, and an engine refuses what is outside its shapes.
+    Raises ServerError: an input has no fixed size, and an engine refuses what is outside its shapes.
     """
     for tensor in config.input:
         if -1 in tensor.dims:

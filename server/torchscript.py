@@ -22,8 +22,7 @@ def torchscript_models(repository: Path) -> set[str]:
 def exported_format(model: Path) -> str:
     """Format of a model's newest version, "onnx" or "torchscript", as its export.json says; "onnx" where none does.
 
-    Raises:
-        ServerError: export.json cannot be read or names another format.
+    Raises ServerError: export.json cannot be read or names another format.
     """
     found = read_report(model).get("format", "onnx")
     if found not in ("onnx", "torchscript"):
@@ -34,11 +33,7 @@ def exported_format(model: Path) -> str:
 
 
 def read_report(model: Path) -> dict[str, Any]:
-    """The export.json of a model's newest version; empty where it has none.
-
-    Raises:
-        ServerError: it cannot be read.
-    """
+    """The export.json of a model's newest version; empty where it has none. Raises ServerError: it cannot be read."""
     report = (newest_version(model) or model) / REPORT
     if not report.exists():
         return {}

@@ -23,8 +23,6 @@ from server.installation import ServerError
 
 LABELLER = "encode"  # the model that writes INFO
 CHANGING = "changing"  # the parameter that keeps it from naming the networks
-
-
 Ask = Callable[..., bytes]  # path and, for a POST, body → the server's answer
 
 

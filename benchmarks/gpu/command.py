@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.gpu.measure import Setting
 from benchmarks.gpu.page import IDEAL_MS, STRETCH_MS, TARGET_MS, write_page
-from benchmarks.gpu.plan import ORDER, RECIPES, VARIANTS, Plan, plan_of
+from benchmarks.gpu.plan import RECIPES, VARIANTS, Plan, plan_of
 from benchmarks.gpu.results import Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
 from benchmarks.rig.report import Figure, Parser, machine, names, number, several, show
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_arguments(arguments)
     os.environ.update(ENVIRONMENT)
     command = shlex.join(["python", "-m", "benchmarks", "gpu", *arguments])
-    plan = plan_of(ORDER, VARIANTS, options.networks, options.variants)
+    plan = plan_of(options.networks, options.variants)
     try:
         if options.minutes == 0:
             results = read_results(options.json)
@@ -72,7 +72,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     add("--batches", type=several(number(int)), metavar="N,M", help=text)
     add("--photos", type=number(int), metavar="N", help=f"of --service (default: {PHOTOS})")
     add("--page", type=Path, metavar="FILE", help="fill this page from the results, such as benchmarks/GPU.md")
-    text = "spawn builds every network anew in each process: slow, for a PyTorch whose forks do not reach the GPU"
+    text = "spawn builds every network again in each process: slow, for a PyTorch whose forks do not reach the GPU"
     add("--start-method", choices=("fork", "spawn"), default="fork", help=text)
     options = line.parse_args(arguments)
     if options.minutes is None:

@@ -17,6 +17,9 @@ Ask: TypeAlias = Callable[[Tensors], Tensors]
 Form: TypeAlias = Callable[[nn.Module, Contract, Path], Ask]  # the last: a folder to write to
 
 TRACED_BATCH = 2  # what is traced at batch 1 takes sizes of 1 for granted
+# The classes whose instances do most of the work, many of them alike: compiled one by one, each kind is compiled once.
+REPEATED = ["Sam3ViTLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
+REPEATED += ["BasicTransformerBlock", "ResnetBlock2D", "Dinov2Layer"]
 
 
 class UnavailableError(Exception):
@@ -191,11 +194,6 @@ def need_compiler() -> None:
     """Raise UnavailableError unless there is a C++ compiler, which torch.compile needs even for a GPU."""
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         raise UnavailableError("needs a compiler: there is neither g++ nor clang++")
-
-
-# The classes whose instances do most of the work, many of them alike: compiled one by one, each kind is compiled once.
-REPEATED = ["Sam3ViTLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
-REPEATED += ["BasicTransformerBlock", "ResnetBlock2D", "Dinov2Layer"]
 
 
 class Table(nn.Module):

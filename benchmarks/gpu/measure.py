@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.forms import Ask, Tensors, UnavailableError, as_tuple
-from benchmarks.gpu.plan import Variant, built, contract_of, fresh_inputs, parameters
+from benchmarks.gpu.plan import Draw, Variant, built, contract_of, fresh_inputs, parameters
 from benchmarks.gpu.results import Chip, NetworkFacts, Point
 from benchmarks.rig.report import BenchmarkError
 from export.check.gate import PRECISIONS, Measurement, Precision, compare
@@ -25,8 +25,12 @@ from export.tensors import example_inputs
 
 SIDE, TINY_SIDE = 8192, 512  # of the matrices
 BYTES, TINY_BYTES = 4 << 30, 64 << 20  # of what is copied
-WARM_UP, ROUNDS = 3, 10
-
+ROWS = 2  # that the reference is asked for at a time: float32 takes memory
+TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
+FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
+WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
+NO_TIME = "not measured: no time was left"
+ROUNDS = 10  # of a ceiling
 
 Send = Callable[[Any], None]
 
@@ -110,13 +114,6 @@ def measure_chip(setting: Setting, send: Send) -> None:
     target = torch.empty_like(source)
     copy = 2 * size / seconds(lambda: target.copy_(source)) / 1e9
     send(Chip(name, product(torch.float16), product(torch.bfloat16), copy))
-
-
-ROWS = 2  # that the reference is asked for at a time: float32 takes memory
-TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
-FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
-WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
-NO_TIME = "not measured: no time was left"
 
 
 @torch.no_grad()
@@ -203,9 +200,7 @@ def compared(setting: Setting, name: str, precision: Precision, ask: Ask) -> lis
     ]
 
 
-def measure_point(
-    setting: Setting, point: Point, ask: Ask, draw: Callable[[int], tuple[Tensor, ...]], found: Sequence[Measurement]
-) -> Point:
+def measure_point(setting: Setting, point: Point, ask: Ask, draw: Draw, found: Sequence[Measurement]) -> Point:
     """Time batches of fresh inputs, and take the median."""
     device, batch = setting.device, point.batch
     try:

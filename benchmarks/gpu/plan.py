@@ -1,7 +1,7 @@
 """What is measured: the networks and their inputs, the variants of each (precision, form, changes), and the order."""
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from export.networks.presets import PRESETS, Options, build
 from export.tensors import Contract, example_inputs, read_contract
 
 TINY_SIDE = 48  # of Marigold in a dry run
+Draw = Callable[[int], tuple[Tensor, ...]]  # a network's inputs for a batch of so many rows
 POOL = 32  # rows that lights, masks and prompts are drawn from
 
 
@@ -40,6 +41,9 @@ RECIPES = {name: Recipe(**recipe) for name, recipe in TABLES["networks"].items()
 def contract_of(name: str) -> Contract:
     """What a network takes and gives."""
     return read_contract(RECIPES[name].stage)
+
+
+patterns = cache(PatternBank)  # the built-in ones, drawn once: that takes seconds, and only one network keeps them
 
 
 @cache
@@ -69,19 +73,13 @@ def built(name: str, tiny: bool) -> nn.Module:
     return network
 
 
-@cache
-def patterns() -> PatternBank:
-    """The built-in shadow patterns, drawn once: that takes seconds, and only one network keeps them."""
-    return PatternBank()
-
-
 def parameters(network: nn.Module) -> int:
     """How many a network has."""
     return sum(weight.numel() for weight in network.parameters())
 
 
-def fresh_inputs(contract: Contract, device: torch.device) -> Callable[[int], tuple[Tensor, ...]]:
-    """A function that draws a network's inputs anew for a batch of so many rows, on the device.
+def fresh_inputs(contract: Contract, device: torch.device) -> Draw:
+    """A function that draws new inputs of a network for a batch of so many rows, on the device.
 
     Pixels are noise. Prompts, masks and lights come from a pool of valid ones; a batch has one prompt, as a run has.
     """
@@ -156,16 +154,11 @@ ORDER: tuple[tuple[str, tuple[str, ...]], ...] = tuple((name, tuple(some)) for n
 Plan: TypeAlias = Sequence[tuple[str, Variant]]
 
 
-def plan_of(
-    order: Sequence[tuple[str, Sequence[str]]],
-    variants: Mapping[str, Variant],
-    networks: Collection[str],
-    names: Collection[str],
-) -> Plan:
-    """The pairs of `order` whose network and variant are among the chosen; of an empty choice, all are."""
+def plan_of(networks: Collection[str], names: Collection[str]) -> Plan:
+    """The pairs of ORDER whose network and variant are among the chosen; of an empty choice, all are."""
     return [
-        (network, variants[name])
-        for network, of_network in order
+        (network, VARIANTS[name])
+        for network, of_network in ORDER
         for name in of_network
         if network in (networks or (network,)) and name in (names or (name,))
     ]

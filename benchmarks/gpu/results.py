@@ -120,7 +120,7 @@ class Results:
 
 
 def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
-    """Read what `save` wrote to add to it, or begin anew where there is no file.
+    """Read what `save` wrote to add to it, or start with none where there is no file.
 
     Raises BenchmarkError: it was measured on another machine, or in a dry run and this is none.
     """
@@ -131,9 +131,7 @@ def continue_results(file: Path, machine: str, dry_run: bool) -> Results:
     new = Results(machine, dry_run)
     found = read_results(file) if file.exists() else new
     if described(found) != described(new):
-        raise BenchmarkError(
-            f"{file} holds {described(found)}, this is {described(new)}: name another file with --json."
-        )
+        raise BenchmarkError(f"{file} has {described(found)}, this is {described(new)}: name another file with --json.")
     return found
 
 

@@ -1,32 +1,22 @@
 """The whole service on one GPU: the embedded server and the client, against the service's networks alone."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
-import tritonclient.grpc as triton
+from tritonclient.grpc import InferenceServerClient
 
 from benchmarks.gpu.measure import Send, Setting
 from benchmarks.gpu.plan import SERVED, VARIANTS, built
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import left, measure_all, run_isolated
+from benchmarks.gpu.session import Keep, left, measure_all, run_isolated
+from benchmarks.rig import triton
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.processes import RunFailedError, client_command, observe
 from benchmarks.rig.report import BenchmarkError
-from benchmarks.rig.triton import (
-    METRICS_ARGUMENT,
-    METRICS_SECONDS,
-    Gpus,
-    GpuUse,
-    compare,
-    read_gpus,
-    read_statistics,
-    serving,
-    summarise,
-)
 from contract.versions import REPORT
 from export.exporter import Castable
 from export.files import torchscript_file
@@ -45,9 +35,7 @@ BATCH = 16  # the largest of the hand-written configs
 POOLS = ("--cuda-memory-pool-byte-size=0:2147483648", "--pinned-memory-pool-byte-size=2147483648")
 
 
-def measure_service(
-    setting: Setting, photos: int, deadline: float, results: Results, keep: Callable[[Results], None]
-) -> Results:
+def measure_service(setting: Setting, photos: int, deadline: float, results: Results, keep: Keep) -> Results:
     """Measure the served networks alone, then all of them behind Triton, for a table of so many `photos`.
 
     The rest is as in measure_all; only the served batch size is measured.
@@ -72,11 +60,11 @@ def measure_service(
     folder.mkdir()
     rows = write_photos(folder, min(photos, DIFFERENT))
     table = write_table(folder / "photos.csv", [row.photo for row in rows], photos)
-    machine, extra = this_machine(gpus=0 if setting.tiny else 1), (METRICS_ARGUMENT, *(() if setting.tiny else POOLS))
+    machine = this_machine(gpus=0 if setting.tiny else 1)
+    arguments = (triton.METRICS_ARGUMENT, *(() if setting.tiny else POOLS))
+    log, timeout = setting.log("triton"), left(deadline)
     try:
-        with serving(
-            repository, machine, log=setting.log("triton"), extra=extra, start_timeout=left(deadline)
-        ) as server:
+        with triton.serving(repository, machine, log=log, extra=arguments, start_timeout=timeout) as server:
             results = replace(results, service=serve(setting, server, table, photos, alone, deadline))
     except ServerError as error:
         raise BenchmarkError(f"The service does not start: {error}") from error
@@ -113,10 +101,10 @@ def serve(
     Raises BenchmarkError: the client fails, or is not done in time.
     """
     run_client(server, table, setting.folder / "warm-up", deadline, "--limit", str(min(photos, 2 * BATCH)))
-    with triton.InferenceServerClient(server.grpc_url) as client:
-        before = read_statistics(client, list(STAGES))
+    with InferenceServerClient(server.grpc_url) as client:
+        before = triton.read_statistics(client, list(STAGES))
         summary, use = run_client(server, table, setting.folder / "answers", deadline)
-        stages = compare(before, read_statistics(client, list(STAGES)))
+        stages = triton.compare(before, triton.read_statistics(client, list(STAGES)))
     return Service(
         photos=int(summary["done_in_this_run"]),
         seconds=float(summary["seconds"]),
@@ -129,20 +117,20 @@ def serve(
 
 def run_client(
     server: RunningServer, table: Path, output: Path, deadline: float, *options: str
-) -> tuple[Mapping[str, float], GpuUse | None]:
+) -> tuple[Mapping[str, float], triton.GpuUse | None]:
     """Send a table through the ensemble; what `--summary` says, and the GPU's use meanwhile. Raises BenchmarkError."""
-    summary, samples = output.with_suffix(".json"), list[Gpus]()
+    summary, samples = output.with_suffix(".json"), list[triton.Gpus]()
     # Random networks are sure of nothing: at a score of 0 no photo is refused because no person was found.
     options = ("--summary", str(summary), "--score-threshold", "0", *options)
 
     def look(client: int) -> None:
-        samples.append(read_gpus(server.metrics_url))
+        samples.append(triton.read_gpus(server.metrics_url))
 
     try:
-        observe(client_command(server.grpc_url, table, output, *options), look, METRICS_SECONDS, timeout=left(deadline))
+        command = client_command(server.grpc_url, table, output, *options)
+        observe(command, look, triton.METRICS_SECONDS, timeout=left(deadline))
     except RunFailedError as error:
         if error.ended:
             raise
-        sentence = "The client was not done in time: give --minutes more, or --photos fewer."
-        raise BenchmarkError(sentence) from error
-    return json.loads(summary.read_text()), summarise(samples)
+        raise BenchmarkError("The client was not done in time: give --minutes more, or --photos fewer.") from error
+    return json.loads(summary.read_text()), triton.summarise(samples)

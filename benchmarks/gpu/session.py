@@ -21,6 +21,8 @@ from benchmarks.gpu.plan import Plan, Variant, built
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
 from benchmarks.rig.report import BenchmarkError
 
+CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
+Keep = Callable[[Results], None]  # is given all results so far after each piece, so that nothing is lost
 END_SECONDS = 5.0  # that a process whose work is done may take to end
 
 
@@ -72,16 +74,10 @@ def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
     sender.close()
 
 
-CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
-
-
-def measure_all(
-    setting: Setting, plan: Plan, deadline: float, results: Results, keep: Callable[[Results], None]
-) -> Results:
+def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results, keep: Keep) -> Results:
     """Measure the chip and the plan, network by variant; add to the `results` that are known.
 
-    `deadline` is on the monotonic clock: what would begin later is a finding. `keep` is given the results after each
-    piece, so that nothing is lost.
+    `deadline` is on the monotonic clock: what would begin later is a finding.
 
     Raises BenchmarkError: there is no GPU, it does not even multiply two matrices, or the results are of another.
     """

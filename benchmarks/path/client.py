@@ -16,8 +16,7 @@ from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import Source
 from client.output.journal import DONE, Journal, read_journals
 
-MILLION = 1_000_000
-FEW = 1000
+MILLION, FEW = 1_000_000, 1000
 PHOTO_BYTES, ANSWER_BYTES = 260_000, 1_600_000  # a 1024² photo as JPEG; its relit picture and albedo as PNG
 PHOTOS = (100, 500)  # rows of the two runs whose difference is the cost of a photo
 ROUNDS = 3

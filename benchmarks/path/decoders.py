@@ -36,7 +36,7 @@ def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:
     figures = []
     cv2.setNumThreads(1)
     for kind, decoders in DECODERS.items():
-        files = jpegs if kind == "JPEG" else [as_png(file) for file in jpegs]
+        files = jpegs if kind == "JPEG" else [write_with_pillow(read_with_pillow(file)) for file in jpegs]
         times: dict[str, list[float]] = {name: [] for name in decoders}
         for _ in range(rounds):
             for name, decode in decoders.items():
@@ -47,8 +47,3 @@ def compare_decoders(jpegs: Sequence[bytes], rounds: int) -> list[Figure]:
         figures += [Figure(f"{kind} decoded by {name}", cost[name] * 1000, "CPU-ms", "-") for name in decoders]
         figures += [Figure(f"{kind} decoded, ours ÷ the best ({best})", ratio, "ratio", "at most 1.10")]
     return figures
-
-
-def as_png(jpeg: bytes) -> bytes:
-    """The photo's pixels in the PNG that Pillow writes."""
-    return write_with_pillow(read_with_pillow(jpeg))

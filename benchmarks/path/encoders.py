@@ -18,6 +18,7 @@ from benchmarks.rig.networks import Pixels, write_with_opencv
 from benchmarks.rig.report import Figure
 
 AnyDepth = Pixels | npt.NDArray[np.uint16]
+Encoder = Callable[[AnyDepth], bytes]
 Picture = tuple[str, str]  # photo, and what is shown of it: ("00000", "albedo")
 
 FASTER, SMALLER = "at least 30", "at most 1.15"
@@ -40,11 +41,7 @@ def write_with_pillow(pixels: AnyDepth) -> bytes:
     return file.getvalue()
 
 
-ENCODERS: dict[str, Callable[[AnyDepth], bytes]] = {
-    "ours": encode_png,
-    "Pillow": write_with_pillow,
-    "OpenCV": write_with_opencv,
-}
+ENCODERS: dict[str, Encoder] = {"ours": encode_png, "Pillow": write_with_pillow, "OpenCV": write_with_opencv}
 
 
 def compare_encoders(pictures: Mapping[Picture, AnyDepth], rounds: int) -> list[Figure]:
@@ -57,15 +54,9 @@ def compare_encoders(pictures: Mapping[Picture, AnyDepth], rounds: int) -> list[
     for pixels in pictures.values():
         if not np.array_equal(np.asarray(Image.open(BytesIO(encode_png(pixels)))), pixels):
             raise ValueError("A PNG of ours is not lossless: it holds other pixels than it was written from.")
-    sizes = {(one, name): len(encode(pictures[one])) for one in pictures for name, encode in ENCODERS.items()}
-    times = [
-        {
-            (one, name): thread_cpu_seconds(partial(encode, pixels))
-            for one, pixels in pictures.items()
-            for name, encode in ENCODERS.items()
-        }
-        for _ in range(rounds)
-    ]
+    calls = {(one, name): partial(ENCODERS[name], pictures[one]) for one in pictures for name in ENCODERS}
+    sizes = {pair: len(call()) for pair, call in calls.items()}
+    times = [{pair: thread_cpu_seconds(call) for pair, call in calls.items()} for _ in range(rounds)]
 
     def faster(peer: str, *some: Picture) -> float:
         return statistics.median(

@@ -29,9 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     line = Parser("host", str(__doc__), "--parts pipeline,png --json host.json")
     add = line.add_argument
-    add(
-        "--windows", type=number(int, above=2), default=8, metavar="N", help="of the client, which are a run; 3 or more"
-    )
+    add("--windows", type=number(int, above=2), default=8, metavar="N", help="of the client for a run; 3 or more")
     add("--rounds", type=number(int), default=5, metavar="N", help="how often everything is measured")
     add("--parts", type=names(PARTS), default=",".join(PARTS), metavar="NAMES", help="what to measure")
     options = line.parse_args(arguments)
@@ -58,7 +56,7 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
     if needs_server:
         with serving(log=folder / "triton.log") as server:
             say("what goes over the wire")
-            wire, pictures = pipeline.measure_wire(server, folder, rows[:window], window, folder / "out")
+            wire, pictures = pipeline.measure_wire(server, folder, rows[:window], folder / "out")
             found += [Figure("bytes on the wire ÷ the files in and out", wire, "ratio", "1.00")]
             if PIPELINE in parts:
                 measured = pipeline.measure_rounds(server, folder, rows, window, rounds, say)

@@ -15,10 +15,10 @@ from benchmarks.path.client import median_of
 from benchmarks.rig.lights import Light, around, light_tensors, pattern_alone
 from benchmarks.rig.report import Figure, Parser, show
 from benchmarks.rig.triton import ask_for, serving, to_inputs
+from contract.names import ENSEMBLE
 from export.networks.pattern_bank import PatternBank
 
-LIGHTS = 8
-ROUNDS = 5
+LIGHTS, ROUNDS = 8, 5
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,19 +68,14 @@ def measure_requests() -> tuple[float, float, float]:
     photo, lights = (SAMPLES / "grace_hopper.jpg").read_bytes(), around(LIGHTS)
     with serving() as server, triton.InferenceServerClient(server.grpc_url) as client:
 
-        def ask(some: Sequence[Light]) -> None:
+        def ask(some: Sequence[Light]) -> object:
             inputs = to_inputs(ask_for(photo, some, files="output;png"))
-            client.infer("relight", inputs, outputs=[triton.InferRequestedOutput("OUTPUT")])
+            return client.infer(ENSEMBLE, inputs, outputs=[triton.InferRequestedOutput("OUTPUT")])
 
-        def ask_each() -> None:
-            for light in lights:
-                ask([light])
-
-        def measure() -> tuple[float, float, float]:
-            actions = (lambda: ask(lights[:1]), lambda: ask(lights), ask_each)
-            one, together, apart = (median_of(1, action, time.perf_counter) for action in actions)
-            return one, together, apart
+        def measure() -> list[float]:
+            actions = (lambda: ask(lights[:1]), lambda: ask(lights), lambda: [ask([light]) for light in lights])
+            return [median_of(1, action, time.perf_counter) for action in actions]
 
         measure()  # warm-up
-        rounds = np.median([measure() for _ in range(ROUNDS)], axis=0)
-    return float(rounds[0]), float(rounds[1]), float(rounds[2])
+        one, together, apart = np.median([measure() for _ in range(ROUNDS)], axis=0).tolist()
+    return one, together, apart

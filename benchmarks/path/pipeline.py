@@ -137,16 +137,14 @@ def measure_rounds(
     return found
 
 
-def measure_wire(
-    server: RunningServer, photos: Path, rows: Sequence[Row], window: int, output: Path
-) -> tuple[float, Path]:
+def measure_wire(server: RunningServer, photos: Path, rows: Sequence[Row], output: Path) -> tuple[float, Path]:
     """Bytes of a run's connections, both ways, ÷ the bytes of the photos and of their pictures; and where these are.
 
-    Raises RunFailedError: the client fails, or a photo does.
+    All rows are in flight at once. Raises RunFailedError: the client fails, or a photo does.
     """
     table = table_of(photos, rows)
     with counted(server.grpc_url) as wire:
-        observe(client_command(wire.address, table, output, "--window", str(window)), lambda client: None, 1.0)
+        observe(client_command(wire.address, table, output, "--window", str(len(rows))), lambda client: None, 1.0)
     pictures = output / table.stem
     files = [*(photos / row.photo for row in rows), *pictures.glob("*.png")]
     return wire.bytes / sum(file.stat().st_size for file in files), pictures
@@ -176,6 +174,7 @@ def figures(rounds: Sequence[Round], client_alone: float) -> list[Figure]:
     spent = each(lambda one: {role: seconds / one.client.photos for role, seconds in one.client.cpu.items()})
     filled = each(lambda one: one.filled)
     alone["client"] = client_alone
+    ideals = {role: f"{alone.get(role, 0.0) * 1000:.1f} alone" for role in spent}
     slowest = max(wall, key=lambda name: wall[name])
     total = sum(alone.values())
     best, rate = CORES / total, median(lambda one: one.client.images_per_second)
@@ -188,10 +187,7 @@ def figures(rounds: Sequence[Round], client_alone: float) -> list[Figure]:
         Figure(f"images/s ÷ the slowest stage alone ({slowest})", rate * wall[slowest], "ratio", shared),
         Figure("cores kept busy by the run", median(lambda one: one.client.busy), "share", "at least 0.90"),
         Figure("cores that other programs took meanwhile", others, "share", "0.00"),
-        *(
-            Figure(f"CPU of {role}, a photo", seconds * 1000, "CPU-ms", f"{alone.get(role, 0.0) * 1000:.1f} alone")
-            for role, seconds in spent.items()
-        ),
+        *(Figure(f"CPU of {role}, a photo", cpu * 1000, "CPU-ms", ideals[role]) for role, cpu in spent.items()),
         Figure("CPU of the whole path, a photo", path * 1000, "CPU-ms", f"{total * 1000:.1f} alone"),
         Figure("CPU of the whole path ÷ its stages alone", path / total, "ratio", "at most 1.15"),
         *(Figure(f"mean batch ÷ largest, {name}", filled[name], "ratio", "at least 0.95") for name in NETWORKS),

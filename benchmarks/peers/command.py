@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from benchmarks import CORES
-from benchmarks.peers.contestants import OURS, PEERS, Peer, install_ray
+from benchmarks.peers.contestants import OURS, PEERS, install_ray
 from benchmarks.peers.rounds import Comparison, Result, compare
 from benchmarks.rig.report import Figure, Parser, machine, markdown, names, number, show, write_json
 
+INSTALL = "install-ray"
 TITLE = "The same photos and networks, relit by others and by ours"
 HEADINGS = ("", "where", "images/s", "÷ ours", "CPU-ms/image", "÷ ours", "MB on the wire", "peak MB", "what it is")
 
@@ -101,17 +102,12 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     for result in comparison.results:
         content = asdict(result)
         if not result.failure:
-            content["median"] = {
-                "images_per_second": result.images_per_second,
-                "cpu_ms_per_image": 1000 * result.cpu_per_image,
-                "peak_memory_bytes": result.memory,
-            }
+            speed, cost = result.images_per_second, 1000 * result.cpu_per_image
+            median = {"images_per_second": speed, "cpu_ms_per_image": cost, "peak_memory_bytes": result.memory}
+            content["median"] = median
         peers.append(content)
     found = [asdict(figure) for figure in figures(comparison)]
     return {"title": TITLE, "machine": machine(), "figures": found, "peers": peers}
-
-
-INSTALL = "install-ray"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -128,15 +124,11 @@ def main(arguments: Sequence[str]) -> int:
         return install_ray()
     for signalled in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with SIGINT ignored
         signal.signal(signalled, signal.default_int_handler)
-    comparison = compare(chosen(options.peers), options.photos, options.rounds, say=partial(print, file=sys.stderr))
+    peers = [peer for peer in PEERS if peer.name in (*options.peers, OURS)]
+    comparison = compare(peers, options.photos, options.rounds, say=partial(print, file=sys.stderr))
     print(f"{table(comparison)}\n")
     show(TITLE, figures(comparison), None)
     print("", *verdicts(comparison), sep="\n")
     if options.json:
         write_json(options.json, to_json(comparison))
     return 0
-
-
-def chosen(some: Sequence[str]) -> tuple[Peer, ...]:
-    """Contestants by name, ours always among them."""
-    return tuple(peer for peer in PEERS if peer.name in (*some, OURS))

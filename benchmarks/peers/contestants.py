@@ -1,6 +1,5 @@
 """Who takes part, what every contestant is given (photos with their lights in, files out), and how it is run."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -54,23 +53,16 @@ class Contestant:
 # goes with the session; the folder around it lasts for all rounds.
 Family = Callable[[Path], AbstractContextManager[Mapping[str, Contestant]]]
 
-
 OURS = "ours"
 WARM = 16  # a full batch in every worker, and the same photos for all whose bytes are counted
-
 
 # Ray Data needs an environment of its own: its pandas wants NumPy 2, Triton's Python processes NumPy 1.
 RAY = ROOT / "build" / "ray"
 RAY_PYTHON = RAY / "bin" / "python"
 RAY_READY = RAY / "ready"  # written last: an interrupted installation is done again
 # OpenCV's and ONNX Runtime's versions are those of pyproject.toml, or the pictures might differ.
-RAY_PACKAGES = (
-    "ray[data]==2.60.0",
-    "onnxruntime==1.32.0",
-    "opencv-python-headless==4.11.0.86",
-    "numpy>=2",
-    "tomli>=2; python_version < '3.11'",
-)
+RAY_PACKAGES = ["ray[data]==2.60.0", "onnxruntime==1.32.0", "opencv-python-headless==4.11.0.86", "numpy>=2"]
+RAY_PACKAGES += ["tomli>=2; python_version < '3.11'"]
 RAY_MISSING = "it is not installed: `python -m benchmarks peers install-ray` does that"
 
 
@@ -116,8 +108,7 @@ def install_ray() -> int:
     """Make the environment, about 1 GB; return pip's exit code."""
     code = 0
     if not RAY_READY.exists():
-        shutil.rmtree(RAY, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(RAY)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(RAY)], check=True)
         pip = [str(RAY_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *RAY_PACKAGES]
         code = subprocess.run(pip, check=False).returncode
     if code:

@@ -85,14 +85,11 @@ def run_with_loader(networks: nn.ModuleDict, job: Job, address: str) -> None:
 
 @contextmanager
 def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
-    """The loops, in the order of the memory they need."""
+    """The loops, which share their networks."""
     kept = folder.parent / "networks.pt"  # drawing shadow patterns takes long: it is done in the first round only
     if not kept.exists():
         torch.save(build_networks(PatternBank()), kept)
     networks = torch.load(kept, weights_only=False)  # our own file
-    yield {
-        "sequential": Contestant(partial(run_in_batches, networks, 1)),
-        "batch-8": Contestant(partial(run_in_batches, networks, 8)),
-        "loader": Contestant(partial(run_with_loader, networks)),
-        "batch-16": Contestant(partial(run_in_batches, networks, 16)),
-    }
+    sizes = {"sequential": 1, "batch-8": 8, "batch-16": 16}
+    in_batches = {name: Contestant(partial(run_in_batches, networks, size)) for name, size in sizes.items()}
+    yield {**in_batches, "loader": Contestant(partial(run_with_loader, networks))}

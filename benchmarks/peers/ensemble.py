@@ -8,19 +8,20 @@ from pathlib import Path
 
 import tritonclient.grpc as triton
 
-from benchmarks.peers.contestants import IN_FLIGHT, Contestant, Job
+from benchmarks.peers.contestants import IN_FLIGHT, OURS, Contestant, Job
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.photos import write_table
 from benchmarks.rig.triton import ask_for, serving, to_inputs
 from client import run_csv
+from contract.names import ENSEMBLE
 
 
 def relight(client: triton.InferenceServerClient, job: Job, row: Row) -> None:
     """One synchronous call, its files written."""
     inputs = to_inputs(ask_for(job.path(row).read_bytes(), [row.light]))
     outputs = [triton.InferRequestedOutput(name.upper()) for name in PICTURES]
-    answer = client.infer("relight", inputs, outputs=outputs)
+    answer = client.infer(ENSEMBLE, inputs, outputs=outputs)
     job.write(row, {name: answer.as_numpy(name.upper())[0, 0] for name in PICTURES})
 
 
@@ -50,8 +51,5 @@ def run_ours(job: Job, address: str) -> None:
 def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     """The three clients and the server they share."""
     with serving(log=folder / "triton.log") as server:
-        yield {
-            "calls": Contestant(run_synchronously, server.grpc_url),
-            "threads": Contestant(run_in_threads, server.grpc_url),
-            "ours": Contestant(run_ours, server.grpc_url),
-        }
+        runs = {"calls": run_synchronously, "threads": run_in_threads, OURS: run_ours}
+        yield {name: Contestant(run, server.grpc_url) for name, run in runs.items()}

@@ -1,4 +1,4 @@
-"""The comparison: rounds of all contestants, each family started anew in each round, warmed up, checked, timed."""
+"""The comparison: rounds of all contestants, each family restarted in each round, warmed up, checked, timed."""
 
 import itertools
 import shutil

@@ -89,14 +89,9 @@ def started(module: str, around: Path) -> Iterator[Session]:
     with tempfile.TemporaryDirectory(dir=around) as name:
         log = Path(name) / "log"
         with log.open("w") as said:
+            python = str(RAY_PYTHON) if module == "with_ray" else sys.executable
             process = subprocess.Popen(
-                [
-                    str(RAY_PYTHON) if module == "with_ray" else sys.executable,
-                    "-m",
-                    "benchmarks.peers.worker",
-                    module,
-                    name,
-                ],
+                [python, "-m", "benchmarks.peers.worker", module, name],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -20,10 +20,10 @@ from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
 from benchmarks.rig.lights import Row
 from benchmarks.rig.networks import PICTURES, Networks, read_with_opencv, write_with_opencv
 from contract.light import WIDTHS
+from contract.names import ENSEMBLE
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
 
-MODEL = "relight"
 HOST = "127.0.0.1"
 
 
@@ -47,7 +47,7 @@ class Relight:
 async def relight_all(job: Job, address: str) -> None:
     """Every row, so many at a time."""
     places = asyncio.Semaphore(IN_FLIGHT)
-    async with AsyncioModelClient(f"grpc://{address}", MODEL) as client:
+    async with AsyncioModelClient(f"grpc://{address}", ENSEMBLE) as client:
 
         async def relight(row: Row) -> None:
             async with places:
@@ -75,7 +75,7 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     batcher = DynamicBatcher(max_queue_delay_microseconds=round(WAIT * 1e6))
     with Triton(config=config, workspace=folder / "pytriton") as server:
         server.bind(
-            model_name=MODEL,
+            model_name=ENSEMBLE,
             infer_func=batch(Relight().relight),
             inputs=[Tensor(name="image", dtype=bytes, shape=(1,)), *lights],
             outputs=[Tensor(name=name, dtype=bytes, shape=(1,)) for name in PICTURES],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,7 @@ from benchmarks.rig.networks import Networks, read_with_opencv, write_with_openc
 from contract.light import WIDTHS
 
 OBJECT_STORE = 200_000_000  # bytes: only paths and lights go through it
-
-
-@lru_cache(maxsize=1)
-def networks() -> Networks:
-    """The networks of a task's process, which Ray keeps for the next task."""
-    return Networks(threads=1)
+networks = cache(partial(Networks, threads=1))  # of a task's process, which Ray keeps for the next task
 
 
 def relight(batch: dict[str, np.ndarray[Any, Any]], job: Job) -> dict[str, np.ndarray[Any, Any]]:

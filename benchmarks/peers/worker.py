@@ -46,7 +46,7 @@ def do(contestant: Contestant, job: Job, count: bool) -> int | str:
     try:
         with counted(contestant.address) if count and contestant.address else nullcontext(Wire("")) as wire:
             contestant.run(job, wire.address or contestant.address or "")
-    except Exception as error:  # whatever a library raises: the others go on
+    except Exception as error:  # whatever a library raises: the others continue
         return f"{type(error).__name__}: {error}"
     return wire.bytes
 

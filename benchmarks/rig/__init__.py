@@ -1,1 +1,0 @@
-"""What several benchmarks need: photos, lights, requests, processes, Triton's statistics, perf_analyzer, reports."""

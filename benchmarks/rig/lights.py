@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from client.light.distributions import read_lighting
 from client.light.draw import draw_lights
-from contract.light import LIGHT, WIDTHS, position, row_of
+from contract.light import WIDTHS, row_of
 
 Tensors = dict[str, NDArray[Any]]  # by name, each [batch,…]; strings as objects
 Light = dict[str, tuple[float, ...]]  # of one picture: a row of LIGHT and one of SCENE
@@ -23,12 +23,8 @@ def light_of(numbers: Mapping[str, float]) -> Light:
 
 
 # One white light from the upper left.
-WHITE = light_of(
-    {
-        **{"direction_x": -0.5, "direction_y": -0.5, "direction_z": 0.7071},
-        **{"ambient": 0.7, "intensity": 0.3, "albedo_blend": 0.2},
-    }
-)
+TO_THE_LIGHT = {"direction_x": -0.5, "direction_y": -0.5, "direction_z": 0.7071}
+WHITE = light_of({**TO_THE_LIGHT, "ambient": 0.7, "intensity": 0.3, "albedo_blend": 0.2})
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,6 @@ def around(count: int) -> list[Light]:
 def pattern_alone(number: int) -> Light:
     """A light with the shadow pattern `number`."""
     return light_of({"pattern_id": number, "pattern_opacity": 0.7, "pattern_seed": number})
-
-
-def has_pattern(light: Light) -> bool:
-    """Whether a shadow pattern belongs to a light."""
-    return light[LIGHT][position("pattern_id")] != 0
 
 
 def light_tensors(photos: Sequence[Sequence[Light]]) -> Tensors:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -35,12 +36,8 @@ class Networks:
         options.log_severity_level = 3
         # Four sessions share the cores: one that has nothing to do sleeps.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._sessions = {
-            name: onnxruntime.InferenceSession(
-                str(REPOSITORY / name / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
-            for name in NETWORKS
-        }
+        start = partial(onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"])
+        self._sessions = {name: start(str(REPOSITORY / name / "1" / "model.onnx")) for name in NETWORKS}
 
     def run(self, network: str, known: Tensors) -> Tensors:
         """What one network gives for those of the `known` tensors that it takes."""

@@ -14,9 +14,7 @@ from contract.names import ENSEMBLE
 
 # The last release whose wheel carries a perf_analyzer that runs on glibc 2.36; the project's own tritonclient is newer.
 VERSION = "2.51.0"
-REQUIREMENT = (
-    f"tritonclient=={VERSION} --hash=sha256:c485bb0123bdf310f90bc8b03d3489b28df2ffed55b30c7eee0b795b48113d52\n"
-)
+REQUIREMENT = f"tritonclient=={VERSION} --hash=sha256:c485bb0123bdf310f90bc8b03d3489b28df2ffed55b30c7eee0b795b48113d52"
 BUILD = ROOT / "build" / "perf_analyzer"
 # What the binary is linked with and no distribution brings: copies lie in nvidia-pytriton's wheel under longer names.
 LIBRARIES = {"libb64.so.0d": "libb64*.so.0d", "libcudart.so.12": "libcudart*.so.12*"}
@@ -70,9 +68,8 @@ def install(binary: Path) -> None:
 
 def check(command: list[str], sentence: str, text: str = "") -> None:
     """Run a command with `text` as its input. Raises BenchmarkError: it fails; its last words follow the sentence."""
-    done = subprocess.run(
-        command, env=environment(Path(command[0])), input=text, capture_output=True, text=True, check=False
-    )
+    env = environment(Path(command[0]))
+    done = subprocess.run(command, env=env, input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchmarkError(f"{sentence}: {(done.stderr.strip().splitlines() or ['no reason was given'])[-1]}")
 

@@ -10,8 +10,7 @@ from benchmarks import SAMPLES
 from benchmarks.rig.lights import Row, drawn
 
 PORTRAITS = ("astronaut.png", "grace_hopper.jpg")
-SIDE = 1024
-QUALITY = 92
+SIDE, QUALITY = 1024, 92
 SIZES, PLACES = 100, 23  # of crops; without a common divisor, so that 4,600 photos differ
 
 

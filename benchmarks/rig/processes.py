@@ -20,6 +20,10 @@ from benchmarks.rig.triton import read_counts
 from contract.names import ENSEMBLE
 from server.embedded import RunningServer
 
+Look = Callable[[int], object]  # is given the process id
+Environment = Mapping[str, str]
+_INTERVAL = 0.05  # seconds between two readings of how far a run is
+
 
 def tree_of(root: int) -> list[psutil.Process]:
     """The process `root` and its descendants."""
@@ -83,9 +87,6 @@ def _model_of(process: psutil.Process) -> str:
     return "tritonserver"
 
 
-_INTERVAL = 0.05  # seconds between two readings of how far a run is
-
-
 class RunFailedError(BenchmarkError):
     """A command ended with a failure or too early, or did not end in time; `said` is what it printed, or that."""
 
@@ -95,12 +96,7 @@ class RunFailedError(BenchmarkError):
 
 
 def observe(
-    command: Sequence[str],
-    look: Callable[[int], object],
-    interval: float,
-    *,
-    timeout: float | None = None,
-    environment: Mapping[str, str] | None = None,
+    command: Sequence[str], look: Look, interval: float, *, timeout: float | None = None, env: Environment | None = None
 ) -> str:
     """Run a command to its end, or kill it after `timeout` seconds; return what it printed.
 
@@ -112,7 +108,7 @@ def observe(
     with (
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, env=environment, stdout=out, stderr=errors) as process,
+        subprocess.Popen(command, env=env, stdout=out, stderr=errors) as process,
     ):
         try:
             while process.poll() is None:
@@ -199,11 +195,7 @@ class FullWindow:
 
 
 def watch(
-    command: Sequence[str],
-    server: RunningServer,
-    photos: int,
-    window: int,
-    environment: Mapping[str, str] | None = None,
+    command: Sequence[str], server: RunningServer, photos: int, window: int, env: Environment | None = None
 ) -> Steady:
     """Run a command that has `photos` answered, `window` at a time, by a server that nobody else uses.
 
@@ -219,7 +211,7 @@ def watch(
             if full.note(time.time(), answered, lambda: cpu_by_role(server.process.pid, client)):
                 memory = memory_bytes(server.process.pid)
 
-        observe(command, look, _INTERVAL, environment=environment)
+        observe(command, look, _INTERVAL, env=env)
     steady = full.steady(memory)
     if steady is None:
         raise RunFailedError(command, f"ended before {window} calls were in flight for a while")

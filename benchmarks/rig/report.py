@@ -138,6 +138,5 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: It
     """A Markdown table, the columns `numbers` aligned to the right; a | inside a cell is written as /."""
     right = set(numbers)
     rule = ["---:" if column in right else "---" for column in range(len(headings))]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in (headings, rule, *rows)
-    )
+    lines = (headings, rule, *rows)
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)

@@ -23,6 +23,13 @@ from benchmarks.rig.networks import PICTURES, THRESHOLDS
 from server.derive import Machine, this_machine
 from server.embedded import Options, RunningServer, embedded_server
 
+PROMPT = "person"
+FILES = f"{','.join(PICTURES)};png"  # the client's own default
+METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
+METRICS_ARGUMENT = "--metrics-interval-ms=500"
+LINE = r'(?m)^nv_gpu_(?P<name>utilization|memory_(used|total)_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$'
+Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name after nv_gpu_
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -97,16 +104,6 @@ def serving(
     return embedded_server(replace(free, log=log, extra=tuple(extra), start_timeout=start_timeout))
 
 
-METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
-METRICS_ARGUMENT = "--metrics-interval-ms=500"
-LINE = re.compile(
-    r'^nv_gpu_(?P<name>utilization|memory_used_bytes|memory_total_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$',
-    re.MULTILINE,
-)
-
-Gpus = Mapping[str, Mapping[str, float]]  # by UUID, then by the metric's name after nv_gpu_
-
-
 @dataclass(frozen=True)
 class GpuUse:
     """What Triton's metrics said of the GPUs during a run."""
@@ -127,7 +124,7 @@ def read_gpus(metrics_url: str | None) -> Gpus:
 def parse_metrics(text: str) -> Gpus:
     """Read what Triton's metrics page says of each GPU: nothing on a CPU."""
     gpus: dict[str, dict[str, float]] = {}
-    for match in LINE.finditer(text):
+    for match in re.finditer(LINE, text):
         gpus.setdefault(match["gpu"], {})[match["name"]] = float(match["value"])
     return gpus
 
@@ -143,10 +140,6 @@ def summarise(samples: Sequence[Gpus]) -> GpuUse | None:
         memory_total_mb=fullest["memory_total_bytes"] / 1e6,
         utilisation=statistics.fmean(gpu["utilization"] for gpu in gpus),
     )
-
-
-PROMPT = "person"
-FILES = f"{','.join(PICTURES)};png"  # the client's own default
 
 
 def ask_for(photo: bytes, lights: Sequence[Light], prompt: str = PROMPT, files: str = FILES) -> Tensors:

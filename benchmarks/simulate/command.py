@@ -12,18 +12,7 @@ from pathlib import Path
 
 from benchmarks import REPOSITORY
 from benchmarks.rig.report import Figure, Parser, number, show
-from benchmarks.simulate.run import (
-    TIMINGS_FILE,
-    Measured,
-    Scenario,
-    busy_shares,
-    fitting_slowdown,
-    ideal_rate,
-    mean_batch,
-    read_timings,
-    simulate,
-    useful_gpus,
-)
+from benchmarks.simulate import run
 from contract.names import NETWORKS
 from server.derive import read_config
 
@@ -40,14 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     add("--slowdown", type=number(float), metavar="FACTOR", help="of the GPUs (default: to half load these cores)")
     add("--measure", type=number(int), default=2, metavar="N", help="windows of photos")
     add("--window", type=number(int), metavar="N", help="calls in flight (default: what the client finds fit)")
-    add("--timings", type=Path, default=TIMINGS_FILE, metavar="FILE", help="how long the networks take")
+    add("--timings", type=Path, default=run.TIMINGS_FILE, metavar="FILE", help="how long the networks take")
     options = line.parse_args(arguments)
-    timings = read_timings(options.timings)
+    timings = run.read_timings(options.timings)
     batch = options.batch or read_config(REPOSITORY / "segment" / "config.pbtxt").max_batch_size
-    slowdown = options.slowdown or fitting_slowdown(timings, options.gpus, batch)
-    scenario = Scenario(options.gpus, batch, timings, slowdown, window=options.window, measure=options.measure)
+    slowdown = options.slowdown or run.fitting_slowdown(timings, options.gpus, batch)
+    scenario = run.Scenario(options.gpus, batch, timings, slowdown, window=options.window, measure=options.measure)
     with tempfile.TemporaryDirectory() as folder:
-        measured = simulate(scenario, Path(folder))
+        measured = run.simulate(scenario, Path(folder))
     title = (
         f"{scenario.gpus} simulated GPUs, batches of {batch}, {scenario.slowdown:g} times slower than "
         f"{options.timings.name} has them: {scenario.photos} photos of 1024²"
@@ -56,28 +45,26 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def figures(scenario: Scenario, measured: Measured) -> list[Figure]:
+def figures(scenario: run.Scenario, measured: run.Measured) -> list[Figure]:
     """What was measured in the steady state, and what it means for GPUs that are not slowed down."""
     begin, end = measured.steady.begin, measured.steady.end
     executions, gpus, batch = measured.executions, scenario.gpus, scenario.batch
-    busy = busy_shares(executions, begin, end)
+    busy = run.busy_shares(executions, begin, end)
     cost = {name: timing.seconds(batch) / batch * scenario.slowdown for name, timing in scenario.timings.items()}
     # As work, not as photos answered: those come in whole batches, and a run has not many of these.
-    achieved = useful_gpus(executions, cost, begin, end) / gpus
+    achieved = run.useful_gpus(executions, cost, begin, end) / gpus
     rate, whole = achieved * scenario.ideal, scenario.photos / measured.seconds
     cpu = {role: seconds / (rate * (end - begin)) for role, seconds in measured.steady.cpu.items()}
     path = sum(cpu[role] for role in _PATH)
-    truth = ideal_rate(scenario.timings, gpus, batch)
+    batches = {name: run.mean_batch(executions, name, begin, end) for name in NETWORKS}
+    truth = run.ideal_rate(scenario.timings, gpus, batch)
     return [
         Figure("achieved ÷ ideal, by the GPUs' work", achieved, "ratio", "1.00"),
         Figure("photos of the steady state", rate, "photos/s", f"{scenario.ideal:.2f}"),
         Figure("photos of the whole run, filling and emptying too", whole, "photos/s", f"{scenario.ideal:.2f}"),
         Figure("busy, mean of the GPUs", sum(busy.values()) / gpus, "share", "1.00"),
         Figure("busy, the idlest GPU", min(busy.values()) if len(busy) == gpus else 0.0, "share", "1.00"),
-        *(
-            Figure(f"mean batch of {name}", mean_batch(executions, name, begin, end), "photos", f"{batch}")
-            for name in NETWORKS
-        ),
+        *(Figure(f"mean batch of {name}", mean, "photos", f"{batch}") for name, mean in batches.items()),
         *(Figure(f"CPU of {role}, a photo", cpu[role] * 1000, "CPU-ms", "-") for role in _PATH),
         Figure("CPU of the path, a photo", path * 1000, "CPU-ms", "-"),
         # Their copies of the tensors, which a backend in C++ does not make.

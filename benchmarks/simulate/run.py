@@ -21,7 +21,9 @@ from client.triton.connection import window_of
 from contract.names import NETWORKS
 from server.derive import Machine, read_config
 
+STAND_IN = Path(__file__).with_name("stand_in.py")
 TIMINGS_FILE = Path(__file__).resolve().parent.parent / "timings.toml"
+_DIFFERENT = 8  # photos; further rows name them again
 _HOST_SECONDS = 0.1  # of a core for a 1024² photo, the copies into the stand-ins included; what `simulate` prints
 _HOST_LOAD = 0.5  # of this machine's cores: what is left over keeps the path's latency as short as a large host's
 
@@ -98,9 +100,6 @@ class Scenario:
         return window_of(networks)
 
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
-
-
 def write_repository(repository: Path, gpus: Path, scenario: Scenario) -> None:
     """Write `repository`, whose stand-ins lock and write files in the folder `gpus`. Both folders are made.
 
@@ -142,9 +141,6 @@ def instances(config: model_config_pb2.ModelConfig, names: list[str]) -> None:
     del config.instance_group[:]
     for name in names:
         config.instance_group.add(name=name, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
-
-
-_DIFFERENT = 8  # photos; further rows name them again
 
 
 @dataclass(frozen=True)
@@ -202,10 +198,8 @@ def useful_gpus(executions: Iterable[Execution], cost: Mapping[str, float], begi
 
     cost: seconds of a GPU for one photo of a full batch, by network. A batch that was begun counts by its share.
     """
-    work = sum(
-        one.rows * cost[one.network] * overlap(one, begin, end) / (one.ended - one.started) for one in executions
-    )
-    return work / (end - begin)
+    shares = ((one, overlap(one, begin, end) / (one.ended - one.started)) for one in executions)
+    return sum(one.rows * cost[one.network] * share for one, share in shares) / (end - begin)
 
 
 def overlap(one: Execution, begin: float, end: float) -> float:

@@ -20,19 +20,7 @@ from tritonclient.utils import InferenceServerException
 from benchmarks import REPOSITORY, SAMPLES
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
-from benchmarks.sweep.points import (
-    Measurement,
-    apply,
-    check_same,
-    fastest,
-    left,
-    measured,
-    read_plan,
-    read_points,
-    recommend,
-    write_csv,
-    write_markdown,
-)
+from benchmarks.sweep import points
 from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
 from contract.names import ENSEMBLE, NETWORKS
 
@@ -40,7 +28,7 @@ CONCURRENCY = re.compile(r"[1-9]\d*x?")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sweep, or go on with a sweep; return 0, 1 when nothing can be measured, 130 when interrupted."""
+    """Sweep, or resume one; return 0, 1 when nothing can be measured, 130 when interrupted."""
     options = parse_arguments(arguments)
     find_perf_analyzer()
     if importlib.util.find_spec("matplotlib") is None:
@@ -51,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         where = f" at {options.url}" if options.url else ""
         raise BenchmarkError(f"The server{where} fails: {error.message()}") from error
     except KeyboardInterrupt:
-        print(f"Interrupted; the same command goes on with what is in {options.output}.", file=sys.stderr)
+        print(f"Interrupted; the same command resumes from {options.output}.", file=sys.stderr)
         return 130
     conclude(options, measurements, shlex.join(["python", "-m", "benchmarks", "sweep", *arguments]))
     return 1 if all(one.finding for one in measurements) else 0
@@ -60,12 +48,9 @@ def main(arguments: Sequence[str]) -> int:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; what follows `--` is for perf_analyzer. What makes no sense is refused with a sentence."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
-    line = Parser(
-        "sweep",
-        str(__doc__),
-        "--models segment,relight --batches 1,8 --photo samples/astronaut.png",
-        "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`",
-    )
+    example = "--models segment,relight --batches 1,8 --photo samples/astronaut.png"
+    more = "what follows ` -- ` goes to perf_analyzer as it is, e.g. `-- --shared-memory system`"
+    line = Parser("sweep", str(__doc__), example, more)
     add, listed = line.add_argument, several(number(int))
     all_models = ",".join((*NETWORKS, ENSEMBLE))
     add("--models", type=several(str), default=all_models, metavar="NAME,…", help="models of the ensemble, or it")
@@ -111,17 +96,17 @@ def multiple(text: str) -> str:
     return text
 
 
-def sweep(options: argparse.Namespace) -> list[Measurement]:
+def sweep(options: argparse.Namespace) -> list[points.Measurement]:
     """Measure the points that the output folder does not hold yet, and return all. Raises as measure_points does."""
     settings = describe(options)
-    plan = None if options.restart else read_plan(options.output)
+    plan = None if options.restart else points.read_plan(options.output)
     if plan is not None:
-        check_same(options.output, "settings", plan.settings, settings)
+        points.check_same(options.output, "settings", plan.settings, settings)
     # A server that a point brought down is started again for the next.
-    while plan is None or left(plan, read_points(options.output)):
+    while plan is None or points.left(plan, points.read_points(options.output)):
         with swept_server(options) as addresses:
             plan = measure_points(options, settings, plan, *addresses)
-    return read_points(options.output)
+    return points.read_points(options.output)
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +123,7 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
     return as_kept
 
 
-def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], command: str) -> None:
+def conclude(options: argparse.Namespace, measurements: Sequence[points.Measurement], command: str) -> None:
     """Write tables and plots, print the figures and the recommendation, and apply it if asked.
 
     Raises BenchmarkError, ServerError: nothing can be recommended, but is to be applied; a config cannot be read.
@@ -146,10 +131,10 @@ def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], c
     from benchmarks.sweep.plots import write_plots  # matplotlib takes a second that other benchmarks need not wait
 
     nothing = f"Nothing to recommend: no point of {ENSEMBLE} within the memory share; table.md has the findings."
-    point, verdict = recommend(measurements, options.memory_share) or (None, nothing)
-    write_csv(options.output / "points.csv", measurements)
+    point, verdict = points.recommend(measurements, options.memory_share) or (None, nothing)
+    points.write_csv(options.output / "points.csv", measurements)
     title = f"Sweep with {', '.join(photo.name for photo in options.photos)}"
-    write_markdown(options.output / "table.md", title, [f"`{command}`", machine()], measurements, verdict)
+    points.write_markdown(options.output / "table.md", title, [f"`{command}`", machine()], measurements, verdict)
     plots = write_plots(options.output, measurements)
     figures = to_figures(options.models, measurements)
     if figures:
@@ -159,19 +144,19 @@ def conclude(options: argparse.Namespace, measurements: Sequence[Measurement], c
     if options.apply:
         if point is None:
             raise BenchmarkError("There is nothing to apply: see the findings in table.md, or raise --memory-share.")
-        print(apply(point, options.repository, options.gpus))
+        print(points.apply(point, options.repository, options.gpus))
 
 
-def to_figures(models: Sequence[str], measurements: Sequence[Measurement]) -> list[Figure]:
+def to_figures(models: Sequence[str], measurements: Sequence[points.Measurement]) -> list[Figure]:
     """The fastest point of each model, what it owes to batching, and how full its batches were."""
     figures = []
     for model in models:
-        points = measured(measurements, model)
-        if not points:
+        chosen = points.measured(measurements, model)
+        if not chosen:
             continue
-        best, least = fastest(points), points[0].point.batch
+        best, least = points.fastest(chosen), chosen[0].point.batch
         batch = best.point.batch
-        smallest = fastest([one for one in points if one.point.batch == least])
+        smallest = points.fastest([one for one in chosen if one.point.batch == least])
         gain = best.images_per_second / smallest.images_per_second
         figures += [
             Figure(f"{model}, fastest, at batch {batch}", best.images_per_second, "images/s", "-"),

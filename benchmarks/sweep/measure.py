@@ -5,23 +5,20 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
 from benchmarks.rig.perf_analyzer import analyzer_command, environment
-from benchmarks.rig.processes import FullWindow, RunFailedError, observe
+from benchmarks.rig.processes import FullWindow, Look, RunFailedError, observe
 from benchmarks.rig.triton import METRICS_SECONDS, Gpus, compare, read_counts, read_gpus, read_statistics, summarise
 from benchmarks.sweep.points import Measurement, Point
 
 THREAD = re.compile(r"^\s*Thread \[\d+\] had error: ")  # perf_analyzer repeats a reason for each of its threads
 WAVES = 3  # the first and the last of what is in flight do not count
 INTERVAL = 0.02  # seconds between two readings of the count of answers: what a duration may be wrong by
-
-
-Look = Callable[[int], object]
 
 
 class MeasurementFailedError(Exception):
@@ -80,14 +77,12 @@ def measure(
     return Measurement(point, "", rate, p50, p95, p99, stages, summarise(gpus))
 
 
-def drive(
-    point: Point, requests: int, input_data: Path, report: Path, load: Load, look: Look = lambda process: None
-) -> None:
+def drive(point: Point, requests: int, data: Path, report: Path, load: Load, look: Look = lambda process: None) -> None:
     """Send requests and write perf_analyzer's report. Raises MeasurementFailedError: not all were answered in time."""
     options = ("--async", "--request-count", str(requests), "-f", str(report), *load.extra)
-    command = analyzer_command(load.binary, load.grpc_url, input_data, point.concurrency, *options, model=point.model)
+    command = analyzer_command(load.binary, load.grpc_url, data, point.concurrency, *options, model=point.model)
     try:
-        observe(command, look, INTERVAL, timeout=load.timeout, environment=environment(load.binary))
+        observe(command, look, INTERVAL, timeout=load.timeout, env=environment(load.binary))
     except RunFailedError as error:
         reasons = dict.fromkeys(THREAD.sub("", line) for line in error.said.splitlines() if line.strip())
         remedy = "" if error.ended else ": --restart with a longer --timeout"

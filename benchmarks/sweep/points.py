@@ -12,6 +12,9 @@ from benchmarks.rig.triton import GpuUse, Stage
 from contract.names import ENSEMBLE, NETWORKS
 from server.derive import this_machine, write_derived
 
+PHOTOS = 10_000
+PLAN, POINTS = "sweep.json", "points.jsonl"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -100,9 +103,6 @@ def apply(point: Point, repository: Path, gpus: int) -> str:
     )
 
 
-PLAN, POINTS = "sweep.json", "points.jsonl"
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a sweep measures and under which conditions."""
@@ -122,7 +122,7 @@ def read_plan(folder: Path) -> Plan | None:
         points = tuple(Point(**point) for point in content["points"])
         return Plan(content["settings"], content["networks"], points)
     except (ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{file} is not the plan of a sweep: --restart writes it anew.") from error
+        raise BenchmarkError(f"{file} is not the plan of a sweep: --restart writes another.") from error
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -173,9 +173,6 @@ def left(plan: Plan, done: Sequence[Measurement]) -> list[Point]:
     """The points of a plan that are not done, in its order."""
     finished = {measurement.point for measurement in done}
     return [point for point in plan.points if point not in finished]
-
-
-PHOTOS = 10_000
 
 
 def write_csv(file: Path, measurements: Sequence[Measurement]) -> None:
@@ -238,7 +235,5 @@ def columns(measurement: Measurement) -> dict[str, str]:
         f"hours for {PHOTOS:,}": f"{seconds * PHOTOS / 3600:.2f}",
         "images/s": f"{measurement.images_per_second:.2f}",
         "batch formed": f"{measurement.mean_batch:.1f}",
-        "p50, ms": f"{measurement.p50_ms:.0f}",
-        "p95, ms": f"{measurement.p95_ms:.0f}",
-        "p99, ms": f"{measurement.p99_ms:.0f}",
+        **{f"p{share}, ms": f"{getattr(measurement, f'p{share}_ms'):.0f}" for share in (50, 95, 99)},
     }

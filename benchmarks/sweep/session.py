@@ -22,6 +22,9 @@ from contract.names import ENSEMBLE
 from server.derive import this_machine
 from server.tensorrt import fit_batch
 
+# Every model is loaded, and any of them again on request.
+SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", METRICS_ARGUMENT)
+REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 1000  # some seconds on either
 KIND_GPU = model_config_pb2.ModelInstanceGroup.Kind.Value("KIND_GPU")
 Config: TypeAlias = model_config_pb2.ModelConfig
 
@@ -123,11 +126,6 @@ class Loader:
         self._client.load_model(model, config=MessageToJson(config, preserving_proto_field_name=True))
 
 
-# Every model is loaded, and any of them again on request.
-SERVER_ARGUMENTS = ("--model-control-mode=explicit", "--load-model=*", METRICS_ARGUMENT)
-REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 1000  # some seconds on either
-
-
 @contextmanager
 def swept_server(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
     """host:port of gRPC and of the metrics: of --url, or of an embedded server for as long as the block lasts.
@@ -153,9 +151,7 @@ def measure_points(
         loader = Loader(client)
         known = (ENSEMBLE, *loader.members)
         if unknown := [model for model in options.models if model not in known]:
-            raise BenchmarkError(
-                f"There is no model {unknown[0]!r} in the ensemble; --models takes {', '.join(known)}."
-            )
+            raise BenchmarkError(f"The ensemble has no model {unknown[0]!r}; --models takes {', '.join(known)}.")
         photos = [follow(client, photo, options.prompt) for photo in options.photos]
         networks = photos[0][1]
         if plan is None:
@@ -181,7 +177,7 @@ def measure_points(
             if options.url is not None:
                 raise BenchmarkError(
                     f"The server at {options.url} does not recover ({error.message()}): "
-                    "start it again, and the same command goes on with the next point."
+                    "start it again, and the same command resumes with the next point."
                 ) from error
         finally:
             with suppress(InferenceServerException):  # of a server that is gone there is nothing to restore
@@ -190,16 +186,14 @@ def measure_points(
     return plan
 
 
-def measure_or_find(
-    client: InferenceServerClient, loader: Loader, point: Point, input_data: Path, load: Load
-) -> Measurement:
+def measure_or_find(client: InferenceServerClient, loader: Loader, point: Point, data: Path, load: Load) -> Measurement:
     """Load and measure a point; what prevents it, such as too little memory, is the finding."""
     try:
         cold = loader.load(point) and loader.on_gpu
     except InferenceServerException as error:
         return Measurement(point, finding=f"cannot be loaded: {error.message()}")
     try:
-        return measure(client, point, loader.parts(point.model), input_data, load, cold=cold)
+        return measure(client, point, loader.parts(point.model), data, load, cold=cold)
     except MeasurementFailedError as error:
         return Measurement(point, finding=f"fails: {error}")
     except InferenceServerException as error:
@@ -233,8 +227,7 @@ def make_points(options: argparse.Namespace, loader: Loader) -> tuple[Point, ...
             places = loader.total_instances(model, instances)
             for batch in options.batches:
                 # A number, or with an x a multiple of the places in all batches.
-                many = [
-                    int(one.removesuffix("x")) * (batch * places if "x" in one else 1) for one in options.concurrency
-                ]
-                points += [Point(model, batch, instances, in_flight) for in_flight in dict.fromkeys(many)]
+                listed = options.concurrency
+                counts = [int(one.removesuffix("x")) * (batch * places if "x" in one else 1) for one in listed]
+                points += [Point(model, batch, instances, in_flight) for in_flight in dict.fromkeys(counts)]
     return tuple(points)

@@ -29,10 +29,7 @@ def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
 
 
 def _first(
-    image_path: str,
-    folder: str | os.PathLike[str],
-    read_url: Callable[[str], bytes],
-    read_file: Callable[[str], bytes],
+    image_path: str, folder: str | os.PathLike[str], read_url: Callable[[str], bytes], read_file: Callable[[str], bytes]
 ) -> bytes:
     places = _places(image_path, os.fspath(folder))
     for place in places:

@@ -62,8 +62,7 @@ class Source:
             id_column: the column that files are named after, besides the index.
             image_column: the column with the photos' paths.
 
-        Raises:
-            TableError: there is no such input, it is empty, or one of the columns is missing or occurs twice.
+        Raises TableError: there is no such input, it is empty, or one of the columns is missing or occurs twice.
         """
         self._text, self._limit, self._shard, self._image_column = text, limit, shard, image_column
         self._opened: _Found | None = _find(text, image_column)

@@ -21,7 +21,10 @@ else:
 
 LIGHTING_FILE = Path(__file__).with_name("lighting.toml")  # the only place of the defaults
 
+_SECTIONS = ("light", "pattern")
+_WEIGHT = Interval(0, 10**9)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SettingsError(ValueError):
@@ -87,10 +90,6 @@ class Lighting:
         return rest | {name: asdict(distribution) for name, distribution in self.drawn.items()}
 
 
-_SECTIONS = ("light", "pattern")
-_WEIGHT = Interval(0, 10**9)
-
-
 def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
     """Read the distributions in the file at `path`. Raises SettingsError."""
     try:
@@ -139,9 +138,6 @@ def _numbers(interval: Interval) -> Callable[[object], Numbers]:
 
 def _colors(value: object) -> Colors:
     return _distribution(value, _color, UniformColor)
-
-
-R = TypeVar("R")
 
 
 def _distribution(value: object, one: Callable[[object], T], between: Callable[[T, T], R]) -> R | Choice[T]:

@@ -16,6 +16,16 @@ from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEO
 from contract.names import PICTURES
 
 Option = tuple[str, str, Callable[[str], Any], object, str]
+_INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
+_URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
+_HEADER = "send a header with each call, such as an API key; repeat for more"
+_RESUME_SWITCHES = (
+    ("--retry-failed", "retry rows that failed because of their photo"),
+    ("--restart", "do every row again"),
+    ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
+    ("--rebuild-csv", "write only the tables, from the journal"),
+    ("--dry-run", "check header, photos and servers; send and write nothing"),
+)
 
 
 def command_parser(description: str | None) -> argparse.ArgumentParser:
@@ -30,11 +40,13 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", metavar="INPUT", required=True, help=_INPUT)
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="write everything into this folder")
+    text = "end the run when more rows than that have failed"
+    most_failures: Option = ("--max-failures", "N", _number(int, 0, 1e12), None, text)
     for title, options, switches in (
         ("input", _input_options(), ()),
         ("person and light", _picture_options(), ()),
         ("output", _output_options(), ()),
-        ("resume", _resume_options(), _RESUME_SWITCHES),
+        ("resume", (most_failures,), _RESUME_SWITCHES),
         ("servers", _server_options(), (("--tls", "encrypt the connections"),)),
     ):
         group = parser.add_argument_group(title)
@@ -56,18 +68,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         no_default = action.default is None or action.default is False or action.default in (argparse.SUPPRESS, [])
         return action.help if no_default else f"{action.help} (default: %(default)s)"
-
-
-_INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
-_URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
-_HEADER = "send a header with each call, such as an API key; repeat for more"
-_RESUME_SWITCHES = (
-    ("--retry-failed", "retry rows that failed because of their photo"),
-    ("--restart", "do every row again"),
-    ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
-    ("--rebuild-csv", "write only the tables, from the journal"),
-    ("--dry-run", "check header, photos and servers; send and write nothing"),
-)
 
 
 def _input_options() -> tuple[Option, ...]:
@@ -102,10 +102,6 @@ def _output_options() -> tuple[Option, ...]:
         ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar of a webdataset"),
         ("--summary", "FILE", Path, None, "write the run's numbers to this JSON file"),
     )
-
-
-def _resume_options() -> tuple[Option, ...]:
-    return (("--max-failures", "N", _number(int, 0, 1e12), None, "end the run when more rows than that have failed"),)
 
 
 def _server_options() -> tuple[Option, ...]:

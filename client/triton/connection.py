@@ -106,9 +106,7 @@ class Connection:
             raise NotReadyError(f"no server answers at {self.label} ({reason(error)}{hint})") from error
         while len(self._channels) * _CALLS_PER_CHANNEL < facts.window:
             self._open()
-        self._turns = itertools.cycle(
-            [service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in self._channels]
-        )
+        self._turns = itertools.cycle(map(service_pb2_grpc.GRPCInferenceServiceStub, self._channels))
         return facts
 
     def check(self, error: grpc.aio.AioRpcError) -> None:

@@ -22,8 +22,7 @@ def read_tls(ca: Path | None = None, cert: Path | None = None, key: Path | None 
         cert: the client's own certificate (PEM), where the server asks for one.
         key: its private key (PEM), without a passphrase.
 
-    Raises:
-        ValueError: a file cannot be read or used; a sentence.
+    Raises ValueError: a file cannot be read or used; a sentence.
     """
     if (cert is None) != (key is None):
         raise ValueError("--cert and --key belong together: give both or neither")

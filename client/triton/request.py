@@ -70,20 +70,18 @@ def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:
 
     Raises RowError if the server sent another number of files.
     """
-    contents = {
-        output.name: _unpacked(content)
-        for output, content in zip(answer.outputs, answer.raw_output_contents, strict=True)
-    }
+    contents = map(_unpacked, answer.raw_output_contents)
+    found = dict(zip((output.name for output in answer.outputs), contents, strict=True))
     pictures = {}
     for name, count in counts.items():
-        files = contents.get(name.upper(), [])
+        files = found.get(name.upper(), [])
         if len(files) != count or not all(files):
             raise RowError(
                 f"the server sent {sum(map(bool, files))} {name} files instead of {count}; "
                 "client and server are of different versions"
             )
         pictures[name] = files
-    return Reply(pictures, json.loads(bytes(contents["INFO"][0])))
+    return Reply(pictures, json.loads(bytes(found["INFO"][0])))
 
 
 def _packed(content: bytes) -> bytes:

@@ -58,8 +58,7 @@ def measure(
 ) -> list[Measurement]:
     """Run a file on the first rows of the reference's inputs at each batch size, and compare the answers.
 
-    Raises:
-        ExportError: the file does not run.
+    Raises ExportError: the file does not run.
     """
     found = []
     for batch in batches:

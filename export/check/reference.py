@@ -40,8 +40,7 @@ def ask(network: nn.Module, contract: Contract, label: str, rows: int, once: boo
     Unless `once`, a network that scores instances runs again, with a threshold for each photo that splits its
     instances: else `union` and COUNT might be compared on all or none of them.
 
-    Raises:
-        ExportError: it fails, or its outputs have another number, shape, dtype or range than promised.
+    Raises ExportError: it fails, or its outputs have another number, shape, dtype or range than promised.
     """
     reference = answer(network, contract, label, example_inputs(contract, rows, seed=rows))
     if once or not any(spec.name == "SCORE" for spec in contract.outputs):

@@ -27,23 +27,14 @@ TIMEOUT = 600.0  # seconds for one batch; full-size networks take a CPU minutes
 
 @dataclass(frozen=True)
 class Server:
-    """A Triton to be asked by gRPC.
+    """A Triton to be asked by gRPC."""
 
-    Attributes:
-        url: host:port.
-        tls: whether the line is encrypted; the files (PEM) are only read then.
-        ca: the authorities that vouch for the server; None for the public ones.
-        cert: our own certificate, where the server asks for one.
-        key: its private key.
-        headers: what every request carries, such as an API key.
-    """
-
-    url: str
-    tls: bool = False
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    url: str  # host:port
+    tls: bool = False  # whether the line is encrypted; the files (PEM) are only read then
+    ca: Path | None = None  # the authorities (CAs) that sign the server's certificate; None for the public ones
+    cert: Path | None = None  # our own certificate, where the server asks for one
+    key: Path | None = None  # its private key
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # what every request carries, such as an API key
 
     def connect(self) -> triton.InferenceServerClient:
         """Open a connection, which is a context manager."""
@@ -63,12 +54,15 @@ def verify(argv: list[str]) -> int:
     where.add_argument("--device", default="cpu", help="run the files here: cpu or cuda:<n>")
     where.add_argument("--url", metavar="HOST:PORT", help="ask the Triton that serves DIR instead, by gRPC")
     access = parser.add_argument_group("with --url")
-    access.add_argument("--tls", action="store_true", help="encrypt the line")
-    for flag, text in (("--ca", "who vouches for the server"), ("--cert", "our certificate"), ("--key", "its key")):
-        access.add_argument(flag, type=Path, metavar="FILE", help=f"{text} (PEM)", default=argparse.SUPPRESS)
-    access.add_argument(
-        "--header", type=header, action="append", default=[], metavar="NAME:VALUE", help="such as an API key"
-    )
+    add = access.add_argument
+    add("--tls", action="store_true", help="encrypt the line")
+    for flag, text in (
+        ("--ca", "the CAs that sign the server's certificate"),
+        ("--cert", "our certificate"),
+        ("--key", "its key"),
+    ):
+        add(flag, type=Path, metavar="FILE", help=f"{text} (PEM)", default=argparse.SUPPRESS)
+    add("--header", type=header, action="append", default=[], metavar="NAME:VALUE", help="such as an API key")
     arguments = parser.parse_args(argv)
     server = read_server(arguments) if arguments.url else None
     return 0 if verify_repository(arguments.repository, arguments.device, server) else 1
@@ -143,8 +137,7 @@ def measure_every_row(
 
     A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
 
-    Raises:
-        ExportError: a batch is not answered.
+    Raises ExportError: a batch is not answered.
     """
     found, rows = [], len(reference.inputs[0])
     for size in sizes:

@@ -25,8 +25,7 @@ Node: TypeAlias = Any
 def write(network: nn.Module, contract: Contract, folder: Path) -> None:
     """Trace a network in evaluation mode into `folder`, on the device it is on.
 
-    Raises:
-        ExportError: the network makes a tensor on a device of its own choice.
+    Raises ExportError: the network makes a tensor on a device of its own choice.
     """
     device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     inputs = tuple(value.to(device) for value in example_inputs(contract, TRACED_BATCH))

@@ -48,8 +48,7 @@ class MarigoldAlbedo(nn.Module):
             seed: of the initial latent.
             scored: decode shading and residual too, for the score. They are half of the network's work.
 
-        Raises:
-            ValueError: the pipeline is of another kind, or `steps` or `side` is not possible.
+        Raises ValueError: the pipeline is of another kind, or `steps` or `side` is not possible.
         """
         super().__init__()
         refuse_other_targets(pipeline)
@@ -132,8 +131,7 @@ def unroll(scheduler: Scheduler, steps: int) -> tuple[tuple[int, float, float], 
     Deterministic DDIM without clipping is linear in both, so the coefficients are read off the scheduler's own step
     and hold for any betas, spacing and prediction type.
 
-    Raises:
-        ValueError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
+    Raises ValueError: the scheduler is not DDIM, clips, or cannot start from its first timestep.
     """
     if not isinstance(scheduler, library.DDIMScheduler):
         raise ValueError(f"Only DDIM steps can be unrolled, not {type(scheduler).__name__}.")

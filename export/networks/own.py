@@ -19,8 +19,7 @@ def build_own(spec: str, checkpoint: Path | None) -> nn.Module:
             returns an nn.Module whose forward takes and gives a stage's tensors (export/tensors.py).
         checkpoint: a .safetensors file or one of torch.save with a state dict; None keeps the factory's weights.
 
-    Raises:
-        ExportError: there is no such factory, it fails or returns no nn.Module, or the checkpoint does not fit.
+    Raises ExportError: there is no such factory, it fails or returns no nn.Module, or the checkpoint does not fit.
     """
     module_name, _, factory_name = spec.partition(":")
     if str(Path.cwd()) not in sys.path:

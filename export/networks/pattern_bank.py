@@ -37,8 +37,7 @@ class PatternBank(nn.Module):
     def __init__(self, materials: Path | None = None, built_in: bool = True) -> None:
         """Draw the built-in patterns (ids 1–10) and add the images of `materials` after them, or only these.
 
-        Raises:
-            ExportError: the folder holds no image, or one that cannot be read.
+        Raises ExportError: the folder holds no image, or one that cannot be read.
         """
         super().__init__()
         textures: list[list[Tensor]] = []
@@ -115,8 +114,7 @@ class PatternBank(nn.Module):
 def read_materials(folder: Path) -> dict[str, Tensor]:
     """Read every image of a folder as a texture, dark = shadow; names (without suffix) in alphabetical order.
 
-    Raises:
-        ExportError: there is none, or one cannot be read.
+    Raises ExportError: there is none, or one cannot be read.
     """
     textures = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -5,15 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contract.light import position
-from export.networks.colour import (
-    SCALE,
-    decode_levels,
-    decoding_table,
-    encoding_offset,
-    encoding_table,
-    linear_to_srgb,
-    look_up,
-)
+from export.networks import colour
 from export.networks.filters import box_mean, cells, halve
 
 ALBEDO_SIDE = 768
@@ -34,8 +26,8 @@ class Recombine(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("decoding", decoding_table(), persistent=False)
-        self.register_buffer("encoding", encoding_table(), persistent=False)
+        self.register_buffer("decoding", colour.decoding_table(), persistent=False)
+        self.register_buffer("encoding", colour.encoding_table(), persistent=False)
 
     def forward(
         self,
@@ -70,33 +62,33 @@ class Recombine(nn.Module):
         scene = torch.nan_to_num(scene).clamp(-LARGEST, LARGEST)
         shading = torch.nan_to_num(shading.float()).clamp(-LARGEST, LARGEST)
         in_srgb = (scene[:, 0:1, position("arithmetic")] >= 0.5).to(torch.int32).reshape(batch, 1, 1, 1)
-        offset = encoding_offset(in_srgb.float())
-        photo = decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
+        offset = colour.encoding_offset(in_srgb.float())
+        photo = colour.decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
         gain = albedo_gain(photo, albedo.float(), in_srgb)
-        albedo_index = (photo * enlarge(gain * SCALE, size)).clamp(max=SCALE) + offset
+        albedo_index = (photo * enlarge(gain * colour.SCALE, size)).clamp(max=colour.SCALE) + offset
 
         mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
         mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
         # Blend with the very levels that are given out: where MASK is 0 there is only background.
         mask_levels = (mask * 255.0 + 0.5).to(torch.uint8)
-        inside = (mask_levels.float() * (SCALE / 255.0)).unsqueeze(1)  # 0 to SCALE: blends and scales at once
+        inside = (mask_levels.float() * (colour.SCALE / 255.0)).unsqueeze(1)  # 0 to SCALE: blends and scales at once
 
         # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
         blend = scene[:, :, position("albedo_blend")].reshape(batch, lights, 1, 1, 1)
         red = position("color_red")
-        colour = light[:, :, red : red + 3].reshape(batch, lights, 3, 1, 1)
+        light_colour = light[:, :, red : red + 3].reshape(batch, lights, 3, 1, 1)
         small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
-        factor = (small_gain * ((1.0 - blend) * colour) + blend * colour) * shading[:, :, 0:1]
+        factor = (small_gain * ((1.0 - blend) * light_colour) + blend * light_colour) * shading[:, :, 0:1]
         diffuse = enlarge(factor.reshape(batch * lights, 3, SIDE, SIDE), size).reshape(batch, lights, 3, height, width)
         specular = enlarge(shading[:, :, 1], size).unsqueeze(2)
-        relit = (photo.unsqueeze(1) * diffuse + specular * colour).clamp(0.0, 1.0) * inside
+        relit = (photo.unsqueeze(1) * diffuse + specular * light_colour).clamp(0.0, 1.0) * inside
 
         level = scene[:, :, position("gray")].round().clamp(0.0, 255.0)
-        gray = decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
-        black, ground = offset.unsqueeze(1), (SCALE - inside) * gray + offset.unsqueeze(1)
+        gray = colour.decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
+        black, ground = offset.unsqueeze(1), (colour.SCALE - inside) * gray + offset.unsqueeze(1)
 
         def finish(index: Tensor) -> Tensor:
-            return look_up(self.encoding, index.to(torch.int32))
+            return colour.look_up(self.encoding, index.to(torch.int32))
 
         return (
             finish(relit + ground).permute(0, 1, 3, 4, 2),
@@ -119,7 +111,7 @@ def albedo_gain(photo: Tensor, albedo: Tensor, in_srgb: Tensor) -> Tensor:
     small = cells(enlarge(photo, (ALBEDO_SIDE, ALBEDO_SIDE)), 4)
     # In sRGB the mean is one of sRGB values; four pixels of a network's answer may be averaged before the costly curve.
     half = halve(albedo)
-    reflectance = halve(torch.where(in_srgb > 0, linear_to_srgb(half), half))
+    reflectance = halve(torch.where(in_srgb > 0, colour.linear_to_srgb(half), half))
     return torch.nan_to_num((box_mean(reflectance, 2) + DARK) / (box_mean(small, 2) + DARK)).clamp(0.0, LARGEST)
 
 

@@ -231,8 +231,7 @@ def write_tokenizer(source: str | None, folder: Path) -> None:
         source: a hub id or a folder, as for load_sam3; None for the vocabulary of tiny_sam3.
         folder: an existing folder, e.g. model_repository/decode/1.
 
-    Raises:
-        OSError: the source cannot be found or has no tokenizer.
+    Raises OSError: the source cannot be found or has no tokenizer.
     """
     if source is None:
         ids, merges = tiny_vocabulary()

@@ -15,6 +15,10 @@ SIDE = 518
 # times that turns faces visibly toward or away from the light.
 SLOPE = 0.24
 
+MARCH = (0.01, 0.02, 0.035, 0.055, 0.08, 0.11, 0.15, 0.20, 0.26, 0.33)  # distances toward the light, photo heights
+SOFTNESS = 0.5  # width of a penumbra per distance from what casts it
+MARCH_SIDE = 128  # cast shadows are soft: this resolution is enough
+
 
 class Shadow(nn.Module, ABC):
     """The stage `shadow`: a height field, which each network finds in its own way, and the light on it."""
@@ -128,11 +132,6 @@ def normalise(vector: Tensor) -> Tensor:
     x, y, z = vector.chunk(3, dim=2)
     # A clamp, since the exporter drops an added 1e-12 as if it were zero.
     return vector / torch.sqrt(x * x + y * y + z * z).clamp(min=1e-6)
-
-
-MARCH = (0.01, 0.02, 0.035, 0.055, 0.08, 0.11, 0.15, 0.20, 0.26, 0.33)  # distances toward the light, photo heights
-SOFTNESS = 0.5  # width of a penumbra per distance from what casts it
-MARCH_SIDE = 128  # cast shadows are soft: this resolution is enough
 
 
 def cast_shadows(height: Tensor, light: Tensor, scene: Tensor, aspect: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from tests.rig.places import ROOT
 REHEARSAL = """
 import os, signal, sys, threading, torch
 from dataclasses import replace
-from benchmarks.gpu import command
+from benchmarks.gpu import command, plan
 from benchmarks.gpu.forms import UnavailableError, eager
 from benchmarks.gpu.plan import GRAPH, HALF, SERVED, VARIANTS
 from tests.rig.places import ROOT
@@ -50,7 +50,7 @@ VARIANTS["hungry"] = replace(VARIANTS[HALF], name="hungry", form=hungry)
 VARIANTS["crashing"] = replace(VARIANTS[HALF], name="crashing", changes=(crash,))
 VARIANTS["endless"] = replace(VARIANTS[HALF], name="endless", changes=(hang,), seconds=0.5, least=0.0)
 VARIANTS["lacking"] = replace(VARIANTS[HALF], name="lacking", form=lacking)
-command.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
+plan.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -130,7 +130,7 @@ def test_what_the_machine_lacks_is_told_and_is_no_failure(rehearsal: Rehearsal) 
 
 
 def test_answers_that_the_gate_refuses_fail_a_dry_run_and_so_does_what_was_not_compared() -> None:
-    plan = plan_of(ORDER, VARIANTS, ["sam3"], [HALF])
+    plan = plan_of(["sam3"], [HALF])
     right, wrong, unknown = (Point("sam3", HALF, 2, 1.0, 1.0, faithful=faithful) for faithful in (True, False, None))
 
     def faults(*points: Point) -> list[str]:
@@ -198,7 +198,7 @@ def test_results_outlive_the_command_and_grow(tmp_path: Path) -> None:
     lost, found = replace(first, ms_per_image=None, finding=NO_TIME), replace(first, batch=16)
     assert results.with_points([lost, found]).points == (first, found)
     assert replace(results, dry_run=True).with_points([lost]).points == (lost,)
-    with pytest.raises(BenchmarkError, match="holds measurements on a machine, this is measurements on another"):
+    with pytest.raises(BenchmarkError, match="has measurements on a machine, this is measurements on another"):
         continue_results(file, "another", dry_run=False)
     assert results.with_chip(Chip("a GPU", 701.0, 711.0, 3001.0)).chip == Chip("a GPU", 701.0, 711.0, 3001.0)
     with pytest.raises(BenchmarkError, match="results so far are of a GPU, this is its successor: name another"):

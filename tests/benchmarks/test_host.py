@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.path.decoders import DECODERS, OURS, as_png
-from benchmarks.path.encoders import compare_encoders, in_16_bits, read_pictures
+from benchmarks.path.decoders import DECODERS, OURS, read_with_pillow
+from benchmarks.path.encoders import compare_encoders, in_16_bits, read_pictures, write_with_pillow
 from benchmarks.path.host import main
 from benchmarks.path.pipeline import Cost, Round, figures, measure_wire, prepare_stages, table_of
 from benchmarks.rig.lights import Row
@@ -39,7 +39,7 @@ class Run:
 def run(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Run:
     photos = tmp_path_factory.mktemp("photos")
     rows = write_photos(photos, 6)
-    wire, pictures = measure_wire(server, photos, rows[:2], WINDOW, photos / "out")
+    wire, pictures = measure_wire(server, photos, rows[:2], photos / "out")
     return Run(photos, rows, pictures, wire)
 
 
@@ -88,7 +88,7 @@ def test_every_picture_is_compared_with_both_libraries(run: Run) -> None:
 @pytest.mark.parametrize("kind", DECODERS)
 def test_the_decoders_compared_give_the_same_pixels(run: Run, kind: str) -> None:
     jpeg = (run.photos / run.rows[0].photo).read_bytes()
-    decoders, data = DECODERS[kind], jpeg if kind == "JPEG" else as_png(jpeg)
+    decoders, data = DECODERS[kind], jpeg if kind == "JPEG" else write_with_pillow(read_with_pillow(jpeg))
     pixels = {name: decode(data).astype(int) for name, decode in decoders.items()}
     for name in decoders:
         assert pixels[name].shape == (1024, 1024, 3)

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import contestants, eager, ensemble, with_onnx
-from benchmarks.peers.command import chosen, figures, table, verdicts
+from benchmarks.peers.command import figures, table, verdicts
 from benchmarks.peers.contestants import OURS, PEERS, Job, obstacle
 from benchmarks.peers.rounds import Comparison, Reference, Result, compare, difference, read_pictures, spread
 from benchmarks.peers.session import Measurement
-from benchmarks.rig.lights import WHITE, Row, has_pattern
+from benchmarks.rig.lights import WHITE, Row
 from benchmarks.rig.networks import Networks
 from benchmarks.rig.photos import write_photos
 from benchmarks.rig.processes import tree_of
+from contract.light import LIGHT, position
 from export.networks.pattern_bank import PatternBank
 from server.embedded import RunningServer
 from tests.rig.places import ROOT
@@ -36,7 +37,7 @@ def ours(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> tup
     folder = tmp_path_factory.mktemp("peers")
     photos = folder / "photos"
     photos.mkdir()
-    rows = [row for row in write_photos(photos, 12) if not has_pattern(row.light)]
+    rows = [row for row in write_photos(photos, 12) if row.light[LIGHT][position("pattern_id")] == 0]
     job = Job(photos, folder / "ours", tuple(rows[:2]))
     ensemble.run_ours(job, server.grpc_url)
     # Ours names files by the row's place in its table.
@@ -79,7 +80,8 @@ def test_the_networks_in_one_process_make_the_same_pictures(ours: tuple[Job, Ref
 def comparison(repository: Path) -> Comparison:
     """Ours, PyTriton and LitServe, really measured."""
     before = {process.pid for process in tree_of(os.getpid())}
-    found = compare(chosen(["pytriton", "litserve", "onnx"]), photos=2, rounds=1, say=lambda step: None)
+    peers = [peer for peer in PEERS if peer.name in (OURS, "pytriton", "litserve", "onnx")]
+    found = compare(peers, photos=2, rounds=1, say=lambda step: None)
     left = [process for process in tree_of(os.getpid()) if process.pid not in before]
     assert not [process for process in left if process.is_running()], "nothing stays behind"
     return found

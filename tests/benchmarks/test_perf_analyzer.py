@@ -26,7 +26,7 @@ def measure(
     request = ask_for((SAMPLES / photo).read_bytes(), [WHITE] * lights, files=files)
     binary, file = find_perf_analyzer(), write_input_data(folder / "input.json", [request])
     command = analyzer_command(binary, server.grpc_url, file, 2, "--request-count", str(REQUESTS), *options)
-    return observe(command, lambda process: None, 1.0, timeout=60, environment=environment(binary)).splitlines()
+    return observe(command, lambda process: None, 1.0, timeout=60, env=environment(binary)).splitlines()
 
 
 def read_failures(server: RunningServer) -> int:

@@ -146,7 +146,7 @@ def run_csv(table: str, name: str, *options: str) -> str:
 
 
 def client(table: str, name: str, *options: str) -> list[str]:
-    """The client's command line; it starts anew."""
+    """The client's command line; it starts again."""
     output = str(BUILD / "out" / name)
     return [sys.executable, "client/run_csv.py", "--csv", table, "--output", output, "--restart", *options]
 

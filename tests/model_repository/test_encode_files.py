@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import NAMES, FilesError, over_gray, parse_files
+from files import FilesError, over_gray, parse_files
 from info import read_models, write_info
 from PIL import Image
 from png import Pixels
+
+from contract.names import PICTURES
 
 
 def photo(height: int = 48, width: int = 64) -> Pixels:
@@ -41,7 +43,7 @@ def test_the_format_follows_the_names(text: str, kind: str, quality: int | None)
 
 
 def test_all_names_may_be_asked_for_in_any_order_and_spacing() -> None:
-    assert parse_files(", ".join(reversed(NAMES)) + " ; png").names == set(NAMES)
+    assert parse_files(", ".join(reversed(PICTURES)) + " ; png").names == set(PICTURES)
 
 
 @pytest.mark.parametrize("text", ["", "outputs", "output,", "output,alpha;png", "Output"])

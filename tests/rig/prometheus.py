@@ -19,7 +19,7 @@ from tests.rig.places import REPOSITORY
 
 ROOT = REPOSITORY.parent
 BUILD = ROOT / "build" / "prometheus"
-PATIENCE = 60.0  # seconds; it starts in under one on an idle machine
+LIMIT_SECONDS = 60.0  # seconds; it starts in under one on an idle machine
 
 
 def find_prometheus() -> Path:
@@ -81,7 +81,7 @@ def ask(address: str, query: str) -> list[Any]:
 
 def ask_until_answered(address: str, query: str) -> list[Any]:
     """The answer to a query, once there is one."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline:
         try:
             if found := ask(address, query):

@@ -45,7 +45,7 @@ class Locked:
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with server-ca.pem, which vouches for server.pem with server.key; the same of `other`; a key; a text."""
+    """A folder with server-ca.pem, which signs server.pem with server.key; the same of `other`; a key; a text."""
     folder = tmp_path_factory.mktemp("pki")
     for name, authority in (("server", trustme.CA()), ("other", trustme.CA())):
         issued = authority.issue_cert("localhost")

@@ -30,7 +30,7 @@ from tests.rig.lights import plain_light
 from tests.rig.runs import recorded, relight, running, small_table, told, wait_for
 
 KEY = "0123456789abcdef-the-key"
-PATIENCE = 60.0  # seconds; what is waited for takes under 5 on an idle machine
+LIMIT_SECONDS = 60.0  # seconds; what is waited for takes under 5 on an idle machine
 ROWS = 128  # one after the other they take longer than an exchange
 CHANGING = "being exchanged"
 Answer = tuple[str, str]  # the checksum that INFO has for the albedo network, and that of the albedo's file
@@ -43,7 +43,7 @@ def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
     log, access = models.parent / "triton.log", Access(admin_key=KEY)
     extra = (*MODEL_CONTROL, *trace_flags(models.parent / "trace.json"))
-    machine = replace(this_machine(gpus=0), max_batch=1)  # nobody waits for company
+    machine = replace(this_machine(gpus=0), max_batch=1)  # no request waits for others
     options = Options(models, machine, "127.0.0.1", 0, 0, 0, log, access=access, extra=extra)
     with embedded_server(options) as server:
         yield server
@@ -94,7 +94,7 @@ class Load:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             while not self._ended.is_set():
                 try:
-                    reply = unpack(stub.ModelInfer(self._request, timeout=PATIENCE), {"albedo": 1})
+                    reply = unpack(stub.ModelInfer(self._request, timeout=LIMIT_SECONDS), {"albedo": 1})
                 except grpc.RpcError as error:
                     self.failures.append(str(error))
                     return
@@ -104,7 +104,7 @@ class Load:
     def next(self, count: int = 2) -> Answer:
         """The last of the next few answers; those that were in flight are among them."""
         target = len(self.answers) + count
-        wait_for(lambda: len(self.answers) >= target or bool(self.failures), PATIENCE)
+        wait_for(lambda: len(self.answers) >= target or bool(self.failures), LIMIT_SECONDS)
         assert self.failures == []
         return self.answers[-1]
 
@@ -134,11 +134,11 @@ def test_an_upgrade_and_a_rollback_under_load(served: RunningServer, load: Load,
     table, output = small_table(tmp_path, *(f"{number}.jpg" for number in range(ROWS))), tmp_path / "out"
     with load.lasting(), running(served.grpc_url, table, output, "--window", "1") as run:
         old = load.next()
-        wait_for(lambda: len(recorded(output)) > 0, PATIENCE)
+        wait_for(lambda: len(recorded(output)) > 0, LIMIT_SECONDS)
         checksum = install_darker(albedo, 2)
         assert exchange(served, key) == 0
         new = load.next()
-        assert run.wait(PATIENCE) == 2, "a data set is made by one set of networks"
+        assert run.wait(LIMIT_SECONDS) == 2, "a data set is made by one set of networks"
         assert f"{old[0][:8]}" in told(output)
         assert f"→ {CHANGING}" in told(output)
 
@@ -150,7 +150,7 @@ def test_an_upgrade_and_a_rollback_under_load(served: RunningServer, load: Load,
     assert new[1] != old[1]
     assert load.failures == []
     assert set(load.answers) <= {old, new, (CHANGING, old[1]), (CHANGING, new[1])}
-    assert relight(served, table, output) == 0, "after the rollback the same command goes on"
+    assert relight(served, table, output) == 0, "after the rollback the same command resumes"
     made_by = {json.loads(file.read_text())["models"]["albedo"]["sha256"] for file in output.rglob("*metadata.json")}
     assert (len(set(recorded(output))), made_by) == (ROWS, {old[0]})
 
@@ -183,7 +183,7 @@ def test_one_request_is_traced_when_somebody_asks(
     once = b'{"trace_level":["TIMESTAMPS"],"trace_count":"1"}'
     ask(served.http_url, "/v2/trace/setting", once, headers={"admin-key": KEY}, timeout=10)
     with load.lasting():
-        wait_for(lambda: file.exists() and file.read_text().endswith("]"), PATIENCE)
+        wait_for(lambda: file.exists() and file.read_text().endswith("]"), LIMIT_SECONDS)
     assert print_trace([str(file)]) == 0
     said = capsys.readouterr()
     assert f"{file} cannot be read (No such file or directory): is tracing on" in said.err

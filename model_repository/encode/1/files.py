@@ -7,9 +7,10 @@ from io import BytesIO
 import numpy as np
 import simplejpeg
 from PIL import Image
+
+from contract.names import PICTURES
 from png import Pixels, encode_png
 
-NAMES = ("output", "degraded", "albedo", "mask", "foreground", "background")
 _FORMATS = "png, jpeg, jpeg:1-100, webp, webp:1-100, webp:lossless"
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 _LARGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
@@ -63,8 +64,8 @@ def parse_files(text: str) -> Files:
     listed, _, wanted = text.partition(";")
     names = [name.strip() for name in listed.split(",")]
     for name in names:
-        if name not in NAMES:
-            raise FilesError(f"FILES asks for {name!r}: choose from {', '.join(NAMES)}, separated by commas.")
+        if name not in PICTURES:
+            raise FilesError(f"FILES asks for {name!r}: choose from {', '.join(PICTURES)}, separated by commas.")
     kind, has_quality, quality = (wanted.strip() or "png").partition(":")
     if kind == "webp" and quality == "lossless":
         return Files(frozenset(names), "webp", None)

@@ -5,7 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("segment", "albedo", "shadow", "recombine")
+from contract.names import NETWORKS
+from contract.versions import REPORT, newest_version
+
 CHANGING = "being exchanged"  # instead of a checksum
 _KEYS = ("network", "weights", "precision", "sha256", "patterns")
 
@@ -18,10 +20,9 @@ def read_models(repository: Path, changing: bool = False) -> dict[str, dict[str,
     """
     models = {}
     for name in NETWORKS:
-        exports = [path for path in (repository / name).glob("*/export.json") if path.parent.name.isdecimal()]
-        if exports:
-            newest = max(exports, key=lambda path: int(path.parent.name))
-            export = json.loads(newest.read_text("utf-8"))
+        newest = newest_version(repository / name, REPORT)
+        if newest:
+            export = json.loads((newest / REPORT).read_text("utf-8"))
             models[name] = {key: export[key] for key in _KEYS if key in export}
             if changing:
                 models[name]["sha256"] = CHANGING

@@ -18,8 +18,7 @@ Run = Callable[[list[list[Any]]], list[Any]]  # the input tensors of each reques
 def model_file(args: dict[str, str], name: str) -> Path:
     """The file `name` in the folder of the version to be served.
 
-    Raises:
-        pb_utils.TritonModelException: there is none.
+    Raises pb_utils.TritonModelException: there is none.
     """
     file = Path(args["model_repository"]) / args["model_version"] / name
     if not file.exists():

@@ -28,8 +28,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
 
-        Raises:
-            pb_utils.TritonModelException: no model.onnx, or it does not have the config's tensors.
+        Raises pb_utils.TritonModelException: no model.onnx, or it does not have the config's tensors.
         """
         config = json.loads(args["model_config"])
         file = model_file(args, "model.onnx")
@@ -144,8 +143,7 @@ def providers(on_gpu: bool, device_id: int) -> list[Any]:
 def check_names(config: dict[str, Any], session: onnxruntime.InferenceSession) -> None:
     """Refuse a model whose tensors are not the config's.
 
-    Raises:
-        pb_utils.TritonModelException: naming what is missing or too much.
+    Raises pb_utils.TritonModelException: naming what is missing or too much.
     """
     for kind, found in (("input", session.get_inputs()), ("output", session.get_outputs())):
         expected = {tensor["name"] for tensor in config[kind]}

@@ -21,8 +21,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
 
-        Raises:
-            pb_utils.TritonModelException: no model.pt or no device, or it does not take the config's tensors.
+        Raises pb_utils.TritonModelException: no model.pt or no device, or it does not take the config's tensors.
         """
         config = json.loads(args["model_config"])
         file = model_file(args, "model.pt")
@@ -60,11 +59,7 @@ class TritonPythonModel:
 
 
 def device_of(args: dict[str, str]) -> torch.device:
-    """The device of an instance.
-
-    Raises:
-        pb_utils.TritonModelException: it is a GPU, and torch cannot use one.
-    """
+    """The device of an instance. Raises pb_utils.TritonModelException: it is a GPU, and torch cannot use one."""
     if args["model_instance_kind"] != "GPU":
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -79,12 +74,11 @@ def device_of(args: dict[str, str]) -> torch.device:
 def load(file: Path, device: torch.device) -> Any:
     """Load a TorchScript file, its constants too, to a device.
 
-    Raises:
-        pb_utils.TritonModelException: it cannot be read.
+    Raises pb_utils.TritonModelException: it cannot be read.
     """
     jit: Any = torch.jit
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates TorchScript, which Triton goes on serving
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript, which Triton still serves
         try:
             return jit.load(str(file), map_location=device)
         except RuntimeError as error:
@@ -100,8 +94,7 @@ def threads(device: torch.device) -> int:
 def in_order(names: list[str]) -> list[str]:
     """Sort tensor names by the position they end in.
 
-    Raises:
-        pb_utils.TritonModelException: a name does not end in one, or the positions are not 0, 1, 2 …
+    Raises pb_utils.TritonModelException: a name does not end in one, or the positions are not 0, 1, 2 …
     """
     by_position = {name.rpartition("__")[2]: name for name in names}
     expected = [str(position) for position in range(len(names))]

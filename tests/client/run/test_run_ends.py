@@ -35,7 +35,7 @@ def test_ctrl_c_completes_the_csv_without_a_traceback(server: Server, tmp_path: 
             Image.open(tmp_path / "out" / line["output_image_path"]).load()
     assert not list((tmp_path / "out" / "long").glob(".*.tmp"))
     limit = str(len(written) + 1)
-    assert relight(server, table, tmp_path / "out", "--limit", limit) == 1, "the same command goes on"
+    assert relight(server, table, tmp_path / "out", "--limit", limit) == 1, "the same command resumes"
     assert len(lines(tmp_path / "out" / "long.csv")) == int(limit)
 
 
