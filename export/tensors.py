@@ -109,9 +109,9 @@ def example_photos(batch: int, size: tuple[int, ...], generator: torch.Generator
     smooth = F.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
     person = torch.from_numpy(cv2.cvtColor(cv2.imread(str(PERSON)), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)[None] / 255.0
     person = F.interpolate(person, size, mode="bicubic").clamp(0, 1)
-    shifts = ((torch.rand(batch, generator=generator) - 0.5) * 0.2 * size[1]).int().tolist()
     for row in range(0, batch, 2):
-        smooth[row] = person[0].roll(shifts[row], 2) * (0.7 + 0.3 * coarse[row, :, :1, :1])
+        shift = round((coarse[row, 0, 0, 0].item() - 0.5) * 0.2 * size[1])
+        smooth[row] = person[0].roll(shift, 2) * (0.7 + 0.3 * coarse[row, :, :1, :1])
     grain = torch.rand(smooth.shape, generator=generator)
     return (smooth * 235 + grain * 20).to(torch.uint8)
 

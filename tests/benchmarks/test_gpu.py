@@ -28,7 +28,7 @@ from tests.rig.places import ROOT
 REHEARSAL = """
 import os, signal, sys, threading, torch
 from dataclasses import replace
-from benchmarks.gpu import command
+from benchmarks.gpu import command, plan
 from benchmarks.gpu.forms import UnavailableError, eager
 from benchmarks.gpu.plan import GRAPH, HALF, SERVED, VARIANTS
 from tests.rig.places import ROOT
@@ -50,7 +50,7 @@ VARIANTS["hungry"] = replace(VARIANTS[HALF], name="hungry", form=hungry)
 VARIANTS["crashing"] = replace(VARIANTS[HALF], name="crashing", changes=(crash,))
 VARIANTS["endless"] = replace(VARIANTS[HALF], name="endless", changes=(hang,), seconds=0.5, least=0.0)
 VARIANTS["lacking"] = replace(VARIANTS[HALF], name="lacking", form=lacking)
-command.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
+plan.ORDER = (("sam3", ("hungry", "crashing", "endless", "lacking", HALF, SERVED, GRAPH)),)
 sys.exit(command.main(sys.argv[1:]))
 """
 
