@@ -11,6 +11,8 @@ import pytest
 
 from client import run_csv
 from client.run.options import command_parser
+from export.networks.people.selfie import PROMPTS
+from export.networks.presets import PRESETS
 from tests.rig.places import ROOT
 
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")})
@@ -54,6 +56,18 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+def test_the_pictures_are_small() -> None:
+    assert (ROOT / "docs" / "contact_sheet.jpg").stat().st_size <= 250_000
+    pictures = list((ROOT / "docs" / "networks").iterdir())
+    assert [picture.name for picture in pictures if picture.stat().st_size > 60_000] == []
+
+
+def test_the_page_of_networks_names_every_network_and_prompt() -> None:
+    text = (ROOT / "docs" / "networks.md").read_text()
+    networks = {choice.label for preset in PRESETS.values() for choice in preset.values()}
+    assert [name for name in (*PRESETS, *networks, *PROMPTS) if f"`{name}`" not in text] == []
 
 
 def test_the_examples_of_the_command_can_be_given() -> None:

@@ -119,6 +119,14 @@ def test_bad_rows_fail_alone_and_say_why(server: Server, tmp_path: Path, capsys:
     assert "3 rows done, 2 failed" in told
 
 
+def test_a_photo_without_a_person_gets_no_pair_and_says_why(server: Server, tmp_path: Path) -> None:
+    assert relight(server, SAMPLES / "nobody.csv", tmp_path) == 1
+    (line,) = lines(tmp_path / "nobody.csv")
+    assert line["error"] == "Nobody found, best score 0.00: lower --score-threshold or change --prompt."
+    assert line["output_image_path"] == ""
+    assert not [name for name in tree(tmp_path) if name.endswith((".png", ".json"))]
+
+
 def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: Path) -> None:
     table = small_table(tmp_path, "a.png")
     options = ("--variants", "2", "--files", "output,degraded,foreground,background")
