@@ -200,7 +200,7 @@ def test_columns_of_a_row_decide_about_its_picture(
     rows = (
         "image_path,seed,ambient,light_azimuth,pattern,light_color,gray,prompt,Relief",
         "a.png,,,,,,,,5",
-        "a.png,9,0.5,-90,window,0.5 1 1,10,man,",
+        "a.png,9,0.5,-90,window,0.5 1 1,10,hair,",
         "a.png,,1.5,,,,,,",
         "a.png,,,,none,,,,",
     )
@@ -208,7 +208,7 @@ def test_columns_of_a_row_decide_about_its_picture(
     assert relight(server, table, tmp_path / "out", "--files", "mask,output") == 1
     plain_row, asked, bare = (metadata(tmp_path / "out" / "asked", index) for index in (0, 1, 3))
     assert (plain_row["seed"], plain_row["prompt"], plain_row["lights"][0]["relief"]) == (0, "person", 1.0)
-    assert (asked["seed"], asked["prompt"]) == (9, "man")
+    assert (asked["seed"], asked["prompt"]) == (9, "hair")
     light = asked["lights"][0]
     assert {
         **{"ambient": 0.5, "azimuth": 270.0, "pattern": "window", "pattern_id": 3.0, "color_red": 0.5, "gray": 10.0}

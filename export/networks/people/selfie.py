@@ -12,7 +12,7 @@ from export.networks.filters import GuidedFilter, cells, halve, spatial_mean
 from export.networks.people import face_detector, selfie_classes
 from export.networks.people.face_detector import FaceDetector
 from export.networks.people.letterbox import letterbox, unbox
-from export.networks.people.pieces import substantial_pieces
+from export.networks.people.pieces import small_holes, substantial_pieces
 from export.networks.people.selfie_classes import CLASSES, SelfieClasses
 from export.networks.people.shipped import load_shipped
 
@@ -32,7 +32,7 @@ HEAD_AREA, BODY_AREA = 0.005, 0.02  # shares of the photo from which on a head a
 class Selfie(nn.Module):
     """The classes of a photo, summed to the prompt's mask, which is refined along the photo's edges.
 
-    The largest connected person is kept, and those at least a quarter as large.
+    The largest connected person is kept, and those at least a quarter as large; their small holes are filled.
     """
 
     chosen: Tensor
@@ -89,11 +89,14 @@ class Selfie(nn.Module):
         weighted = probability * chosen.reshape(-1, len(CLASSES), 1, 1)
         wanted = sum_of(weighted, range(1, len(CLASSES)))
         person = sum_of(probability, range(1, len(CLASSES)))
-        pieces = substantial_pieces(resize(certain(person), SIDE), CELL)
+        figure = resize(certain(person), SIDE)
+        whole = (prompt * known.to(torch.int64) == 0).float().reshape(-1, 1, 1, 1)
+        holes = small_holes(figure, CELL) * whole  # of a person; hair may have any
+        pieces = torch.maximum(substantial_pieces(figure, CELL), holes)
         refined = GuidedFilter(photo, 4, 1e-4)(resize(certain(wanted), SIDE))
         # The filter blurs an edge to the width of its windows; steeper, it is as sharp as before.
         sharpened = (0.5 + (refined - 0.5) * 1.6).clamp(0.0, 1.0)
-        return sharpened * resize(pieces, SIDE)
+        return torch.maximum(sharpened, resize(holes, SIDE)) * resize(pieces, SIDE)
 
     def somebody(self, image: Tensor, probability: Tensor) -> Tensor:
         """Score in 0–1, float [B,1], that a person is there: 1 − (1 − face²) · (1 − 0.42 · head with a body).

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from export.networks.people.pieces import substantial_pieces
+from export.networks.people.pieces import small_holes, substantial_pieces
 from export.networks.people.selfie import PROMPTS, Selfie, write_vocabulary
 from export.networks.people.selfie_classes import SelfieClasses
 from export.networks.people.shipped import load_shipped
@@ -102,3 +102,14 @@ def test_large_pieces_are_kept_whatever_their_shape() -> None:
     kept = substantial_pieces(alpha, 4)[0, 0]
     assert kept[:50][alpha[0, 0, ::4, ::4][:50] > 0].min() == 1.0
     assert kept[60:70, 25:35].max() == 0.0
+
+
+def test_a_name_plate_is_filled_and_the_gap_within_a_bent_arm_is_not() -> None:
+    alpha = torch.zeros(1, 1, 288, 288)
+    alpha[..., 40:288, 60:220] = 1.0  # a person who reaches the photo's lower edge
+    alpha[..., 100:112, 80:100] = 0.0  # a plate
+    alpha[..., 140:200, 180:210] = 0.0  # a gap
+    alpha[..., 270:288, 100:112] = 0.0  # between two legs, open below
+    holes = small_holes(alpha, 4)[0, 0]
+    assert holes[25:28, 20:25].min() == 1.0
+    assert holes[35:50].max() == holes[68:].max() == 0.0
