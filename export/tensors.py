@@ -93,6 +93,9 @@ def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tenso
         if spec.dtype == torch.uint8:
             pixels = example_photos(batch, shape[2:] if shape[1] == 3 else shape[1:3], generator)
             return pixels if shape[1] == 3 else pixels.permute(0, 2, 3, 1).contiguous()
+        if spec.name == "ALPHA":  # a figure with an edge, not noise whose every pixel is one
+            coarse = torch.rand((batch, 1, 9, 9), generator=generator)
+            return F.interpolate(coarse, shape[2:], mode="bicubic").clamp(0, 1)
         if spec.dtype.is_floating_point:
             return (0.1 + 0.8 * torch.rand(shape, generator=generator)).to(spec.dtype)
         return torch.randint(0, 500, shape, generator=generator).to(spec.dtype)

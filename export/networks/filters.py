@@ -102,12 +102,15 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
     return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, radius), count_include_pad=False)
 
 
+MIDDLE = 0.5  # of guides and signals
+
+
 class GuidedFilter:
     """Smooths signals along the edges of one colour guide.
 
     The colour guided filter of He, Sun and Tang (2013), equations 14–16, its windows on a coarse grid as in the fast
     guided filter (He and Sun, 2015). What depends on the guide alone is computed once and serves every signal, with
-    the inverse of each window's covariance (by cofactors).
+    the factors of each window's covariance.
     """
 
     def __init__(self, guide: Tensor, cell: int, epsilon: float) -> None:
@@ -118,7 +121,9 @@ class GuidedFilter:
             cell: side of a grid cell in pixels, a power of 2; windows are 3 × 3 cells.
             epsilon: variance below which a difference in the guide is noise, not an edge.
         """
-        self.guide, self.cell = guide, cell
+        # Around zero the squares are small: less of a variance is lost when the square of the mean is taken from them.
+        self.guide, self.cell = guide - MIDDLE, cell
+        guide = self.guide
         self.mean = self.window_mean(guide)
         rolled, mean_rolled = guide.roll(-1, 1), self.mean.roll(-1, 1)
         # Variances rr gg bb, then covariances rg gb br.
@@ -126,23 +131,29 @@ class GuidedFilter:
         squares = torch.cat((self.mean * self.mean, self.mean * mean_rolled), dim=1)
         rr, gg, bb, rg, gb, br = (self.window_mean(products) - squares).chunk(6, dim=1)
         rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
-        c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * br - rg * bb, rg * gb - gg * br
-        c_gg, c_gb, c_bb = rr * bb - br * br, br * rg - rr * gb, rr * gg - rg * rg
-        determinant = rr * c_rr + rg * c_rg + br * c_rb
-        # Rows of the inverse, each [B,3,H/cell,W/cell].
-        self.inverse = tuple(
-            torch.cat(row, dim=1) / determinant for row in ((c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb))
-        )
+        # L·D·Lᵀ. The determinant of a gray window would be a small difference of large products, and half a percent off.
+        self.below = rg / rr, br / rr, (gb - br * rg / rr) / (gg - rg * rg / rr)
+        green = gg - self.below[0] * rg
+        self.diagonal = rr, green, bb - self.below[1] * br - self.below[2] * self.below[2] * green
 
     def window_mean(self, image: Tensor) -> Tensor:
         """Mean over each window, float [B,C,H/cell,W/cell]."""
         return box_mean(cells(image, self.cell), 1)
 
+    def solve(self, red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
+        """Divide float [B,1,H/cell,W/cell] each by the guide's covariance, a matrix in each window; [B,3,·,·]."""
+        green_red, blue_red, blue_green = self.below
+        green = green - green_red * red
+        blue = (blue - blue_red * red - blue_green * green) / self.diagonal[2]
+        green = green / self.diagonal[1] - blue_green * blue
+        red = red / self.diagonal[0] - green_red * green - blue_red * blue
+        return torch.cat((red, green, blue), dim=1)
+
     def __call__(self, signal: Tensor) -> Tensor:
         """Smooth float [B,1,H,W]."""
         mean = self.window_mean(signal)
-        covariance = self.window_mean(self.guide * signal) - self.mean * mean
-        slope = torch.cat([channel_sum(row * covariance) for row in self.inverse], dim=1)
+        covariance = self.window_mean(self.guide * (signal - MIDDLE)) - self.mean * (mean - MIDDLE)
+        slope = self.solve(*covariance.chunk(3, dim=1))
         offset = mean - channel_sum(slope * self.mean)
         coarse = box_mean(torch.cat((slope, offset), dim=1), 1)
         line = F.interpolate(coarse, scale_factor=float(self.cell), mode="bilinear", align_corners=False)

@@ -16,16 +16,16 @@ def test_help_begins_with_what_the_command_does_and_an_example(capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--albedo sam3", "--albedo sam3 is unknown: choose from retinex, marigold, or name your own"),
+        ("--albedo sam3", "--albedo sam3 is unknown: choose from delight, retinex, marigold, or name your own"),
         ("--segment sam3=", "--segment sam3= names no source"),
         ("--checkpoint a.pt", "--checkpoint a.pt is for a network of your own"),
         ("--albedo a:b --shadow c:d --checkpoint a.pt", "must say for which network: --checkpoint albedo=FILE"),
         ("--tokenizer x", "--tokenizer is for your own segment network"),
         ("--precision bf16", "ONNX Runtime has no bf16 convolutions"),
         ("--side 100", "--side must divide 768"),
-        ("--no-residual", "--no-residual is for marigold, and albedo is retinex: add --albedo marigold"),
+        ("--no-residual", "--no-residual is for marigold, and albedo is delight: add --albedo marigold"),
         ("--steps 2 --albedo a:b", "--steps is for marigold, and albedo is a:b"),
-        ("--selection union", "--selection is for sam3, and segment is portrait"),
+        ("--selection union", "--selection is for sam3, and segment is selfie"),
     ],
 )
 def test_impossible_options_are_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,8 @@ def split_thresholds(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The same inputs, each row's score threshold between its fourth and fifth score."""
     scores, _, _ = published(inputs)
     ranked = scores.sort(dim=1, descending=True).values
-    return (*inputs[:3], torch.stack((ranked[:, 3:5].mean(1), torch.full((len(ranked),), 0.5)), dim=1))
+    split = torch.stack((ranked[:, 3:5].mean(1), torch.full((len(ranked),), 0.5)), dim=1)
+    return (*inputs[:3], split, *inputs[4:])
 
 
 @torch.no_grad()
@@ -136,7 +137,7 @@ def test_count_follows_the_score_threshold_and_none_kept_still_gives_the_best() 
     inputs = example_inputs(CONTRACT, 2, seed=13)
     for selection in ("best", "union"):
         everything, nothing, at_best = (
-            answer((*inputs[:3], torch.full((2, 2), threshold)), selection) for threshold in (0.0, 1.0, 0.5)
+            answer((*inputs[:3], torch.full((2, 2), threshold), *inputs[4:]), selection) for threshold in (0.0, 1.0, 0.5)
         )
         assert everything[3].flatten().tolist() == [10, 10]
         assert nothing[3].flatten().tolist() == [0, 0]
@@ -144,7 +145,7 @@ def test_count_follows_the_score_threshold_and_none_kept_still_gives_the_best() 
         for given, wanted in zip(nothing[:3], expected[:3], strict=True):
             assert torch.equal(given, wanted)
         # The processing keeps what is above the threshold, not what is equal to it.
-        at_best = answer((*inputs[:3], expected[1].expand(2, 2)), selection)
+        at_best = answer((*inputs[:3], expected[1].expand(2, 2), *inputs[4:]), selection)
         assert at_best[3].flatten().tolist() == [0, 0]
 
 
