@@ -80,7 +80,7 @@ def published(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
 
     From Sam3ImageProcessor.post_process_instance_segmentation, which cannot be imported without torchvision.
     """
-    pixels, tokens, token_mask, _ = inputs
+    pixels, tokens, token_mask, *_ = inputs
     shrunk = pixels.float().reshape(-1, 3, 112, 9, 112, 9).mean((3, 5)) / 127.5 - 1.0
     found = segment().model(pixel_values=shrunk, input_ids=tokens, attention_mask=token_mask)
     scores = found.pred_logits.sigmoid() * found.presence_logits.sigmoid()
