@@ -137,7 +137,8 @@ def test_count_follows_the_score_threshold_and_none_kept_still_gives_the_best() 
     inputs = example_inputs(CONTRACT, 2, seed=13)
     for selection in ("best", "union"):
         everything, nothing, at_best = (
-            answer((*inputs[:3], torch.full((2, 2), threshold), *inputs[4:]), selection) for threshold in (0.0, 1.0, 0.5)
+            answer((*inputs[:3], torch.full((2, 2), threshold), *inputs[4:]), selection)
+            for threshold in (0.0, 1.0, 0.5)
         )
         assert everything[3].flatten().tolist() == [10, 10]
         assert nothing[3].flatten().tolist() == [0, 0]
