@@ -150,7 +150,7 @@ def test_a_killed_export_leaves_the_model_before(tmp_path: Path) -> None:
     folder = tmp_path / "segment" / "1"
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"the model before")
-    command = [sys.executable, "-m", "export", "--repository", str(tmp_path)]
+    command = [sys.executable, "-m", "export", "--preset", "classical", "--repository", str(tmp_path)]
     with subprocess.Popen(command, cwd=REPOSITORY.parent, stdout=subprocess.PIPE) as exporting:
         told = b""
         while b"writing" not in told:
@@ -167,7 +167,7 @@ def test_a_killed_export_leaves_the_model_before(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_export_says_so_in_a_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "export", "--repository", str(tmp_path)]
+    command = [sys.executable, "-m", "export", "--preset", "classical", "--repository", str(tmp_path)]
     with subprocess.Popen(command, cwd=REPOSITORY.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdout is not None
         run.stdout.read(1)  # the first network is being built
