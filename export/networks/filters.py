@@ -131,7 +131,7 @@ class GuidedFilter:
         squares = torch.cat((self.mean * self.mean, self.mean * mean_rolled), dim=1)
         rr, gg, bb, rg, gb, br = (self.window_mean(products) - squares).chunk(6, dim=1)
         rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
-        # L·D·Lᵀ: the determinant of a gray window is a small difference of large products, half a percent off in float32.
+        # L·D·Lᵀ: the determinant of a gray window is a small difference of large products, half a percent off.
         self.below = rg / rr, br / rr, (gb - br * rg / rr) / (gg - rg * rg / rr)
         green = gg - self.below[0] * rg
         self.diagonal = rr, green, bb - self.below[1] * br - self.below[2] * self.below[2] * green

@@ -86,8 +86,8 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_of_ones_own_is_exported_with_its_checkpoint(tmp_path: Path) -> None:
     save_file({"level": torch.tensor(0.25)}, tmp_path / "gray.safetensors")
-    line = "--preset classical --albedo my_pkg.nets:Gray --checkpoint gray.safetensors --format torchscript --repository models"
-    assert main(line.split()) == 0
+    given = "--preset classical --albedo my_pkg.nets:Gray --checkpoint gray.safetensors --format torchscript"
+    assert main([*given.split(), "--repository", "models"]) == 0
     report = json.loads((tmp_path / "models" / "albedo" / "1" / "export.json").read_text())
     assert (report["network"], report["weights"], report["parameters"]) == ("my_pkg.nets:Gray", "gray.safetensors", 1)
     answer = torch.jit.load(tmp_path / "models" / "albedo" / "1" / "model.pt")  # type: ignore[no-untyped-call]
