@@ -15,6 +15,7 @@ from benchmarks.path.client import median_of
 from benchmarks.rig.lights import Light, around, light_tensors, pattern_alone
 from benchmarks.rig.report import Figure, Parser, show
 from benchmarks.rig.triton import ask_for, serving, to_inputs
+from contract.light import LIGHT
 from contract.names import ENSEMBLE
 from export.networks.pattern_bank import PatternBank
 
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure_patterns() -> float:
     """CPU-milliseconds of one pattern per photo, the mean of all ten, on one core."""
-    feeds = [{**light_tensors([[pattern_alone(n)]]), "ASPECT": np.ones((1, 1), np.float32)} for n in range(1, 11)]
+    aspect = np.ones((1, 1), np.float32)
+    feeds = [{LIGHT: light_tensors([[pattern_alone(n)]])[LIGHT], "ASPECT": aspect} for n in range(1, 11)]
     example = {name: torch.from_numpy(np.repeat(value, 2, axis=0)) for name, value in feeds[0].items()}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "patterns.onnx"
