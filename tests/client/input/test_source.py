@@ -167,12 +167,10 @@ def test_a_table_comes_through_stdin(tmp_path: Path) -> None:
 def test_a_pipe_is_read_but_not_counted(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_text, args=("image_path\na\n",))
-    writer.start()
+    threading.Thread(target=pipe.write_text, args=("image_path\na\n",), daemon=True).start()
     source = Source(str(pipe))
     assert source.count() is None
     assert [[row.image_path for row in source.rows()] for _ in range(2)] == [["a"], ["a"]]
-    writer.join()
 
 
 def test_parquet_holds_what_a_csv_would(tmp_path: Path) -> None:
