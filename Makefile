@@ -4,9 +4,9 @@ BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
-ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host peers simulate sweep)
+ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host simulate sweep)
 
-.PHONY: help demo test test-benchmarks lint docker-test serve sweep export clean
+.PHONY: help demo test lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -16,7 +16,7 @@ demo: $(MODELS) ## the sample photos through the real server, and a contact shee
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## the tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
 	$(BIN)/python -m pytest $(ALONE)
 
 lint: .venv/installed ## ruff, mypy --strict and who may import whom

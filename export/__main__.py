@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted: the network at hand is as it was before.", file=sys.stderr)
         return 130
-    print(f"Wrote preset {given.preset} to {command.repository}")
+    print(f"Wrote {' and '.join(given.only) or f'preset {given.preset}'} to {command.repository}")
     return 0
 
 

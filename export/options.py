@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.names import STAGES
+from contract.names import NETWORKS, STAGES
 from export.check.gate import PRECISIONS, Precision
 from export.files.formats import FORMATS, Format
 from export.networks.presets import BUILDERS, DEFAULT, PRESETS, Choice
@@ -26,7 +26,7 @@ EPILOG = "`python -m export verify DIR` compares the files of a repository with 
 class Command:
     """What a command line asks for."""
 
-    choices: Mapping[str, Choice]  # by stage
+    choices: Mapping[str, Choice]  # of each network that is to be written
     file_format: Format
     precision: Precision
     repository: Path
@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     add("--materials-only", action="store_true", help=text)
     text = f"let the surface cast shadows on itself, strength 0–1{default}"
     add("--cast-shadows", type=float, default=0.0, metavar="STRENGTH", help=text)
+    text = "write this network alone and leave the others as they are; may be repeated (default: write all)"
+    add("--only", choices=NETWORKS, action="append", default=[], help=text)
     add("--repository", type=Path, default=REPOSITORY, metavar="DIR", help=f"write to this model repository{default}")
     return made
 
@@ -95,7 +97,8 @@ def read_command(argv: list[str]) -> Command:
         if getattr(arguments, name) != line.get_default(name) and choices[stage].label != label:
             option = "--no-residual" if name == "residual" else f"--{name}"
             line.error(f"{option} is for {label}, and {stage} is {choices[stage].label}: add --{stage} {label}")
-    return Command(choices, arguments.format, arguments.precision, arguments.repository, arguments)
+    wanted = {name: choices[name] for name in NETWORKS if name in (arguments.only or NETWORKS)}
+    return Command(wanted, arguments.format, arguments.precision, arguments.repository, arguments)
 
 
 def read_choices(arguments: argparse.Namespace) -> dict[str, Choice]:

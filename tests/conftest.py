@@ -1,6 +1,7 @@
 """The real server, started once for all tests on free ports."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.names import STAGES
 from export.files.formats import FORMATS
 from server.derive import this_machine
 from server.embedded import Options, RunningServer, embedded_server
@@ -33,11 +35,14 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def tiny_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Model repositories with preset `tiny`, by format; exported side by side."""
+def tiny_repositories(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Model repositories with preset `tiny`, by format; exported side by side, but for `recombine`, which is copied."""
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, "-m", "export", "--preset", "tiny", "--side", "192", "--autoencoder", "tiny"]
+    command += [word for stage in STAGES for word in ("--only", stage)]
     repositories: dict[str, Path] = {name: folder / name / "models" for name in FORMATS}
+    for path in repositories.values():
+        shutil.copytree(repository / "recombine", path / "recombine")
     # Networks this small spend their time waiting for a second thread.
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     exports = [

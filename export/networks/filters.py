@@ -80,6 +80,25 @@ def logarithm(value: Tensor) -> Tensor:
     return 64.0 * ratio * (1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square / 7.0)))
 
 
+def channel_softmax(logits: Tensor) -> Tensor:
+    """Softmax of float32 [B,C,H,W] over its channels, to 1e-6, from operations that round alike in any batch.
+
+    ONNX Runtime turns the tensor round to do it, which takes three times as long. eˣ = (e^(x/64))⁶⁴ by a short series.
+    """
+    channels = logits.chunk(logits.shape[1], dim=1)
+    highest = channels[0]
+    for channel in channels[1:]:
+        highest = torch.maximum(highest, channel)
+    x = (logits - highest).clamp(min=-32.0) / 64.0
+    power = 1.0 + x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0))))
+    for _ in range(6):
+        power = power * power
+    total, *others = power.chunk(logits.shape[1], dim=1)
+    for other in others:
+        total = total + other
+    return power / total
+
+
 def halve(image: Tensor) -> Tensor:
     """Mean of each 2 × 2 pixels of float [B,C,H,W], H and W even.
 

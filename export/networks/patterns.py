@@ -37,6 +37,12 @@ class Canvas:
             total = total + fine[0, 0] * 0.5**octave
         return total
 
+    def box(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
+        """Rows and columns of the pixels in a box: what is small need not be computed everywhere."""
+        edges = (min(self.side, max(0, math.floor(edge * self.side))) for edge in (left, top, right, bottom))
+        first_column, first_row, last_column, last_row = edges
+        return slice(first_row, last_row + 1), slice(first_column, last_column + 1)
+
 
 def soft_step(distance: Tensor, width: float) -> Tensor:
     """1 where distance < 0, 0 where it exceeds `width`, smooth between them."""
@@ -54,11 +60,14 @@ def tree_foliage(canvas: Canvas) -> Tensor:
         if float(clumps[row, column]) < canvas.between(-0.7, 0.3):
             continue  # between the clumps there are few leaves
         angle, length = canvas.between(0.0, math.pi), canvas.between(0.03, 0.065)
-        along = (canvas.x - x) * math.cos(angle) + (canvas.y - y) * math.sin(angle)
-        across = (canvas.y - y) * math.cos(angle) - (canvas.x - x) * math.sin(angle)
+        reach = 1.05 * length  # √1.1, where the leaf ends
+        leaf = canvas.box(x - reach, y - reach, x + reach, y + reach)
+        right, down = canvas.x[leaf] - x, canvas.y[leaf] - y
+        along = right * math.cos(angle) + down * math.sin(angle)
+        across = down * math.cos(angle) - right * math.sin(angle)
         # A leaf is the overlap of two circles: pointed at both ends.
         outline = across.abs() / (0.42 * length) + (along / length) ** 2
-        shadow = torch.maximum(shadow, soft_step(outline - 0.9, 0.2) * canvas.between(0.75, 1.0))
+        shadow[leaf] = torch.maximum(shadow[leaf], soft_step(outline - 0.9, 0.2) * canvas.between(0.75, 1.0))
     return shadow
 
 
@@ -98,9 +107,12 @@ def branch(canvas: Canvas) -> Tensor:
     while twigs:
         x, y, angle, length, width = twigs.pop()
         end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
-        t = (((canvas.x - x) * (end_x - x) + (canvas.y - y) * (end_y - y)) / length**2).clamp(0.0, 1.0)
-        distance = torch.hypot(canvas.x - x - t * (end_x - x), canvas.y - y - t * (end_y - y))
-        shadow = torch.maximum(shadow, soft_step(distance - width * (1.0 - 0.3 * t), 0.006))
+        reach = width + 0.006
+        twig = canvas.box(min(x, end_x) - reach, min(y, end_y) - reach, max(x, end_x) + reach, max(y, end_y) + reach)
+        right, down = canvas.x[twig] - x, canvas.y[twig] - y
+        t = ((right * (end_x - x) + down * (end_y - y)) / length**2).clamp(0.0, 1.0)
+        distance = torch.hypot(right - t * (end_x - x), down - t * (end_y - y))
+        shadow[twig] = torch.maximum(shadow[twig], soft_step(distance - width * (1.0 - 0.3 * t), 0.006))
         if length > 0.045:
             for turn in (canvas.between(0.1, 0.7), -canvas.between(0.1, 0.7)):
                 twigs.append((end_x, end_y, angle + turn, length * canvas.between(0.66, 0.8), width * 0.66))
@@ -135,7 +147,10 @@ def voronoi(canvas: Canvas) -> Tensor:
     shift = (torch.rand((2, 10, 10), generator=canvas.generator) - 0.5) * 0.12
     x = (across.reshape(1, 10) + shift[0]).reshape(-1, 1, 1)
     y = (across.reshape(10, 1) + shift[1]).reshape(-1, 1, 1)
-    first, second = torch.hypot(canvas.x - x, canvas.y - y).topk(2, dim=0, largest=False).values.unbind()
+    first = second = torch.full_like(canvas.x, math.inf)
+    for distance in map(torch.hypot, canvas.x - x, canvas.y - y):
+        second = torch.minimum(second, torch.maximum(first, distance))
+        first = torch.minimum(first, distance)
     return soft_step(second - first - 0.02, 0.025)
 
 

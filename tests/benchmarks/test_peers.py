@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from benchmarks.peers import contestants, eager, ensemble, with_onnx
@@ -25,7 +24,6 @@ from benchmarks.rig.lights import WHITE, Row
 from benchmarks.rig.networks import Networks
 from benchmarks.rig.photos import write_photos
 from benchmarks.rig.processes import tree_of
-from contract.light import LIGHT, position
 from export.networks.pattern_bank import PatternBank
 from server.embedded import RunningServer
 from tests.rig.places import ROOT
@@ -33,12 +31,11 @@ from tests.rig.places import ROOT
 
 @pytest.fixture(scope="module")
 def ours(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Reference]:
-    """A job that ours has done, and its pictures. No light has a pattern, so that none need be drawn for others."""
+    """A job that ours has done, and its pictures."""
     folder = tmp_path_factory.mktemp("peers")
     photos = folder / "photos"
     photos.mkdir()
-    rows = [row for row in write_photos(photos, 12) if row.light[LIGHT][position("pattern_id")] == 0]
-    job = Job(photos, folder / "ours", tuple(rows[:2]))
+    job = Job(photos, folder / "ours", tuple(write_photos(photos, 2)))
     ensemble.run_ours(job, server.grpc_url)
     # Ours names files by the row's place in its table.
     numbered = tuple(replace(row, name=f"{index:05d}") for index, row in enumerate(job.rows))
@@ -62,10 +59,9 @@ def test_other_clients_of_the_ensemble_get_the_same_pictures(
     assert difference(done_by(run, job, server.grpc_url), reference) == ""
 
 
-def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference], tmp_path: Path) -> None:
+def test_the_loops_in_pytorch_make_the_same_pictures(ours: tuple[Job, Reference]) -> None:
     job, reference = ours
-    cv2.imwrite(str(tmp_path / "blank.png"), np.full((8, 8), 255, np.uint8))
-    networks = eager.build_networks(PatternBank(tmp_path, built_in=False))
+    networks = eager.build_networks(PatternBank())
     first = replace(job, rows=job.rows[:1])
     assert difference(done_by(partial(eager.run_in_batches, networks, 1), first), reference) == ""
     assert difference(done_by(partial(eager.run_with_loader, networks), job), reference) == ""

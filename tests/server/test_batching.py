@@ -50,7 +50,8 @@ def fills_batches(url: str, folder: Path, photos: int, *options: str) -> list[Pa
 
 
 def test_a_stream_of_mixed_photos_fills_the_batches_of_every_network(server: RunningServer, tmp_path: Path) -> None:
-    assert len(fills_batches(server.grpc_url, tmp_path, 128)) == 128
+    photos = 32 * read_max_batch(server.grpc_url, "segment")
+    assert len(fills_batches(server.grpc_url, tmp_path, photos)) == photos
 
 
 def test_the_published_architectures_batch_in_every_format(tiny_server: RunningServer, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.networks.colour_segmenter import bounding_box
-from export.networks.filters import GuidedFilter, cells, halve, spatial_mean
+from export.networks.filters import GuidedFilter, cells, channel_softmax, halve, spatial_mean
 from export.networks.people import face_detector, selfie_classes
 from export.networks.people.face_detector import FaceDetector
 from export.networks.people.letterbox import letterbox, unbox
@@ -68,20 +68,20 @@ class Selfie(nn.Module):
         image = halve(segment_pixels.float())
         side = selfie_classes.SIDE
         seen = letterbox(halve(image) / 127.5 - 1.0, aspect, side)
-        probability = torch.softmax(self.classes(seen), dim=1)
+        probability = channel_softmax(self.classes(seen))
         score = self.somebody(seen, probability)
-        probability = unbox(probability, aspect, side)
-        alpha = self.cut_out(probability, tokens[:, 0], resize(image, SIDE) / 255.0)
+        alpha = self.cut_out(probability, tokens[:, 0], aspect, resize(image, SIDE) / 255.0)
         figure = (alpha > thresholds[:, 1].reshape(-1, 1, 1, 1)).float()
         count = (score >= thresholds[:, :1]).to(torch.int32)
         return alpha, score, bounding_box(figure), count
 
-    def cut_out(self, probability: Tensor, prompt: Tensor, photo: Tensor) -> Tensor:
+    def cut_out(self, probability: Tensor, prompt: Tensor, aspect: Tensor, photo: Tensor) -> Tensor:
         """Make the mask of a prompt, float [B,1,288,288] in 0–1.
 
         Args:
-            probability: float [B,6,256,256] of each class.
+            probability: float [B,6,256,256] of each class, in a letterbox.
             prompt: int64 [B], places in PROMPTS.
+            aspect: float [B,1], width ÷ height of the photo.
             photo: float sRGB [B,3,288,288] in 0–1.
         """
         known = (prompt >= 0) & (prompt < len(PROMPTS))
@@ -89,6 +89,7 @@ class Selfie(nn.Module):
         weighted = probability * chosen.reshape(-1, len(CLASSES), 1, 1)
         wanted = sum_of(weighted, range(1, len(CLASSES)))
         person = sum_of(probability, range(1, len(CLASSES)))
+        wanted, person = unbox(torch.cat((wanted, person), dim=1), aspect, selfie_classes.SIDE).chunk(2, dim=1)
         figure = resize(certain(person), SIDE)
         whole = (prompt * known.to(torch.int64) == 0).float().reshape(-1, 1, 1, 1)
         holes = small_holes(figure, CELL) * whole  # of a person; hair may have any

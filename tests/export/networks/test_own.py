@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from client import relight
 from export.__main__ import main
 from export.check.reference import ask
+from export.check.verify import verify_network
 from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.networks.own import build_own
@@ -84,16 +85,21 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_a_network_of_ones_own_is_exported_with_its_checkpoint(tmp_path: Path) -> None:
+def test_a_network_of_ones_own_is_exported_with_its_checkpoint_and_the_others_stay(tmp_path: Path) -> None:
     save_file({"level": torch.tensor(0.25)}, tmp_path / "gray.safetensors")
-    given = "--preset classical --albedo my_pkg.nets:Gray --checkpoint gray.safetensors --format torchscript"
+    before = tmp_path / "models" / "shadow" / "1" / "model.onnx"
+    before.parent.mkdir(parents=True)
+    before.write_bytes(b"the model before")
+    given = "--albedo my_pkg.nets:Gray --checkpoint gray.safetensors --format torchscript --only albedo"
     assert main([*given.split(), "--repository", "models"]) == 0
+    assert before.read_bytes() == b"the model before"
     report = json.loads((tmp_path / "models" / "albedo" / "1" / "export.json").read_text())
     assert (report["network"], report["weights"], report["parameters"]) == ("my_pkg.nets:Gray", "gray.safetensors", 1)
     answer = torch.jit.load(tmp_path / "models" / "albedo" / "1" / "model.pt")  # type: ignore[no-untyped-call]
     white = torch.full((1, 3, 768, 768), 255, dtype=torch.uint8)
     assert answer(white)[0].unique().item() == 0.25
-    assert main(["verify", "models"]) == 0
+    contract = read_contract("albedo")
+    assert all(found.passed for found in verify_network(tmp_path / "models" / "albedo" / "1", contract, "cpu", None))
 
 
 def test_a_network_that_knows_no_residual_is_kept_and_served(repository: Path, tmp_path: Path) -> None:
