@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from client.light.values import NO_PATTERN
 from contract.light import LIGHT, PATTERNS, SCENE, SENT, SPACES, WIDTHS, check_rows, row_of
+from contract.limits import missing_pattern
 
 COLUMNS = tuple(number.name for number in SENT)
 
@@ -114,5 +115,4 @@ def check_patterns(lights: Sequence[Light], names: Sequence[str] | None) -> None
         missing = number > len(names) or (number and light.pattern and names[number - 1] != light.pattern)
         if missing:
             label = f"{number} ({light.pattern})" if light.pattern else f"{number}"
-            own = ", ".join(f"{index} {name}" for index, name in enumerate(names, start=1))
-            raise ValueError(f"the server has no pattern {label}; it has {own or 'none'}")
+            raise ValueError(missing_pattern(label, names))

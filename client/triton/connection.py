@@ -14,6 +14,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from client.errors import UnreachableError
+from client.proxies import grpc_proxy, is_loopback
 from client.triton.credentials import Header
 from client.triton.request import MESSAGE_SIZES
 from contract.names import ENSEMBLE
@@ -32,17 +33,24 @@ _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _RESTRICTED = "protocol is restricted"
 _TLS_TROUBLE = ("handshake", "CERTIFICATE", "certificate", "SSL", "ssl")
 _SOCKET_CLOSED = "Socket closed"  # what a server with TLS does to a connection without
+# What gRPC says of an answer in HTTP/1.
+_HTTP1 = ("http1.x", "Failed parsing HTTP/2")
+HTTP_PORT = "an HTTP port, such as Triton's 8000 and 8002: give the port of gRPC, which is 8001 unless it was changed"
 # What gRPC puts before the system's error message.
 _CONNECTING = re.compile(r"^failed to connect to all addresses; last error: \w+: \S+: ")
 
 
 @dataclass(frozen=True)
 class Address:
-    """The address of one server: `label` in messages, `target` for gRPC, `host` as its certificate names it."""
+    """The address of one server: `label` in messages, `target` for gRPC, `host` as its certificate names it.
+
+    `proxy` is the one that its calls go through, in words; empty for none.
+    """
 
     label: str
     target: str
     host: str
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,13 @@ async def find_addresses(url: str) -> list[Address]:
         raise NotReadyError(
             f"the host name {host} of --url {url} is not known ({error.strerror}), check its spelling"
         ) from error
+    here = all(is_loopback(str(place[0])) for *_, place in found)
+    proxy = "" if here else grpc_proxy(host)
     for family, kind, pattern in ((socket.AF_INET, "ipv4", "{}:{}"), (socket.AF_INET6, "ipv6", "[{}]:{}")):
         places = [pattern.format(*place) for at, _, _, _, place in found if at == family]
         if len(places) > 1:
-            return [Address(f"{place} ({host})", f"{kind}:{place}", host) for place in sorted(set(places))]
-    return [Address(url, url, host)]
+            return [Address(f"{place} ({host})", f"{kind}:{place}", host, proxy) for place in sorted(set(places))]
+    return [Address(url, f"[{host}]:{port}" if ":" in host else url, host, proxy)]
 
 
 class Connection:
@@ -103,6 +113,8 @@ class Connection:
             self.check(error)
             maybe_tls = self._credentials is None and _SOCKET_CLOSED in reason(error)
             hint = "; a server with TLS needs --tls" if maybe_tls else ""
+            if proxy := self._address.proxy:
+                hint += f"; it was called through {proxy}, which no_proxy can except"
             raise NotReadyError(f"no server answers at {self.label} ({reason(error)}{hint})") from error
         while len(self._channels) * _CALLS_PER_CHANNEL < facts.window:
             self._open()
@@ -110,8 +122,10 @@ class Connection:
         return facts
 
     def check(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise UnreachableError if a call failed because of authentication or TLS."""
+        """Raise UnreachableError if a call failed because of authentication, TLS or the wrong port."""
         details = reason(error)
+        if speaks_http1(details):
+            raise UnreachableError(f"{self.label} is {HTTP_PORT}") from error
         if error.code() in _REFUSALS or _RESTRICTED in details:
             raise UnreachableError(f"the server at {self.label} refuses access ({details}); see --header") from error
         if self._credentials is not None and any(word in details for word in _TLS_TROUBLE):
@@ -126,7 +140,7 @@ class Connection:
             await channel.close()
 
     def _open(self) -> Any:
-        options: list[tuple[str, Any]] = list(_OPTIONS)
+        options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.enable_http_proxy", int(bool(self._address.proxy)))]
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(self._address.target, options=options)
         else:
@@ -152,6 +166,11 @@ class Connection:
             model = await self._question(stub.ModelMetadata, service_pb2.ModelMetadataRequest(name=name))
             served[name] = max(model.versions, key=int)
         return Facts(window_of(configs or [ensemble]), served)
+
+
+def speaks_http1(details: str) -> bool:
+    """Whether a call failed because the port answers as a web server does."""
+    return any(words in details for words in _HTTP1)
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
