@@ -10,7 +10,7 @@ from contract.light import UNIT
 
 # Memory that a photo takes while it is relit, in all models together, as docs/operations.md measures it: what a
 # light costs at any size (its shading is 518 x 518), what a pixel costs, and what a pixel costs for each light.
-LIGHT_BYTES, PIXEL_BYTES, LIT_PIXEL_BYTES = 20_000_000, 60, 60
+LIGHT_BYTES, PIXEL_BYTES, LIT_PIXEL_BYTES = 25_000_000, 70, 75
 _REMEDY = "send at most {} lights in a request"
 _READ_REMEDY = re.compile(_REMEDY.format(r"(\d+)"))
 

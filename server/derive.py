@@ -27,9 +27,9 @@ FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 FIRST_MODEL = "decode"  # it refuses what needs too much memory
 # Requests that may wait for a model: four times what our client keeps in flight, which is three batches an instance.
-WINDOWS, BATCHES_OF_A_WINDOW, SHORTEST_QUEUE = 4, 3, 128
-WAITING_SHARE = 0.03  # of the memory that a request takes while it is computed, as long as it waits for that
-USABLE_SHARE, OWN_GIGABYTES = 0.8, 2.0  # of the machine's memory; and what the server and its networks take of it
+WINDOWS, BATCHES_OF_A_WINDOW, SHORTEST_QUEUE = 4, 3, 64
+WAITING_SHARE = 0.02  # of the memory that a request takes while it is computed, as long as it waits for that
+USABLE_SHARE, OWN_GIGABYTES = 0.85, 1.5  # of the machine's memory; and what the server and its networks take of it
 LEAST_MEGABYTES, MOST_MEGABYTES = 100, 8_000  # for one photo; an answer of more would exceed gRPC's 2 GB
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 

@@ -41,7 +41,7 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"]).get("parameters", {})
         values = {name: entry["string_value"] for name, entry in parameters.items()}
         self.background_gray = int(values.get("background_gray", "128"))
-        self.max_memory = float(values.get("max_memory_megabytes", "1500"))
+        self.max_memory = float(values.get("max_memory_megabytes", "3000"))
         self.max_megapixels = float(values.get("max_megapixels", "100"))
         self.vocabulary = read_vocabulary(Path(__file__).parent)
         self.shadow = Path(args["model_repository"]).with_name("shadow")

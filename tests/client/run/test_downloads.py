@@ -53,9 +53,8 @@ def test_ctrl_c_does_not_wait_for_a_download_that_hangs(server: Server, site: Si
 
 @pytest.mark.parametrize("kind", ["hanging", "dripping"])
 def test_a_photo_that_does_not_come_in_time_fails_its_row_for_now(site: Site, kind: str) -> None:
-    with pytest.raises(
-        PassingError, match=r"a\.png cannot be read \(not all of it came within 0\.5 s; raise --timeout"
-    ):
+    sentence = r"a\.png cannot be read \(not all of it came within 0\.5 s; raise --timeout"
+    with pytest.raises(PassingError, match=sentence):
         read_image(f"{site.url}/{kind}/a.png", "", timeout=0.5)
 
 
