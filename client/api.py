@@ -26,10 +26,19 @@ from client.errors import RowError
 from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
 from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
 from client.light.draw import MOST_LIGHTS, draw_light, light_seed
-from client.light.light import COLUMNS, Light, check_patterns, light_of_row, light_tensors, named_light, server_patterns
+from client.light.light import (
+    COLUMNS,
+    Light,
+    check_light,
+    check_patterns,
+    light_of_row,
+    light_tensors,
+    named_light,
+    server_patterns,
+)
 from client.output.plan import Plan, parse_pictures
 from client.proxies import grpc_proxy
-from client.triton.connection import HTTP_PORT, speaks_http1
+from client.triton.http_port import HTTP_PORT, is_http_port
 from client.triton.parts import PhotoParts, Templates
 from client.triton.pixels import Pixels, bitmap, decode
 from client.triton.request import (
@@ -42,7 +51,6 @@ from client.triton.request import (
     Reply,
 )
 from contract.errors import plain
-from contract.light import check_rows
 from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
@@ -150,11 +158,8 @@ class Relighter:
             plan = Plan(pictures=plan_files, variants=len(chosen))
             thresholds = (score_threshold, mask_threshold)
             check_thresholds(thresholds)
-            tensors = light_tensors(chosen)
-            for name, rows in tensors.items():
-                check_rows(name, rows[0].tolist())
             templates = Templates(thresholds, plan.request(), plan.pictures)
-            reply = self._reply(PhotoParts(templates, image, prompt, tensors))
+            reply = self._reply(PhotoParts(templates, image, prompt, light_tensors(chosen)))
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
@@ -177,7 +182,8 @@ class Relighter:
         try:
             return self._stub.ModelInfer(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            if speaks_http1(error.details() or ""):
+            host, _, port = self._url.rpartition(":")
+            if is_http_port(host.strip("[]"), port, error.details() or ""):
                 raise RelightError(f"{self._url} is {HTTP_PORT}") from error
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 through = f"; it was called through {self._proxy}, which no_proxy can except" if self._proxy else ""
@@ -205,6 +211,7 @@ class Relighter:
 
     def _light(self, asked: OneLight, seed: str) -> Light:
         if isinstance(asked, Light):
+            check_light(asked)
             return asked
         if not isinstance(asked, Mapping):
             return light_of_row(asked)

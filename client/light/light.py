@@ -61,11 +61,18 @@ def light_of(numbers: Mapping[str, float], seed: str | None = None, pattern: str
     """Make a light from numbers named as in COLUMNS. Raises ValueError with a sentence."""
     values = tuple(float(str(np.float32(numbers[name]))) for name in COLUMNS)  # JSON of float32 stays short
     exact = dict(zip(COLUMNS, values, strict=True))
-    for tensor in (LIGHT, SCENE):
-        check_rows(tensor, [row_of(tensor, exact)])
     x, y, z = (exact[f"direction_{axis}"] for axis in "xyz")
     elevation = math.degrees(math.atan2(z, math.hypot(x, y)))
-    return Light(seed, elevation, math.degrees(math.atan2(y, x)) % 360, values, pattern)
+    light = Light(seed, elevation, math.degrees(math.atan2(y, x)) % 360, values, pattern)
+    check_light(light)
+    return light
+
+
+def check_light(light: Light) -> None:
+    """Raise ValueError, a sentence, where a number is none that a light can have."""
+    numbers = light.numbers
+    for tensor in (LIGHT, SCENE):
+        check_rows(tensor, [row_of(tensor, numbers)])
 
 
 def light_of_row(row: Sequence[float] | NDArray[Any]) -> Light:

@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from client.errors import UnreachableError
 from client.proxies import grpc_proxy, is_loopback
 from client.triton.credentials import Header
+from client.triton.http_port import HTTP_PORT, is_http_port
 from client.triton.request import MESSAGE_SIZES
 from contract.names import ENSEMBLE
 
@@ -33,9 +34,6 @@ _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _RESTRICTED = "protocol is restricted"
 _TLS_TROUBLE = ("handshake", "CERTIFICATE", "certificate", "SSL", "ssl")
 _SOCKET_CLOSED = "Socket closed"  # what a server with TLS does to a connection without
-# What gRPC says of an answer in HTTP/1.
-_HTTP1 = ("http1.x", "Failed parsing HTTP/2")
-HTTP_PORT = "an HTTP port, such as Triton's 8000 and 8002: give the port of gRPC, which is 8001 unless it was changed"
 # What gRPC puts before the system's error message.
 _CONNECTING = re.compile(r"^failed to connect to all addresses; last error: \w+: \S+: ")
 
@@ -111,6 +109,9 @@ class Connection:
             facts = await self._facts(stub)
         except grpc.aio.AioRpcError as error:
             self.check(error)
+            place = (self._address.host, self._address.target.rpartition(":")[2])
+            if await asyncio.to_thread(is_http_port, *place, reason(error)):
+                raise UnreachableError(f"{self.label} is {HTTP_PORT}") from error
             maybe_tls = self._credentials is None and _SOCKET_CLOSED in reason(error)
             hint = "; a server with TLS needs --tls" if maybe_tls else ""
             if proxy := self._address.proxy:
@@ -122,10 +123,8 @@ class Connection:
         return facts
 
     def check(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise UnreachableError if a call failed because of authentication, TLS or the wrong port."""
+        """Raise UnreachableError if a call failed because of authentication or TLS."""
         details = reason(error)
-        if speaks_http1(details):
-            raise UnreachableError(f"{self.label} is {HTTP_PORT}") from error
         if error.code() in _REFUSALS or _RESTRICTED in details:
             raise UnreachableError(f"the server at {self.label} refuses access ({details}); see --header") from error
         if self._credentials is not None and any(word in details for word in _TLS_TROUBLE):
@@ -166,11 +165,6 @@ class Connection:
             model = await self._question(stub.ModelMetadata, service_pb2.ModelMetadataRequest(name=name))
             served[name] = max(model.versions, key=int)
         return Facts(window_of(configs or [ensemble]), served)
-
-
-def speaks_http1(details: str) -> bool:
-    """Whether a call failed because the port answers as a web server does."""
-    return any(words in details for words in _HTTP1)
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:

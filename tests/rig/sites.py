@@ -18,6 +18,9 @@ class Site(ThreadingHTTPServer):
         self.asked = threading.Event()  # something was asked for
         self.free = threading.Event()  # what hangs is answered from now on
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that have gone."""
+
     @property
     def url(self) -> str:
         """Where it is: http://127.0.0.1:PORT."""
