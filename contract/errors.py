@@ -20,6 +20,8 @@ def plain(message: str | None) -> str:
     text = _TRACE.sub("", message or "").strip()
     if is_dead_stub(text):
         return f"a Python process of the server has died ({text}); restart the server"
+    if is_queue_full(text):
+        return "so many requests wait that the server takes no more now; send it again later"
     while match := _NOISE.match(text):
         text = text[match.end() :]
     return text or "the server gave no reason"

@@ -13,7 +13,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from contract.limits import most_megapixels
+from contract.limits import megabytes, most_megapixels
 from server.gpus import parse_selection
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
@@ -26,11 +26,11 @@ DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
 FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 FIRST_MODEL = "decode"  # it refuses what needs too much memory
-# Requests that may wait for a model: four times what our client keeps in flight, which is three batches an instance.
-WINDOWS, BATCHES_OF_A_WINDOW, SHORTEST_QUEUE = 4, 3, 64
+CPU_QUEUE = 64  # requests that may wait for a model
 WAITING_SHARE = 0.02  # of the memory that a request takes while it is computed, as long as it waits for that
 USABLE_SHARE, OWN_GIGABYTES = 0.85, 1.5  # of the machine's memory; and what the server and its networks take of it
-LEAST_MEGABYTES, MOST_MEGABYTES = 100, 8_000  # for one photo; an answer of more would exceed gRPC's 2 GB
+PHONE_PIXELS = 12_000_000  # of a photo that each machine should take
+LEAST_MEGABYTES, MOST_MEGABYTES = 100, 16_000  # for one photo; an answer of more would exceed gRPC's 2 GB
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -48,8 +48,19 @@ class Machine:
 
     @property
     def cpu_batch(self) -> int:
-        """Largest batch on a CPU: a row for each core, two cores for each process; more would only add latency."""
-        return min(LARGEST_CPU_BATCH, 2 * self.processes)
+        """Largest batch on a CPU: a row for each core, two cores for each process; more would only add latency.
+
+        Less where the memory does not hold so many photos of a phone.
+        """
+        rows = min(LARGEST_CPU_BATCH, 2 * self.processes)
+        if self.memory is None:
+            return rows
+        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * CPU_QUEUE)))
+
+    @property
+    def usable_megabytes(self) -> float:
+        """Memory for photos."""
+        return 1000 * max(0.0, USABLE_SHARE * (self.memory or 0) - OWN_GIGABYTES)
 
     @property
     def config_name(self) -> str:
@@ -94,7 +105,7 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else machine.cpu_batch)
     if config.platform == "ensemble":
         return derived
-    derived.dynamic_batching.default_queue_policy.max_queue_size = longest_queue(config, machine)
+    derived.dynamic_batching.default_queue_policy.max_queue_size = longest_queue(config, machine.gpus)
     if config.name == FIRST_MODEL and machine.memory:
         limit_photos(derived, machine)
     if config.backend == "python":
@@ -130,11 +141,12 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     return derived
 
 
-def longest_queue(config: model_config_pb2.ModelConfig, machine: Machine) -> int:
-    """How many requests may wait for a model before further ones are refused: else any number would fill the memory."""
-    largest = config.max_batch_size if machine.gpus else machine.cpu_batch
-    rows = (machine.max_batch or largest) * max(1, machine.gpus) * (machine.instances or 1)
-    return max(SHORTEST_QUEUE, WINDOWS * BATCHES_OF_A_WINDOW * rows)
+def longest_queue(config: model_config_pb2.ModelConfig, gpus: int) -> int:
+    """How many requests may wait for a model before further ones are refused: else any number would fill the memory.
+
+    Four times what our client keeps in flight, three batches for each GPU; `config` is the hand-written one.
+    """
+    return 4 * 3 * config.max_batch_size * gpus if gpus else CPU_QUEUE
 
 
 def limit_photos(config: model_config_pb2.ModelConfig, machine: Machine) -> None:
@@ -144,12 +156,11 @@ def limit_photos(config: model_config_pb2.ModelConfig, machine: Machine) -> None
     """
     computed = 0 if machine.gpus else config.max_batch_size
     shares = computed + WAITING_SHARE * config.dynamic_batching.default_queue_policy.max_queue_size
-    usable = 1000 * max(0.0, USABLE_SHARE * (machine.memory or 0) - OWN_GIGABYTES)
-    most = min(MOST_MEGABYTES, max(LEAST_MEGABYTES, int(usable / shares)))
-    megabytes, megapixels = (config.parameters[name] for name in ("max_memory_megabytes", "max_megapixels"))
+    most = min(MOST_MEGABYTES, max(LEAST_MEGABYTES, int(machine.usable_megabytes / shares)))
+    memory, megapixels = (config.parameters[name] for name in ("max_memory_megabytes", "max_megapixels"))
     if not machine.gpus:
         megapixels.string_value = f"{min(float(megapixels.string_value), most_megapixels(most)):.4g}"
-    megabytes.string_value = str(min(most, int(megabytes.string_value)) if machine.gpus else most)
+    memory.string_value = str(min(most, int(memory.string_value)) if machine.gpus else most)
 
 
 def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:

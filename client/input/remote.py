@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import io
 import random
 import re
@@ -73,7 +74,7 @@ def _read(url: str, timeout: float) -> bytes:
         content: bytes = system.cat_file(path)
         return content
     # In fsspec's own event loop: the limit also ends a server that sends a byte a second.
-    download: Awaitable[bytes] = _get(system, path) if path.startswith(_WEB) else system._cat_file(path)
+    download: Awaitable[bytes] = _get(system, path) if system is _web() else system._cat_file(path)
     future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(download, max(0.0, timeout)), system.loop)
     try:
         return future.result()
@@ -102,18 +103,20 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError:
         raise ImportError("URLs need the extra `remote`: pip install 'relight-triton[remote]'") from None
     try:
-        options = _web_options() if url.lower().startswith(_WEB) else {}
-        system, path = fsspec.core.url_to_fs(url, **options)
+        system, path = (_web(), url) if url.lower().startswith(_WEB) else fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise ImportError(f"{error}; pip install 'relight-triton[remote]' brings s3, gs and http") from None
     return system, path
 
 
-def _web_options() -> dict[str, Any]:
-    """Of downloads by http: proxies as the environment has them, and time-outs by us alone."""
-    import aiohttp  # an extra
+@functools.cache
+def _web() -> Any:
+    """The web, one for all threads: proxies as the environment has them; `read_remote` limits the whole of a photo."""
+    import aiohttp  # extras
+    import fsspec
 
-    return {"client_kwargs": {"trust_env": True, "timeout": aiohttp.ClientTimeout(total=None)}}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=TIMEOUT_SECONDS)
+    return fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
 
 
 def _is_transient(error: Exception) -> bool:

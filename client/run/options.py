@@ -109,7 +109,13 @@ def _server_options() -> tuple[Option, ...]:
     return (
         ("--window", "N", _number(int, 1, 1e12), None, "limit the calls in flight (default: what fills the servers)"),
         ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes"),
-        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "end a call after this time, seconds"),
+        (
+            "--timeout",
+            "SECONDS",
+            _number(float, 1, 1e9),
+            TIMEOUT,
+            "end a call or a download after this time, seconds",
+        ),
         ("--wait-for-server", "SECONDS", _number(float, 0, 1e9), 0.0, "wait this long for a ready server, seconds"),
         ("--ca", "FILE", Path, None, "trust servers with a certificate from these CAs (default: the public ones)"),
         ("--cert", "FILE", Path, None, "send the client certificate in FILE"),

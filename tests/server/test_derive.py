@@ -72,9 +72,9 @@ def test_deriving_changes_no_tensor(machine: Machine) -> None:
         (Machine(gpus=0), "3000", "100", 64),  # as written by hand
         (Machine(gpus=0, memory=1), "100", "0.5172", 64),  # as little as a small photo takes
         (Machine(gpus=0, memory=16), "3689", "25.27", 64),  # 12.1 GB for two photos at once and 64 that wait
-        (Machine(gpus=0, memory=16, processes=4), "1219", "8.234", 96),  # eight at once
-        (Machine(gpus=0, memory=16, processes=4, max_batch=2), "3689", "25.27", 64),  # fewer at once may be larger
-        (Machine(gpus=0, memory=1000), "8000", "55", 64),
+        (Machine(gpus=0, memory=16, processes=4), "1926", "13.11", 64),  # five at once, not eight
+        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.814", 64),
+        (Machine(gpus=0, memory=1000), "16000", "100", 64),
         (Machine(gpus=8, memory=1000), "3000", "100", 1536),
         (Machine(gpus=1, memory=16), "3000", "100", 192),
     ],
