@@ -11,6 +11,7 @@ _NOISE = re.compile(
     r"|\w*(Error|Exception):)\s*"
 )
 _TRACE = re.compile(r"\s*\n\s*At:\s*\n.*", re.DOTALL)
+_QUEUE_FULL = "Exceeds maximum queue size"
 _DEAD_STUB = re.compile(r"Stub process .*is not healthy")
 
 
@@ -19,9 +20,16 @@ def plain(message: str | None) -> str:
     text = _TRACE.sub("", message or "").strip()
     if is_dead_stub(text):
         return f"a Python process of the server has died ({text}); restart the server"
+    if is_queue_full(text):
+        return "so many requests wait that the server takes no more now; send it again later"
     while match := _NOISE.match(text):
         text = text[match.end() :]
     return text or "the server gave no reason"
+
+
+def is_queue_full(message: str | None) -> bool:
+    """Whether a message says that so many requests wait that the server takes no more now."""
+    return _QUEUE_FULL in (message or "")
 
 
 def is_dead_stub(message: str | None) -> bool:

@@ -19,7 +19,7 @@ from client.errors import PassingError, RowError, StoppedError, UnreachableError
 from client.triton.connection import Connection, Facts, NotReadyError, find_addresses, reason
 from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
-from contract.errors import is_dead_stub, plain
+from contract.errors import is_dead_stub, is_queue_full, plain
 
 GRACE_SECONDS = 10.0  # a restarted proxy or a short network failure does not end a run
 
@@ -116,8 +116,8 @@ class Servers:
                 if not tries:
                     self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
-                # A process that had died before does not count against this row.
-                attempt += not (stub and server.setbacks)
+                # A process that had died before does not count against this row, nor do others' rows that fill a queue.
+                attempt += not ((stub and server.setbacks) or is_queue_full(error.details()))
                 self._failed(server, error)
                 if attempt >= tries and stub:
                     self._dispatcher.end(server.problem)
