@@ -15,6 +15,7 @@ from benchmarks import ROOT
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import Source
 from client.output.journal import DONE, Journal, read_journals
+from client.output.numbering import Numbering
 
 MILLION, FEW = 1_000_000, 1000
 PHOTO_BYTES, ANSWER_BYTES = 260_000, 1_600_000  # a 1024² photo as JPEG; its relit picture and albedo as PNG
@@ -80,16 +81,15 @@ def measure_scan(folder: Path) -> tuple[float, float]:
     table = write_rows(folder, MILLION)
     (folder / "journal").mkdir()
     journal = Journal(folder / "journal" / "000001.1of1.rows")
-    with table.open(newline="") as stream:
-        records = csv.reader(stream)
-        next(records)
-        for index, values in enumerate(records):
-            journal.done(index, values)
+    source = Source(str(table))
+    identify = source.identifier([])
+    for row in source.rows(Numbering(read_journals(folder / "journal"), identify)):
+        journal.done(row.identity)
     journal.close()
 
     def find() -> None:
-        left = read_journals(folder / "journal").left({DONE})
-        assert not list(Source(str(table)).rows(left)), "all rows are done"
+        numbering = Numbering(read_journals(folder / "journal"), identify, {DONE})
+        assert not list(Source(str(table)).rows(numbering)), "all rows are done"
 
     def read() -> None:
         with table.open(newline="") as stream:

@@ -125,7 +125,7 @@ class Pipeline:
             await asyncio.to_thread(self._store, row, asked, lights, image, answer)
         except RowError as error:
             cause = str(error)
-            self._journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
+            self._journal.failed(row.identity, cause, passing=isinstance(error, PassingError))
             await asyncio.to_thread(self._writer.finished, row)
             return cause
         return ""
@@ -136,7 +136,7 @@ class Pipeline:
 
     def _prepare(self, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
         run = self._run
-        image = read_image(row.image_path, self._photos)
+        image = read_image(row.image_path, row.folder or self._photos)
         lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
         return lights, image, photo_request(self._template, image, self._prompt(asked), light_tensors(lights))
 
@@ -166,5 +166,5 @@ class Pipeline:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
             raise
-        self._journal.done(row.index, row.values)
+        self._journal.done(row.identity)
         self._writer.finished(row)

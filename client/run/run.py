@@ -112,6 +112,8 @@ def plan_run(options: argparse.Namespace) -> Run:
         layout=options.layout,
         rows_per_tar=options.rows_per_tar,
     )
+    if options.prune and (options.limit is not None or options.shard is not None):
+        raise TableError("--prune looks at the whole table; leave out --limit and --shard")
     lighting = options.lighting
     if options.gray is not None:
         lighting = replace(lighting, drawn={**lighting.drawn, "gray": Uniform(options.gray, options.gray)})

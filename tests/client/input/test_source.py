@@ -273,7 +273,7 @@ def test_a_shard_is_one_of_so_many(text: str) -> None:
 
 def test_rows_that_are_skipped_keep_their_place(tmp_path: Path) -> None:
     path = table_of(tmp_path, "image_path\na\nb\nc\nd\n")
-    assert [row.index for row in Source(path).rows(lambda start, records: (1, 3))] == [1, 3]
+    assert [row.index for row in Source(path).rows(lambda records: ((1, None), (3, None)))] == [1, 3]
 
 
 def test_an_id_names_the_files_and_must_be_a_column(tmp_path: Path) -> None:
