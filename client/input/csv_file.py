@@ -103,11 +103,10 @@ class _Lines:
 
 def _parsed(lines: _Lines) -> Generator[Record, None, None]:
     """The records that are not empty. Memory holds the lines of one record, which csv's limit of a field bounds."""
-    reader = csv.reader(lines, strict=True)
     header: list[str] = []
     while True:
         try:
-            for record in reader:
+            for record in csv.reader(lines, strict=True):
                 if len(lines.held) > 1 and header and _swallows_rows(lines.held, len(header)):
                     yield _unclosed(lines)
                 elif any(record) and (len(record) > 1 or record[0].strip()):

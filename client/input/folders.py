@@ -54,9 +54,10 @@ class Listing:
 
     def left_out(self) -> str:
         """The files that a pass has left out, such as `left out 12 files: 10 .txt, 2 .xmp`; empty if none."""
-        kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.others.most_common()]
-        if len(kinds) > _SHOWN_KINDS:
-            kinds[_SHOWN_KINDS:] = [f"{sum(n for _, n in self.others.most_common()[_SHOWN_KINDS:]):,} others"]
+        counts = sorted(self.others.items(), key=lambda one: (-one[1], one[0]))
+        kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in counts[:_SHOWN_KINDS]]
+        if rest := sum(count for _, count in counts[_SHOWN_KINDS:]):
+            kinds.append(f"{rest:,} others")
         total = self.others.total()
         return f"left out {total:,} file{'s' * (total > 1)}: {', '.join(kinds)}" if total else ""
 

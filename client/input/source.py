@@ -41,6 +41,7 @@ class Source:
     Attributes:
         columns: the names in the header.
         folder: where relative photo paths start: a local folder or a URL.
+        public_folder: the same for another day and place: absolute, and without the keys in a URL.
         identity: kind, place and columns, which a resumed run must share with the first one.
         once: whether the input is a pipe, which only this process can read.
     """
@@ -77,6 +78,8 @@ class Source:
             found.records.close()
             raise
         self.columns, self.folder = tuple(found.columns), found.folder
+        is_url = is_remote(self.folder)
+        self.public_folder = _SECRETS.sub("", self.folder) if is_url else str(Path(self.folder).absolute())
         self._folder_at = folder_column(self.columns)
         self.identity = f"{found.kind} {found.place} {','.join(names)}"
         self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
@@ -86,8 +89,8 @@ class Source:
 
     def identifier(self, overrides: Iterable[int]) -> Identifier:
         """What tells the rows apart; `overrides` are the columns that change a row's files, besides the photo's."""
-        content = (self._image_at, *(place for place in overrides if place != self._image_at))
-        return Identifier(len(self.columns), content, self._id_at)
+        own = [self._image_at] if self._folder_at is None else [self._image_at, self._folder_at]
+        return Identifier(len(self.columns), tuple(dict.fromkeys((*own, *overrides))), self._id_at)
 
     def rows(self, numbered: Numbered | None = None) -> Generator[Row, None, None]:
         """Yield the shard's rows in order, with `numbered` only those it selects. Raises TableError if reading fails.

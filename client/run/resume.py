@@ -61,7 +61,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
     with ExitStack() as claims:
         work = _relight_rest(run, how, source, columns, folder, claims, progress, interruptions)
         interrupted, unreachable = asyncio.run(work)
-        totals = _finish(run, folder, source, columns, prune_gone=how.prune)
+        totals = _finish(run, folder, source, columns, prune_gone=how.prune and not interrupted and unreachable is None)
         if others := source.left_out():
             progress.say(others)
         return Outcome(totals, interrupted, unreachable)
@@ -120,7 +120,7 @@ def _finish(run: Run, folder: RunFolder, source: Source, columns: OverrideColumn
         (folder.path / PIECES).rmdir()
     past = folder.past()
     numbering = Numbering(past, source.identifier(columns.places.values()))
-    totals = write_tables(folder, run.plan, past, source.columns, source.rows(numbering), source.folder)
+    totals = write_tables(folder, run.plan, past, source.columns, source.rows(numbering), source.public_folder)
     gone = gone_rows(run, numbering)
     if prune_gone:
         prune(folder, run.plan, gone, numbering.is_gone)
