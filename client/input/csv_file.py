@@ -12,6 +12,7 @@ import io
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from itertools import chain, islice
 from typing import BinaryIO, cast
 
 from client.errors import RowError, TableError
@@ -22,6 +23,8 @@ Record = list[str] | RowError
 
 _GZIP = b"\x1f\x8b"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_READ_ERRORS = (OSError, EOFError, zlib.error)
+_LINES_AT_ONCE = 256
 
 
 def read_csv(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Record, None, None]]:
@@ -31,7 +34,7 @@ def read_csv(stream: BinaryIO, name: str) -> tuple[list[str], Generator[Record, 
     escapes, so that such file names still open. Raises TableError, also from the records if the stream ends early.
     """
     plain = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream) if stream_starts(stream, _GZIP) else stream)
-    records = _records(plain, name)
+    records = _records(plain, name, _LINES_AT_ONCE if stream.seekable() else 1)  # a pipe may be silent for long
     header = next(records, None)
     if header is None or isinstance(header, RowError):
         stream.close()
@@ -47,7 +50,7 @@ def stream_starts(stream: BinaryIO, *marks: bytes) -> bool:
     return cast(io.BufferedReader, stream).peek(max(map(len, marks))).startswith(marks)
 
 
-def _records(stream: io.BufferedReader, name: str) -> Generator[Record, None, None]:
+def _records(stream: io.BufferedReader, name: str, at_once: int) -> Generator[Record, None, None]:
     lines = None
     try:
         with stream:
@@ -55,40 +58,47 @@ def _records(stream: io.BufferedReader, name: str) -> Generator[Record, None, No
             if stream_starts(stream, *_UTF_16) or b"\0" in stream.peek(2)[:2]:
                 raise TableError(f"the CSV {name} is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)")
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            lines = _Lines(text)
-            yield from _parsed(lines)
-    except (OSError, EOFError, zlib.error) as error:
+            lines = _Lines(text, at_once)
+            yield from chain.from_iterable(_parsed(lines))
+    except _READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or error
         where = f"after line {lines.last}" if lines and lines.last else "at its start"
         raise TableError(f"the CSV {name} cannot be read {where} ({reason}); copy it again") from error
 
 
 class _Lines:
-    """The lines of a text, which holds those of the current record and can give them out again."""
+    """The lines of a text: some that wait, and those of the current record, which can wait again."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
+    def __init__(self, text: io.TextIOWrapper, at_once: int) -> None:
+        """`at_once`: how many lines to read before the first of them is used."""
         self.held: list[str] = []
+        self.waiting: deque[str] = deque()
         self.before = 0  # lines before those held
-        self._text = text
-        self._again: deque[str] = deque()
+        self.width: int | None = None  # of the header, when it was read
+        self._text, self._at_once = text, at_once
+        self._error: Exception | None = None
 
     @property
     def last(self) -> int:
-        """The number of the last line that was given out, from 1."""
+        """The number of the last line held, from 1."""
         return self.before + len(self.held)
 
+    def more(self) -> bool:
+        """Whether there is another line, which then waits. Raises _READ_ERRORS, after the lines before the error."""
+        if not self.waiting and self._error:
+            raise self._error
+        if not self.waiting:
+            try:
+                self.waiting.extend(islice(self._text, self._at_once if self.width else 1))
+            except _READ_ERRORS as error:
+                self._error = error
+                return self.more()
+        return bool(self.waiting)
+
     def __iter__(self) -> Iterator[str]:
-        while True:
-            while self._again:
-                self.held.append(self._again.popleft())
-                yield self.held[-1]
-            for line in self._text:
-                self.held.append(line)
-                yield line
-                if self._again:
-                    break
-            else:
-                return
+        while self.more():
+            self.held.append(self.waiting.popleft())
+            yield self.held[-1]
 
     def next_record(self) -> None:
         """Let go of the lines held."""
@@ -96,27 +106,54 @@ class _Lines:
         self.held.clear()
 
     def keep_first(self) -> None:
-        """Hold the first line alone; give out the others again."""
-        self._again.extendleft(reversed(self.held[1:]))
+        """Hold the first line alone; the others wait again."""
+        self.waiting.extendleft(reversed(self.held[1:]))
         del self.held[1:]
 
 
-def _parsed(lines: _Lines) -> Generator[Record, None, None]:
-    """The records that are not empty. Memory holds the lines of one record, which csv's limit of a field bounds."""
-    header: list[str] = []
+def _parsed(lines: _Lines) -> Generator[list[Record], None, None]:
+    """The records that are not empty, some at a time. Memory holds few lines, or those of one record."""
+    while lines.more():
+        records = _quoted(lines) if '"' in "".join(lines.waiting) else _plain(lines)
+        records = [
+            one for one in records if isinstance(one, RowError) or (any(one) and (len(one) > 1 or one[0].strip()))
+        ]
+        if not lines.width and records and not isinstance(records[0], RowError):
+            lines.width = len(records[0])
+        yield records
+
+
+def _plain(lines: _Lines) -> list[Record]:
+    """The records in the lines that wait, which hold no quotes."""
+    lines.held.extend(lines.waiting)
+    lines.waiting.clear()
+    records: list[Record] = []
+    reader = csv.reader(lines.held)
     while True:
         try:
-            for record in csv.reader(lines, strict=True):
-                if len(lines.held) > 1 and header and _swallows_rows(lines.held, len(header)):
-                    yield _unclosed(lines)
-                elif any(record) and (len(record) > 1 or record[0].strip()):
-                    header = header or record
-                    yield record
-                lines.next_record()
-            return
+            records.extend(reader)
+            break
         except csv.Error as error:
-            yield _unclosed(lines) if len(lines.held) > 1 else _read_alone(lines, error)
+            records.append(_unreadable(lines.before + reader.line_num, error))
+    lines.next_record()
+    return records
+
+
+def _quoted(lines: _Lines) -> list[Record]:
+    """The records in the lines that wait, and the rest of the last one."""
+    records: list[Record] = []
+    while lines.waiting:
+        try:
+            for record in csv.reader(lines, strict=True):
+                swallows = len(lines.held) > 1 and _swallows_rows(lines.held, lines.width)
+                records.append(_unclosed(lines) if swallows else record)
+                lines.next_record()
+                if not lines.waiting:
+                    break
+        except csv.Error as error:
+            records.append(_unclosed(lines) if len(lines.held) > 1 else _read_alone(lines, error))
             lines.next_record()
+    return records
 
 
 def _unclosed(lines: _Lines) -> RowError:
@@ -134,11 +171,15 @@ def _read_alone(lines: _Lines, error: csv.Error) -> Record:
     except (csv.Error, ValueError):
         record = None
     if record is None or record[-1].endswith(("\n", "\r")):  # a quote that is not closed takes the line's end
-        return RowError(f"line {lines.last} of the CSV cannot be read ({error}); check its quotes")
+        return _unreadable(lines.last, error)
     return record
 
 
-def _swallows_rows(lines: Sequence[str], width: int) -> bool:
+def _unreadable(line: int, error: csv.Error) -> RowError:
+    return RowError(f"line {line} of the CSV cannot be read ({error}); check its quotes")
+
+
+def _swallows_rows(lines: Sequence[str], width: int | None) -> bool:
     """Whether a record of several lines is rather several rows: its first line and another one name a photo each."""
     first, *others = (line.replace('"', "").split(",") for line in lines)
     return any(

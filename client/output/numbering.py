@@ -82,19 +82,18 @@ class Numbering:
         self._moved = True
         self._seen[:start] = True
         self._equal = _Occurrences(past.keys[:start])
-        known = np.flatnonzero(past.states).astype(np.uint32)
-        order = np.argsort(past.keys[known], kind="stable")
-        self._known_numbers = known[order]
-        self._known_keys = past.keys[self._known_numbers]
+        self._sorter = np.argsort(past.keys, kind="stable")
         self._free = np.flatnonzero(past.states == 0).astype(np.uint32)
         self._taken = 0  # of the free numbers
 
     def _known(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The rows' numbers in the journal; -1 for those that it does not know."""
-        if not len(self._known_keys):
+        past = self._past
+        if not len(past.keys):
             return np.full(len(keys), -1)
-        at = np.minimum(self._known_keys.searchsorted(keys), len(self._known_keys) - 1)
-        return np.where(self._known_keys[at] == keys, self._known_numbers[at].astype(np.int64), -1)
+        at = past.keys.searchsorted(keys, sorter=self._sorter)
+        numbers = self._sorter[np.minimum(at, len(past.keys) - 1)]
+        return np.where((past.keys[numbers] == keys) & (past.states[numbers] > 0), numbers, -1)
 
     def _next_free(self, count: int) -> NDArray[np.int64]:
         """The smallest numbers that are free: those between the known ones, then those behind."""
@@ -134,5 +133,7 @@ class _Occurrences:
         self._runs.append(run)
         # Merged in groups, so that each key is moved a few times only.
         while len(self._runs) >= _RUNS and len(self._runs[-_RUNS]) < 2 * len(run):
-            run = np.sort(np.concatenate(self._runs[-_RUNS:]), kind="stable")
-            self._runs[-_RUNS:] = [run]
+            run = np.concatenate(self._runs[-_RUNS:])
+            del self._runs[-_RUNS:]
+            run.sort(kind="stable")
+            self._runs.append(run)

@@ -73,7 +73,8 @@ def test_rows_that_are_gone_are_known_after_the_last_row(folder: Path) -> None:
     past = journal_of(folder, numbered(read_journals(folder), "abca"))
     for table, gone in (("abca", []), ("abc", [3]), ("cba", [3]), ("xca", [1, 3]), ("", [0, 1, 2, 3])):
         numbering = Numbering(past, PHOTOS)
-        numbering([[photo, ""] for photo in table])
+        for photo in table:
+            numbering([[photo, ""]])
         assert numbering.gone().tolist() == gone
         assert [number for number in range(4) if numbering.is_gone(number)] == gone
         assert numbering.is_gone(99)
