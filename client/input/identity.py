@@ -68,4 +68,5 @@ def _keys(texts: Sequence[str]) -> NDArray[np.uint64]:
     padded = np.array(short)
     letters = padded.view(np.uint8).reshape(len(short), padded.itemsize).astype(np.uint64)
     lengths = np.fromiter(map(len, short), np.uint64, len(short))
-    return letters @ _FACTORS[: padded.itemsize] + lengths * _FACTORS[_LONGEST]
+    keys: NDArray[np.uint64] = letters @ _FACTORS[: padded.itemsize] + lengths * _FACTORS[_LONGEST]
+    return keys

@@ -31,7 +31,7 @@ class Numbering:
         self._skipped = np.isin(np.arange(256), list(kept))
         self._read = 0  # rows so far
         self._moved = False  # whether a row was not where it was when it got its number
-        self._seen = np.zeros(len(past.states), np.bool_)
+        self._seen = np.zeros(len(past.states), np.bool_)  # by number
 
     def __call__(self, records: Sequence[Record]) -> list[tuple[int, Identity]]:
         """The positions, in the table's next records, of those that are not skipped, and what they are known by."""
@@ -45,18 +45,12 @@ class Numbering:
 
     def gone(self) -> NDArray[np.intp]:
         """After the last row: the numbers of rows that are done and no longer in the table."""
-        known = len(self._past.states)
-        return np.flatnonzero((self._past.states == DONE) & ~self._live(known))
+        states = self._past.states
+        return np.flatnonzero((states == DONE) & ~self._seen[: len(states)])
 
     def is_gone(self, number: int) -> bool:
         """After the last row: whether no row of the table has this number."""
-        return not (number < self._read and not self._moved) and not (number < len(self._seen) and self._seen[number])
-
-    def _live(self, count: int) -> NDArray[np.bool_]:
-        live = self._seen[:count].copy()
-        if not self._moved:
-            live[: self._read] = True
-        return live
+        return number >= len(self._seen) or not self._seen[number]
 
     def _numbers(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """The numbers of the next rows, and their keys with equal rows told apart."""
@@ -66,6 +60,7 @@ class Numbering:
             # Fast, and without further memory, for a table without changes, as in most runs that are resumed.
             if np.array_equal(past.keys[start:stop], keys) and past.states[start:stop].all():
                 self._read = stop
+                self._seen[start:stop] = True
                 return np.arange(start, stop), keys
             self._prepare(start)
         self._read = stop
@@ -80,7 +75,6 @@ class Numbering:
         """Make what finds rows that have moved; those before `start` have not, and each is the first of its kind."""
         past = self._past
         self._moved = True
-        self._seen[:start] = True
         self._equal = _Occurrences(past.keys[:start])
         self._sorter = np.argsort(past.keys, kind="stable")
         self._free = np.flatnonzero(past.states == 0).astype(np.uint32)
