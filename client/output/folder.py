@@ -78,9 +78,8 @@ class RunFolder:
 
         Raises SettingsChangedError unless `anyway`, TableError if the journal is an older version's.
         """
-        path = self.journals / _SETTINGS
-        settings = {**settings, "journal": VERSION}
         self._refuse_older()
+        path = self.journals / _SETTINGS
         started = any(self.journals.glob("*.rows"))
         kept = _read(path)
         if started and kept != settings and not anyway:
