@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(run: Run, options: argparse.Namespace, progress: Progress, interruptions: Interruptions) -> int:
-    how = How(options.processes, restart=options.restart, anyway=options.continue_anyway)
+    how = How(options.processes, restart=options.restart, anyway=options.continue_anyway, prune=options.prune)
     outcome = relight_input(run, how, progress, interruptions)
     code = SOME_FAILED if outcome.totals.failed else DONE
     if outcome.unreachable:

@@ -14,7 +14,9 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import Source
+from client.light.columns import find_columns
 from client.output.journal import DONE, Journal, read_journals
+from client.output.numbering import Numbering
 
 MILLION, FEW = 1_000_000, 1000
 PHOTO_BYTES, ANSWER_BYTES = 260_000, 1_600_000  # a 1024² photo as JPEG; its relit picture and albedo as PNG
@@ -80,16 +82,15 @@ def measure_scan(folder: Path) -> tuple[float, float]:
     table = write_rows(folder, MILLION)
     (folder / "journal").mkdir()
     journal = Journal(folder / "journal" / "000001.1of1.rows")
-    with table.open(newline="") as stream:
-        records = csv.reader(stream)
-        next(records)
-        for index, values in enumerate(records):
-            journal.done(index, values)
+    source = Source(str(table))
+    identify = source.identifier(find_columns(source.columns).places.values())
+    for row in source.rows(Numbering(read_journals(folder / "journal"), identify)):
+        journal.done(row.identity)
     journal.close()
 
     def find() -> None:
-        left = read_journals(folder / "journal").left({DONE})
-        assert not list(Source(str(table)).rows(left)), "all rows are done"
+        numbering = Numbering(read_journals(folder / "journal"), identify, {DONE})
+        assert not list(Source(str(table)).rows(numbering)), "all rows are done"
 
     def read() -> None:
         with table.open(newline="") as stream:
@@ -110,12 +111,12 @@ def median_of(rounds: int, action: Callable[[], object], clock: Callable[[], flo
 
 
 def write_rows(folder: Path, rows: int) -> Path:
-    """A CSV whose rows all name one photo, each with a score of its own."""
+    """A CSV whose rows all name one photo, each with a seed of its own."""
     table = folder / f"rows{rows}.csv"
     with table.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("image_path", "lighting_score"))
-        writer.writerows(("photo.jpg", f"{index / rows:.6f}") for index in range(rows))
+        writer.writerow(("image_path", "seed"))
+        writer.writerows(("photo.jpg", index) for index in range(rows))
     return table
 
 

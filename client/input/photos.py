@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import stat
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from client.errors import PassingError, RowError, shown
 from client.input.remote import LARGEST, TIMEOUT_SECONDS, is_remote, read_remote
+
+_DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")
 
 
 def is_on_web(image_path: str, folder: str | os.PathLike[str]) -> bool:
@@ -20,7 +25,8 @@ def read_image(image_path: str, folder: str | os.PathLike[str], timeout: float =
     """Return the photo's bytes, unchanged. Blocks, for at most `timeout` seconds where the photo has a URL.
 
     A relative path is looked up in `folder` (a path or URL), then in the current directory. Blanks around it are kept
-    if such a file exists, else dropped. Raises RowError if the photo is missing, unreadable or empty, PassingError if
+    if such a file exists, else dropped. If there is no file, the path is tried with slashes for backslashes, in the
+    other Unicode forms, and in Latin-1. Raises RowError if the photo is missing, unreadable or empty, PassingError if
     it has a URL that may answer later.
     """
     return _first(image_path, folder, lambda url: read_remote(url, timeout), _read_file)
@@ -34,8 +40,7 @@ def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
 def _first(
     image_path: str, folder: str | os.PathLike[str], read_url: Callable[[str], bytes], read_file: Callable[[str], bytes]
 ) -> bytes:
-    places = _places(image_path, os.fspath(folder))
-    for place in places:
+    for place in _places(image_path, os.fspath(folder)):
         try:
             image = read_url(place) if is_remote(place) else read_file(place)
         except (FileNotFoundError, NotADirectoryError):
@@ -49,21 +54,41 @@ def _first(
         if not image:
             raise RowError(f"the file {shown(place)} is empty; copy the photo again")
         return image
-    tried = " nor ".join(shown(place) for place in places)
+    tried = " nor ".join(map(shown, _places_of((image_path,), os.fspath(folder))))
+    if _DRIVE.match(image_path):
+        raise RowError(f"there is no file {tried}; image_path names a drive of Windows: write its path here")
     raise RowError(f"there is no file {tried}; correct image_path or put the photo there")
 
 
-def _places(image_path: str, folder: str) -> list[str]:
-    """The paths to try, in order."""
-    spellings = dict.fromkeys((image_path, image_path.strip()))
-    if is_remote(image_path.strip()):
-        return [image_path.strip()]
+def _places(image_path: str, folder: str) -> Iterator[str]:
+    """The paths to try, in order: as written, then in other spellings."""
+    yield from _places_of((image_path,), folder)
+    if not is_remote(image_path) and (not image_path.isascii() or "\\" in image_path):
+        yield from _places_of(_spellings(image_path), folder)
+
+
+def _places_of(paths: Iterable[str], folder: str) -> list[str]:
     places = []
-    for path in spellings:
+    for path in dict.fromkeys(spelling for written in paths for spelling in (written, written.strip())):
+        if is_remote(path.strip()):
+            places.append(path.strip())
+            continue
         # An absolute path replaces what it is joined to.
         remote = is_remote(folder) and not Path(path).is_absolute()
         places += [f"{folder}/{path}" if remote else str(Path(folder, path)), str(Path.cwd() / path)]
     return list(dict.fromkeys(places))
+
+
+def _spellings(path: str) -> Iterator[str]:
+    """How another system may have spelled a path: backslashes, composed or decomposed letters, names in Latin-1."""
+    for slashed in dict.fromkeys((path, path.replace("\\", "/"))):
+        name = os.fsencode(slashed)
+        is_utf8 = slashed == name.decode("utf-8", "replace")
+        letters = slashed if is_utf8 else name.decode("latin-1")
+        for form in ("NFC", "NFD"):
+            yield unicodedata.normalize(form, letters)
+        with contextlib.suppress(UnicodeEncodeError):
+            yield os.fsdecode(unicodedata.normalize("NFC", letters).encode("latin-1"))
 
 
 def _read_file(path: str, size: int = -1) -> bytes:

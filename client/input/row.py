@@ -1,18 +1,27 @@
 """A row of the input, the shard that it is in, and the stem of its files' names.
 
-A stem begins with the row's index, so no two are equal, even on disks that fold case or Unicode forms. It holds no dot,
-because the key of a webdataset's sample ends at the first one.
+A stem begins with the row's number, so no two are equal, even on disks that fold case or Unicode forms. It holds no
+dot, because the key of a webdataset's sample ends at the first one.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from client.errors import shown
 
-_ID_BYTES = 80  # with index and ending a file name stays near 100 bytes of the 255 that disks allow
+_ID_BYTES = 80  # with number and ending a file name stays near 100 bytes of the 255 that disks allow
 _READABLE = ("L", "M", "N")  # letters, their marks, numbers
+
+
+class Identity(NamedTuple):
+    """What a row is known by in a run's folder, wherever it stands in the table."""
+
+    number: int  # that its files are named after; no other row has it
+    key: int  # 64 bits, of its id, or of its content and how many equal rows stand before it
+    content: int  # CRC-32 of photo and overrides if the id alone makes the key, else 0
 
 
 @dataclass(frozen=True)
@@ -24,11 +33,23 @@ class Row:
     image_path: str  # as written
     error: str | None = None  # why the input's row cannot be used
     id: str | None = None  # as written in the id column
+    numbered: Identity | None = None  # none where no run's folder numbers the rows
+    folder: str | None = None  # where image_path starts, if not where the input's paths do
+
+    @property
+    def identity(self) -> Identity:
+        """What the row is known by."""
+        return self.numbered or Identity(self.index, 0, 0)
+
+    @property
+    def number(self) -> int:
+        """The number that the row's files are named after: in a new folder its index."""
+        return self.identity.number
 
     @property
     def name(self) -> str:
         """The stem of the row's files, which no other row has."""
-        return name_of(self.index, self.id)
+        return name_of(self.number, self.id)
 
     def __str__(self) -> str:
         """The row's number, counted from 1, and its photo."""
@@ -39,8 +60,8 @@ class Row:
 class Shard:
     """Every `count`-th block of rows: those with index // block % count == number - 1, where numbers count from 1.
 
-    A row's index, name, light and files do not depend on the shard: a run may be resumed with other shards, and shards
-    may share one folder.
+    A row's index, number, light and files do not depend on the shard: a run may be resumed with other shards, and
+    shards may share one folder.
     """
 
     number: int = 1
@@ -54,14 +75,13 @@ class Shard:
 WHOLE = Shard()
 
 
-def name_of(index: int, identifier: str | None = None) -> str:
+def name_of(number: int, identifier: str | None = None) -> str:
     """The stem of a row's files: `00007`, or `00007_Portrait-of-Ada` for the id `Portrait of Ada!`.
 
     Letters and numbers of any script and `_` of the id are kept; all between them becomes a hyphen.
     """
-    number = f"{index:05d}"
     readable = _readable(identifier or "")
-    return f"{number}_{readable}" if readable else number
+    return f"{number:05d}_{readable}" if readable else f"{number:05d}"
 
 
 def _readable(text: str) -> str:

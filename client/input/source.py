@@ -18,19 +18,21 @@ from typing import BinaryIO
 
 from client.errors import RowError, TableError, shown
 from client.input.csv_file import Record, read_csv, stream_starts
-from client.input.folders import find_listing
+from client.input.folders import Listing, find_listing
+from client.input.identity import Identifier
+from client.input.own_columns import folder_column
 from client.input.parquet_file import MARK, read_parquet
 from client.input.remote import is_remote, open_remote
-from client.input.row import WHOLE, Row, Shard
+from client.input.row import WHOLE, Identity, Row, Shard
 
 IMAGE_COLUMN = "image_path"
 STDIN = "-"
 _TABLE_SUFFIXES = (".gz", ".csv", ".parquet")
 _SECRETS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 
-# From a block's first index and its records to the positions of the records that are still to be done.
-Left = Callable[[int, Sequence[Record]], Iterable[int]]
-_BLOCK = 256  # records checked at once: smaller and larger blocks (garbage collection) cost more per record
+# From the next records to the positions of those that are wanted, and what their rows are known by.
+Numbered = Callable[[Sequence[Record]], Iterable[tuple[int, Identity | None]]]
+_BLOCK = 256  # records numbered at once: smaller and larger blocks (garbage collection) cost more per record
 
 
 class Source:
@@ -39,6 +41,7 @@ class Source:
     Attributes:
         columns: the names in the header.
         folder: where relative photo paths start: a local folder or a URL.
+        public_folder: the same for another day and place: absolute, and without the keys in a URL.
         identity: kind, place and columns, which a resumed run must share with the first one.
         once: whether the input is a pipe, which only this process can read.
     """
@@ -75,23 +78,34 @@ class Source:
             found.records.close()
             raise
         self.columns, self.folder = tuple(found.columns), found.folder
+        is_url = is_remote(self.folder)
+        self.public_folder = _SECRETS.sub("", self.folder) if is_url else str(Path(self.folder).absolute())
+        self._folder_at = folder_column(self.columns)
         self.identity = f"{found.kind} {found.place} {','.join(names)}"
         self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
+        self._listing: Listing | None = None
         # A pipe's records, kept for further passes.
         self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
 
-    def rows(self, left: Left | None = None) -> Generator[Row, None, None]:
-        """Yield the shard's rows in order, with `left` only those it selects. Raises TableError if reading fails."""
+    def identifier(self, overrides: Iterable[int]) -> Identifier:
+        """What tells the rows apart; `overrides` are the columns that change a row's files, besides the photo's."""
+        own = [self._image_at] if self._folder_at is None else [self._image_at, self._folder_at]
+        return Identifier(len(self.columns), tuple(dict.fromkeys((*own, *overrides))), self._id_at)
+
+    def rows(self, numbered: Numbered | None = None) -> Generator[Row, None, None]:
+        """Yield the shard's rows in order, with `numbered` only those it selects. Raises TableError if reading fails.
+
+        `numbered` sees the records of all shards.
+        """
+        # A pipe may be silent for long: each of its rows is used when it comes.
+        size = 1 if self.once and self._opened is not None else _BLOCK
         with contextlib.closing(self._records()) as all_records:
             records = islice(all_records, self._limit)
-            if left is None:
-                yield from (self._row(index, record) for index, record in enumerate(records) if index in self._shard)
-                return
             start = 0
-            while block := list(islice(records, _BLOCK)):
-                for place in left(start, block):
+            while block := list(islice(records, size)):
+                for place, identity in numbered(block) if numbered else ((k, None) for k in range(len(block))):
                     if start + place in self._shard:
-                        yield self._row(start + place, block[place])
+                        yield self._row(start + place, block[place], identity)
                 start += len(block)
 
     def count(self) -> int | None:
@@ -105,6 +119,10 @@ class Source:
         cycles, rest = divmod(total if self._limit is None else min(total, self._limit), block * count)
         return cycles * block + min(max(rest - (self._shard.number - 1) * block, 0), block)
 
+    def left_out(self) -> str:
+        """After the last row: what a folder or glob holds besides photos, in a sentence; empty if nothing."""
+        return self._listing.left_out() if self._listing else ""
+
     def close(self) -> None:
         """Close the input if no pass has begun."""
         if self._opened is not None:
@@ -114,7 +132,9 @@ class Source:
         """All records: from the stream that gave the header, from a new one, or from the copy of a pipe."""
         opened, self._opened = self._opened, None
         if self._kept is None:
-            yield from (opened or _find(self._text, self._image_column)).records
+            found = opened or _find(self._text, self._image_column)
+            self._listing = found.listing
+            yield from found.records
         elif opened is not None:
             for record in opened.records:
                 pickle.dump(record, self._kept)
@@ -123,19 +143,22 @@ class Source:
             self._kept.seek(0)
             yield from _unpickled(self._kept)
 
-    def _row(self, index: int, record: Record) -> Row:
+    def _row(self, index: int, record: Record, identity: Identity | None) -> Row:
         error, width = None, len(self.columns)
         if isinstance(record, RowError):
             error, record = str(record), []
-        elif len(record) != width:
+        elif len(record) < width or any(record[width:]):  # Excel writes empty fields behind the last column
             error = (
                 f"the row has {len(record)} fields but the header names {width} columns; "
                 "put quotes around a field that holds a comma, or fill in the missing ones"
             )
-        values = tuple(record) if len(record) == width else (*record, *[""] * width)[:width]
-        if error is None and not values[self._image_at].strip():
+        values = (*record, *[""] * width)[:width]
+        image_path = values[self._image_at]
+        if error is None and not image_path.strip():
             error = f"{self._image_column} is empty; write the photo's path there"
-        return Row(index, values, values[self._image_at], error, None if self._id_at is None else values[self._id_at])
+        identifier = None if self._id_at is None else values[self._id_at]
+        folder = None if self._folder_at is None else values[self._folder_at] or None
+        return Row(index, values, image_path, error, identifier, identity, folder)
 
 
 def _unpickled(stream: BinaryIO) -> Iterator[Record]:
@@ -162,6 +185,7 @@ class _Found:
     columns: Sequence[str]
     records: Generator[Record, None, None]
     total: int | None = None  # number of records, if known in advance
+    listing: Listing | None = None
 
 
 def parse_shard(text: str) -> Shard:
@@ -194,7 +218,7 @@ def _find(text: str, image_column: str) -> _Found:
     try:
         if local and (listing := find_listing(text)):
             records = (path if isinstance(path, RowError) else [path] for path in listing.paths())
-            return _Found("images", place, str(listing.folder), [image_column], records)
+            return _Found("images", place, str(listing.folder), [image_column], records, listing=listing)
         folder = str(Path(text).parent) if local else text.rpartition("/")[0]
         stream = _open(text)
         if stream_starts(stream, MARK):

@@ -39,7 +39,7 @@ class Files:
 
     def write(self, row: Row, files: Mapping[str, Content]) -> None:
         """See Writer."""
-        place = self._plan.place(row.index)
+        place = self._plan.place(row.number)
         if place not in self._made:
             (self._folder / place).mkdir(parents=True, exist_ok=True)
             self._made.add(place)

@@ -20,7 +20,7 @@ from typing import Any
 from client.errors import TableError
 from client.input.row import WHOLE, Shard
 from client.output.files import write_whole
-from client.output.journal import Journal, Past, read_journals
+from client.output.journal import JOURNALS, VERSION, Journal, Past, read_journals
 from client.output.tars import PIECES
 
 _SETTINGS, _NETWORKS = "settings.json", "networks.json"
@@ -41,7 +41,7 @@ class RunFolder:
 
     def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
         self.path, self.shard = path, shard
-        self.journals = path / "journal"
+        self.journals = path / JOURNALS
         part = f".{shard.number}of{shard.count}" if shard.count > 1 else ""
         self.table = path.with_name(f"{path.name}{part}.csv")
         self.failures = path / f"failed{part}.csv"
@@ -74,7 +74,11 @@ class RunFolder:
             yield
 
     def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
-        """Compare `settings` with those of the folder, and store them. Raises SettingsChangedError unless `anyway`."""
+        """Compare `settings` with those of the folder, and store them.
+
+        Raises SettingsChangedError unless `anyway`, TableError if the journal is an older version's.
+        """
+        self._refuse_older()
         path = self.journals / _SETTINGS
         started = any(self.journals.glob("*.rows"))
         kept = _read(path)
@@ -121,8 +125,17 @@ class RunFolder:
             tar.unlink()
 
     def past(self) -> Past:
-        """The results of all runs so far. Raises OSError."""
+        """The results of all runs so far. Raises OSError, or TableError if an older version wrote them."""
+        self._refuse_older()
         return read_journals(self.journals)
+
+    def _refuse_older(self) -> None:
+        kept = _read(self.journals / _SETTINGS)
+        if kept is not None and kept.get("journal") != VERSION and any(self.journals.glob("*.rows")):
+            raise TableError(
+                f"the files in {self.path} were made by another version, whose journal this one does not read; choose "
+                "another --output, or do every row again with --restart"
+            )
 
     def next_session(self) -> int:
         """A number above those of all journals."""

@@ -1,9 +1,9 @@
 """The journal: the result of each row, appended as a record, so that a killed run can be resumed.
 
-Every process of a run appends to two files of its own: `<name>.rows` has a record of 24 bytes for each finished row,
+Every process of a run appends to two files of its own: `<name>.rows` has a record of 32 bytes for each finished row,
 `<name>.causes` a line of JSON for each failure. A record is written after the row's files; an incomplete one, or one
-that does not match its checksum, is ignored. Names sort by time, and the last record of a row counts. A power failure
-may lose the last seconds, which the kernel had not written yet.
+that does not match its checksum, is ignored. Names sort by time, and the last record of a number counts. A power
+failure may lose the last seconds, which the kernel had not written yet.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -23,18 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DONE, FAILED, PASSING = 1, 2, 3  # PASSING: failed for a transient reason, such as a lost server
+from client.input.row import Identity
 
-_FIELDS = Struct("<IIIQ")  # index, state, checksum of the row, place of its cause; then a CRC-32 of these
-_RECORD = np.dtype([("index", "<u4"), ("state", "<u4"), ("row", "<u4"), ("cause", "<u8"), ("crc", "<u4")])
+JOURNALS = "journal"  # the folder of the journals in that of a run
+VERSION = 2  # of the records
+GONE, DONE, FAILED, PASSING = 0, 1, 2, 3  # PASSING: failed for a transient reason, such as a lost server
+
+_FIELDS = Struct("<IIQIQ")  # number, state, key, content, place of its cause; then a CRC-32 of these
+_RECORD = np.dtype(
+    [("number", "<u4"), ("state", "<u4"), ("key", "<u8"), ("content", "<u4"), ("cause", "<u8"), ("crc", "<u4")]
+)
 _BLOCK = 32_768  # records checked at a time
 _FILE_BITS = 40  # a cause's place in memory: its file's number, above this many bits of offset
-
-
-def checksum(values: Sequence[str] | Exception) -> int:
-    """CRC-32 of a row's fields, which changes when the row is edited."""
-    text = str(values) if isinstance(values, Exception) else "\x1f".join(values)
-    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
 
 
 class Journal:
@@ -49,24 +48,28 @@ class Journal:
         self._sizes = {self._rows: 0, self._causes: 0}
         self._lock = threading.Lock()
 
-    def done(self, index: int, values: Sequence[str]) -> None:
+    def done(self, row: Identity) -> None:
         """Record that all files of the row are written. Raises OSError and leaves the journal as it was."""
-        self._append(index, DONE, values, 0)
+        self._append(row, DONE, 0)
 
-    def failed(self, index: int, values: Sequence[str], cause: str, *, passing: bool = False) -> None:
+    def failed(self, row: Identity, cause: str, *, passing: bool = False) -> None:
         """Record a failure; if it is `passing`, the next run retries the row. Raises OSError."""
-        line = json.dumps({"row": index + 1, "cause": cause}) + "\n"
+        line = json.dumps({"number": row.number, "cause": cause}) + "\n"
         with self._lock:
             place = self._write(self._causes, line.encode())
-        self._append(index, PASSING if passing else FAILED, values, place)
+        self._append(row, PASSING if passing else FAILED, place)
+
+    def gone(self, number: int) -> None:
+        """Record that the row with this number is no longer in the table, so that another may have it."""
+        self._append(Identity(number, 0, 0), GONE, 0)
 
     def close(self) -> None:
         """Close both files."""
         os.close(self._rows)
         os.close(self._causes)
 
-    def _append(self, index: int, state: int, values: Sequence[str], cause: int) -> None:
-        fields = _FIELDS.pack(index, state, checksum(values), cause)
+    def _append(self, row: Identity, state: int, cause: int) -> None:
+        fields = _FIELDS.pack(row.number, state, row.key, row.content, cause)
         with self._lock:
             self._write(self._rows, fields + zlib.crc32(fields).to_bytes(4, "little"))
 
@@ -82,45 +85,40 @@ class Journal:
 
 @dataclass(frozen=True)
 class Past:
-    """The last record of each index in a folder's journals, in 5 bytes of memory; without a record the state is 0."""
+    """The last record of each number in a folder's journals, in 9 bytes of memory; without a record the state is 0."""
 
     states: NDArray[np.uint8]
-    rows: NDArray[np.uint32]  # checksums
+    keys: NDArray[np.uint64]
+    contents: NDArray[np.uint32]  # of rows with ids
     causes: NDArray[np.uint64]  # of failures: file and offset
     files: tuple[Path, ...]
 
-    def finder(self) -> Callable[[int, Sequence[str] | Exception], int]:
-        """A fast function of index and fields that gives DONE, FAILED or PASSING, or 0 for a new or edited row."""
-        states, rows, count = self.states.tobytes(), self.rows.data, len(self.states)
+    def states_of(
+        self, numbers: NDArray[np.integer[Any]], keys: NDArray[np.uint64], contents: NDArray[np.uint32]
+    ) -> NDArray[np.uint8]:
+        """DONE, FAILED or PASSING for each row, or 0 if it is new or edited."""
+        states = np.zeros(len(numbers), np.uint8)
+        old = np.flatnonzero(numbers < len(self.states))
+        at = numbers[old]
+        same = (self.keys[at] == keys[old]) & (self.contents[at] == contents[old])
+        states[old] = np.where(same, self.states[at], 0)
+        return states
 
-        def state(index: int, values: Sequence[str] | Exception) -> int:
-            return states[index] if index < count and states[index] and rows[index] == checksum(values) else 0
+    def finder(self) -> Callable[[Identity], int]:
+        """`states_of` for one row, fast."""
+        states, keys, contents = self.states.tobytes(), self.keys.data, self.contents.data
+
+        def state(row: Identity) -> int:
+            number, key, content = row
+            known = number < len(states) and keys[number] == key and contents[number] == content
+            return states[number] if known else 0
 
         return state
 
-    def left(self, kept: Collection[int]) -> Callable[[int, Sequence[Sequence[str] | Exception]], Sequence[int]]:
-        """A function of a block's first index and its records: the positions of those with a state not in `kept`.
-
-        It compares a block without changes, as most are in a resumed run, without a loop in Python.
-        """
-        state_of, rows, count = self.finder(), self.rows.data, len(self.states)
-        finished = self.states.tobytes().translate(bytes(state in kept for state in range(256)))
-
-        def places(start: int, records: Sequence[Sequence[str] | Exception]) -> Sequence[int]:
-            stop = start + len(records)
-            if stop <= count and finished.find(0, start, stop) < 0:
-                with suppress(TypeError, UnicodeEncodeError):  # an unreadable record, or a path that is not UTF-8
-                    found = list(map(zlib.crc32, map(str.encode, map("\x1f".join, records))))  # type: ignore[arg-type]
-                    if found == rows[start:stop].tolist():
-                        return ()
-            return [k for k, record in enumerate(records) if state_of(start + k, record) not in kept]
-
-        return places
-
-    def cause(self, index: int) -> str:
+    def cause(self, number: int) -> str:
         """Why a row with state FAILED or PASSING failed."""
-        number, offset = divmod(int(self.causes[index]), 1 << _FILE_BITS)
-        with self.files[number].with_suffix(".causes").open("rb") as stream:
+        file, offset = divmod(int(self.causes[number]), 1 << _FILE_BITS)
+        with self.files[file].with_suffix(".causes").open("rb") as stream:
             stream.seek(offset)
             try:
                 return str(json.loads(stream.readline())["cause"])
@@ -131,19 +129,23 @@ class Past:
 def read_journals(folder: Path) -> Past:
     """Read all journals in `folder`; without that folder the past is empty. Raises OSError."""
     files = tuple(sorted(folder.glob("*.rows")))
-    states, rows, causes = np.zeros(0, np.uint8), np.zeros(0, np.uint32), np.zeros(0, np.uint64)
+    states, keys, contents = np.zeros(0, np.uint8), np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    causes = np.zeros(0, np.uint64)
     count = 0
     for number, file in enumerate(files):
         for block in _blocks(file):
-            index = block["index"]
-            count = max(count, int(index.max()) + 1)
-            states, rows = _with_room(states, count), _with_room(rows, count)
-            states[index], rows[index] = block["state"], block["row"]
-            failures = block[block["state"] != DONE]
+            rows = block["number"]
+            count = max(count, int(rows.max()) + 1)
+            states, keys = _with_room(states, count), _with_room(keys, count)
+            states[rows], keys[rows] = block["state"], block["key"]
+            if len(contents) or block["content"].any():  # without ids it is zero everywhere
+                contents = _with_room(contents, count)
+                contents[rows] = block["content"]
+            failures = block[block["state"] > DONE]
             if len(failures):  # most runs have none, and need no memory for them
                 causes = _with_room(causes, count)
-                causes[failures["index"]] = failures["cause"] + np.uint64(number << _FILE_BITS)
-    return Past(states[:count], rows[:count], causes, files)
+                causes[failures["number"]] = failures["cause"] + np.uint64(number << _FILE_BITS)
+    return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
 
 
 def _with_room(array: NDArray[Any], count: int) -> NDArray[Any]:

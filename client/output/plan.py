@@ -65,11 +65,11 @@ class Plan:
             names[INPUT] = [self.file_name(row, f"{INPUT}{input_suffix(row.image_path)}")]
         return names
 
-    def place(self, index: int) -> str:
+    def place(self, number: int) -> str:
         """The folder or the tar of a row within the run's folder; empty for the folder itself."""
         if self.writer == "webdataset":
-            return f"{index // self.rows_per_tar:05d}.tar"
-        return f"{index // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
+            return f"{number // self.rows_per_tar:05d}.tar"
+        return f"{number // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
 
     def leading(self, row: Row) -> list[str]:
         """The files that the output CSV names: those of the run's first kind of picture.
@@ -78,7 +78,7 @@ class Plan:
         """
         if self.writer == "null":
             return [""]
-        place = PurePosixPath(self.place(row.index))
+        place = PurePosixPath(self.place(row.number))
         return [str(place / self.file_name(row, ending)) for ending in self.endings(self.pictures[0])]
 
 

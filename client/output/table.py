@@ -12,48 +12,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.input.own_columns import FAILURE_COLUMNS, RESULT_COLUMNS, added, own_width
 from client.input.row import Row
 from client.output.folder import RunFolder
 from client.output.journal import DONE, Past
 from client.output.plan import Plan
 
-RESULT_COLUMNS = ("output_image_path", "error")
-FAILURE_COLUMNS = ("row", "image_path", "cause")
-
 
 @dataclass(frozen=True)
 class Totals:
-    """The numbers of rows that are done, failed, and not finished."""
+    """How many rows are done, failed, and not finished; the numbers of done ones that the table no longer has."""
 
     done: int
     failed: int
     missing: int
+    gone: Sequence[int] = ()
 
 
-def write_tables(folder: RunFolder, plan: Plan, past: Past, columns: Sequence[str], rows: Iterable[Row]) -> Totals:
-    """Write the output CSV and, where rows failed, their list; `rows` is the whole input in order.
+def write_tables(
+    folder: RunFolder, plan: Plan, past: Past, columns: Sequence[str], rows: Iterable[Row], photos: str
+) -> Totals:
+    """Write the output CSV and, where rows failed, failed.csv; `rows` is the whole input in order.
 
-    A done row has a line for each of its leading files, a failed one a line with its error, others none.
+    A done row has a line for each of its leading files, a failed one a line with its error, others none. failed.csv has
+    the failed rows as they are in the input, so it can be one; their paths start at `photos`, a folder or a URL.
     Raises OSError.
     """
-    kept = [i for i, name in enumerate(columns) if name.strip() not in RESULT_COLUMNS]
+    width = own_width(columns)
+    own = columns[:width]
     state_of = past.finder()
     done = failed = missing = 0
     with _table(folder.table) as table, _table(folder.failures) as failures:
-        table.writerow([*(columns[i] for i in kept), *RESULT_COLUMNS])
-        failures.writerow(FAILURE_COLUMNS)
+        table.writerow([*own, *added(own, RESULT_COLUMNS)])
+        failures.writerow([*own, *added(own, FAILURE_COLUMNS)])
         for row in rows:
-            values = [row.values[i] for i in kept]
-            state = state_of(row.index, row.values)
+            values = row.values[:width]
+            state = state_of(row.identity)
             if state == DONE:
                 done += 1
                 files = plan.leading(row)
                 table.writerows([*values, f"{folder.path.name}/{file}" if file else "", ""] for file in files)
             elif state:
                 failed += 1
-                cause = past.cause(row.index)
+                cause = past.cause(row.number)
                 table.writerow([*values, "", cause])
-                failures.writerow([row.index + 1, row.image_path, cause])
+                failures.writerow([*values, row.folder or photos, row.index + 1, cause])
             else:
                 missing += 1
     if not failed:

@@ -1,22 +1,26 @@
-"""Webdataset tars of a fixed number of rows, in the input's order, with the same bytes even if the run was resumed.
+"""Webdataset tars of a fixed number of rows, by their numbers, with the same bytes even if the run was resumed.
 
 A row is first written atomically, as a piece in `pieces/<tar>/`. When all rows of a tar are finished, its pieces are
-joined; later rows, such as retried ones, are inserted at their place.
+joined; later rows, such as retried ones, are inserted at their place. Several processes may write into one tar.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from client.input.row import Row
+from client.output.journal import JOURNALS
 
 PIECES = "pieces"
 _END = bytes(2 * tarfile.BLOCKSIZE)
@@ -33,19 +37,21 @@ class Tars:
 
     def write(self, row: Row, files: Mapping[str, bytes | memoryview]) -> None:
         """One piece with the row's files as members. Raises OSError."""
-        folder = self._folder / PIECES / tar_name(row.index // self._rows_per_tar)
-        folder.mkdir(parents=True, exist_ok=True)
+        number = row.number // self._rows_per_tar
+        folder = self._folder / PIECES / tar_name(number)
         unfinished = folder / f".{row.name}.tmp"
-        with unfinished.open("wb") as stream:
-            for name, content in files.items():
-                stream.write(_header(name, len(content)))
-                stream.write(content)
-                stream.write(bytes(-len(content) % tarfile.BLOCKSIZE))
-        unfinished.replace(folder / row.name)
+        with _locked(self._folder, number, fcntl.LOCK_SH):
+            folder.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as stream:
+                for name, content in files.items():
+                    stream.write(_header(name, len(content)))
+                    stream.write(content)
+                    stream.write(bytes(-len(content) % tarfile.BLOCKSIZE))
+            unfinished.replace(folder / row.name)
 
     def finished(self, row: Row) -> None:
         """Join the row's tar if this was its last row. Raises OSError."""
-        number = row.index // self._rows_per_tar
+        number = row.number // self._rows_per_tar
         with self._lock:
             self._finished[number] += 1
             last = self._finished[number] == self._rows_per_tar
@@ -65,26 +71,41 @@ def waiting_tars(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in (folder / PIECES).glob("*.tar"))
 
 
-def join_pieces(folder: Path, number: int) -> None:
-    """Merge a tar's pieces into it, in the order of their rows, and remove them. Raises OSError."""
+def numbers_of_tars(folder: Path) -> list[int]:
+    """The numbers of all tars, joined or not."""
+    return sorted({int(path.stem) for path in folder.glob("[0-9]*.tar")} | set(waiting_tars(folder)))
+
+
+def join_pieces(folder: Path, number: int, is_gone: Callable[[int], bool] = lambda number: False) -> None:
+    """Merge a tar's pieces into it, in the order of their rows' numbers, and remove them. Raises OSError.
+
+    Rows that are gone are left out; without any row there is no tar.
+    """
     pieces = folder / PIECES / tar_name(number)
     tar = folder / tar_name(number)
-    parts = {part.index: part for part in _parts_of_tar(tar)}
-    parts |= {_index(path.name): _Part(_index(path.name), path, 0, path.stat().st_size) for path in _whole(pieces)}
-    unfinished = tar.with_name(f".{tar.name}.tmp")
-    with unfinished.open("wb") as out:
-        for index in sorted(parts):
-            _append(out, parts[index])
-        out.write(_END)
-    unfinished.replace(tar)
-    shutil.rmtree(pieces)
+    with _locked(folder, number, fcntl.LOCK_EX):
+        parts = {part.number: part for part in _parts_of_tar(tar)}
+        parts |= {
+            _number(path.name): _Part(_number(path.name), path, 0, path.stat().st_size) for path in _whole(pieces)
+        }
+        unfinished = tar.with_name(f".{tar.name}.tmp")
+        with unfinished.open("wb") as out:
+            for row in sorted(parts):
+                if not is_gone(row):
+                    _append(out, parts[row])
+            empty = not out.tell()
+            out.write(_END)
+        unfinished.replace(tar)
+        if empty:
+            tar.unlink()
+        shutil.rmtree(pieces, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class _Part:
     """The bytes of one row's members, in a piece or in a tar."""
 
-    index: int
+    number: int
     path: Path
     start: int
     size: int
@@ -92,7 +113,7 @@ class _Part:
 
 def _whole(pieces: Path) -> Iterable[Path]:
     """The finished pieces; a leading dot marks one that a killed run left."""
-    return (path for path in pieces.iterdir() if not path.name.startswith("."))
+    return (path for path in pieces.iterdir() if not path.name.startswith(".")) if pieces.is_dir() else ()
 
 
 def _parts_of_tar(tar: Path) -> list[_Part]:
@@ -100,13 +121,13 @@ def _parts_of_tar(tar: Path) -> list[_Part]:
     if not tar.exists():
         return []
     with tarfile.open(tar) as archive:
-        members = [(_index(member.name), member.offset) for member in archive]
+        members = [(_number(member.name), member.offset) for member in archive]
         end = archive.offset
     starts: dict[int, int] = {}
-    for index, offset in members:
-        starts.setdefault(index, offset)
+    for number, offset in members:
+        starts.setdefault(number, offset)
     edges = [*starts.values(), end]
-    return [_Part(index, tar, start, edges[k + 1] - start) for k, (index, start) in enumerate(starts.items())]
+    return [_Part(number, tar, start, edges[k + 1] - start) for k, (number, start) in enumerate(starts.items())]
 
 
 def _append(out: BinaryIO, part: _Part) -> None:
@@ -121,8 +142,21 @@ def _append(out: BinaryIO, part: _Part) -> None:
             left -= len(content)
 
 
-def _index(name: str) -> int:
-    """The row's index, with which the names of its piece and of its members begin."""
+@contextmanager
+def _locked(folder: Path, number: int, kind: int) -> Iterator[None]:
+    """Hold the lock of a tar: many may write pieces of it, or one may join them."""
+    lock = folder / JOURNALS / f"{tar_name(number)}.joining"
+    lock.parent.mkdir(exist_ok=True)
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, kind)
+        yield
+    finally:
+        os.close(file)
+
+
+def _number(name: str) -> int:
+    """The row's number, with which the names of its piece and of its members begin."""
     digits = re.match(r"\d+", name)
     if digits is None:
         raise OSError(f"the webdataset holds {name}, which is not of this run; choose another folder with --output")

@@ -8,7 +8,9 @@ from pathlib import Path
 from client.errors import RowError
 from client.input.photos import check_image
 from client.light.columns import find_columns
-from client.run.progress import Progress
+from client.output.numbering import Numbering
+from client.run.progress import Progress, gone_words
+from client.run.resume import gone_rows
 from client.run.run import Run
 
 
@@ -28,19 +30,22 @@ def check_input(run: Run, progress: Progress) -> str:
     columns = find_columns(source.columns)
     for warning in columns.warnings:
         progress.say(f"warning: {warning}")
-    state_of = run.folder().past().finder()
+    past = run.folder().past()
+    state_of, numbering = past.finder(), Numbering(past, source.identifier(columns.places.values()))
     to_do = 0
-    for row in source.rows():
-        to_do += state_of(row.index, row.values) not in run.kept
+    for row in source.rows(numbering):
+        to_do += state_of(row.identity) not in run.kept
         try:
             if row.error is not None:
                 raise RowError(row.error)
             columns.read(row.values)
-            check_image(row.image_path, source.folder)
+            check_image(row.image_path, row.folder or source.folder)
             progress.row_done()
         except RowError as error:
             progress.row_failed(f"{row}: {error}")
     _check_writable(run.output)
+    for sentence in filter(None, (source.left_out(), gone_words(gone_rows(run, numbering)))):
+        progress.say(sentence)
     return f"{progress.done + progress.failed} rows, {progress.failed} of them would fail; {to_do} are not done yet"
 
 

@@ -24,6 +24,7 @@ _RESUME_SWITCHES = (
     ("--retry-failed", "retry rows that failed because of their photo"),
     ("--restart", "do every row again"),
     ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
+    ("--prune", "remove the files of rows that are no longer in the table"),
     ("--rebuild-csv", "write only the tables, from the journal"),
     ("--dry-run", "check header, photos and servers; send and write nothing"),
 )
@@ -75,7 +76,7 @@ def _input_options() -> tuple[Option, ...]:
     return (
         ("--limit", "N", _number(int, 1, 1e12), None, "use only the first N rows"),
         ("--shard", "I/N", _sentence(parse_shard), None, "use every N-th row from the I-th, as one of N machines"),
-        ("--id-column", "NAME", str, None, "add this column's values to the file names"),
+        ("--id-column", "NAME", str, None, "know rows by this column, and add its values to file names"),
     )
 
 

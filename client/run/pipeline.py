@@ -129,7 +129,7 @@ class Pipeline:
             if row.error is not None:
                 raise RowError(row.error)
             asked = self._columns.read(row.values)
-            read = partial(read_image, row.image_path, self._photos, self._run.access.timeout)
+            read = partial(read_image, row.image_path, row.folder or self._photos, self._run.access.timeout)
             if self._is_on_web(row):
                 async with self._downloads.photo(read) as image:
                     await self._relight(row, asked, lambda: image)
@@ -137,13 +137,13 @@ class Pipeline:
                 await self._relight(row, asked, read)
         except RowError as error:
             cause = str(error)
-            self._journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
+            self._journal.failed(row.identity, cause, passing=isinstance(error, PassingError))
             await asyncio.to_thread(self._writer.finished, row)
             return cause
         return ""
 
     def _is_on_web(self, row: Row) -> bool:
-        return row.error is None and is_on_web(row.image_path, self._photos)
+        return row.error is None and is_on_web(row.image_path, row.folder or self._photos)
 
     async def _relight(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> None:
         """Relight a photo, which `read` gives and may block for. Raises RowError."""
@@ -202,5 +202,5 @@ class Pipeline:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
             raise
-        self._journal.done(row.index, row.values)
+        self._journal.done(row.identity)
         self._writer.finished(row)

@@ -22,6 +22,7 @@ from client.errors import TableError, UnreachableError
 from client.input.row import Shard
 from client.light.columns import find_columns
 from client.output.folder import SettingsChangedError
+from client.output.numbering import Numbering
 from client.run.pipeline import Pipeline, Watcher
 from client.run.run import Run
 from client.triton.allocator import keep_freed_memory
@@ -143,7 +144,8 @@ def _work(run: Run, session: int, pipe: Pipe) -> None:
 async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
     folder, source = run.folder(), run.source()
     past = folder.past()
-    rows = source.rows(past.left(run.kept) if len(past.states) else None)
+    columns = find_columns(source.columns)
+    rows = source.rows(Numbering(past, source.identifier(columns.places.values()), run.kept))
     del past
     reporter = _Reporter(pipe)
 
@@ -165,6 +167,6 @@ async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
         yield
 
     async with run.access.ready(run.window, reporter.say) as (servers, facts):
-        columns, journal = find_columns(source.columns), folder.journal(session)
+        journal = folder.journal(session)
         pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
         return await pipeline.relight_all(rows, reporter, ordered)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from client.input.row import name_of
 from client.output.folder import RunFolder
 from client.output.table import Totals
 
@@ -137,9 +138,20 @@ def closing_words(progress: Progress, folder: RunFolder, totals: Totals) -> str:
         lines.append(f"  {which}, see {folder.failures}")
     if totals.failed:
         lines.append("  --retry-failed tries them again")
+    if totals.gone:
+        lines.append(f"  {gone_words(totals.gone)}")
     if totals.missing:
         lines.append(f"  {totals.missing} rows are not done yet: the same command resumes them")
     return "\n".join([*lines, f"files: {folder.path}", f"table: {folder.table}"])
+
+
+def gone_words(numbers: Sequence[int]) -> str:
+    """The rows that are gone, by the first names of their files; empty if there are none."""
+    if not numbers:
+        return ""
+    names = ", ".join(f"{name_of(number)}*" for number in numbers[:SHOWN_FAILURES])
+    more = f" and {len(numbers) - SHOWN_FAILURES:,} more" if len(numbers) > SHOWN_FAILURES else ""
+    return f"{len(numbers):,} rows are no longer in the table; --prune removes their files: {names}{more}"
 
 
 def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]:
@@ -148,6 +160,7 @@ def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]
         "rows_done": totals.done,
         "rows_failed": totals.failed,
         "rows_missing": totals.missing,
+        "rows_gone": len(totals.gone),
         "done_in_this_run": progress.done,
         "failed_in_this_run": progress.failed,
         "seconds": round(progress.seconds, 3),

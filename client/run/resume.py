@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from client.input.source import Source
 from client.light.columns import OverrideColumns, find_columns
 from client.output.folder import RunFolder
 from client.output.journal import Past
+from client.output.numbering import Numbering
+from client.output.prune import prune
 from client.output.table import Totals, write_tables
 from client.output.tars import PIECES, join_pieces, waiting_tars
 from client.run.interruptions import Interruptions
@@ -31,6 +34,7 @@ class How:
     processes: int
     restart: bool  # ignore what earlier sessions did
     anyway: bool  # keep what other settings made
+    prune: bool  # remove the files of rows that are no longer in the table
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
     with ExitStack() as claims:
         work = _relight_rest(run, how, source, columns, folder, claims, progress, interruptions)
         interrupted, unreachable = asyncio.run(work)
-        return Outcome(_finish(run, folder, source), interrupted, unreachable)
+        totals = _finish(run, folder, source, columns, prune_gone=how.prune and not interrupted and unreachable is None)
+        if others := source.left_out():
+            progress.say(others)
+        return Outcome(totals, interrupted, unreachable)
 
 
 def rebuild_tables(run: Run) -> Totals:
@@ -65,7 +72,8 @@ def rebuild_tables(run: Run) -> Totals:
     folder = run.folder()
     if not folder.journals.is_dir():
         raise TableError(f"there is no journal in {folder.journals}; give --csv and --output as the run had them")
-    return _finish(run, folder, run.source())
+    source = run.source()
+    return _finish(run, folder, source, find_columns(source.columns), prune_gone=False)
 
 
 async def _relight_rest(
@@ -96,7 +104,7 @@ async def _relight_rest(
                 done = await relight_in_processes(share, how.processes, session, progress, interruptions.handled)
             else:
                 journal = folder.journal(session)
-                rows = source.rows(past.left(run.kept) if len(past.states) else None)
+                rows = source.rows(Numbering(past, source.identifier(columns.places.values()), run.kept))
                 del past
                 pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
                 done = await pipeline.relight_all(rows, progress, interruptions.handled)
@@ -105,20 +113,30 @@ async def _relight_rest(
     return done, None
 
 
-def _finish(run: Run, folder: RunFolder, source: Source) -> Totals:
+def _finish(run: Run, folder: RunFolder, source: Source, columns: OverrideColumns, *, prune_gone: bool) -> Totals:
     for number in waiting_tars(folder.path):
-        if number * run.plan.rows_per_tar in run.shard:
-            join_pieces(folder.path, number)
-    with suppress(OSError):  # it holds another shard's pieces
+        join_pieces(folder.path, number)
+    with suppress(OSError):  # another shard has written a piece
         (folder.path / PIECES).rmdir()
-    return write_tables(folder, run.plan, folder.past(), source.columns, source.rows())
+    past = folder.past()
+    numbering = Numbering(past, source.identifier(columns.places.values()))
+    totals = write_tables(folder, run.plan, past, source.columns, source.rows(numbering), source.public_folder)
+    gone = gone_rows(run, numbering)
+    if prune_gone:
+        prune(folder, run.plan, gone, numbering.is_gone)
+    return totals if prune_gone else replace(totals, gone=gone)
+
+
+def gone_rows(run: Run, numbering: Numbering) -> Sequence[int]:
+    """After the last row: the numbers of rows that are done and gone from the table; none if it was not read whole."""
+    return [] if run.limit is not None else numbering.gone().tolist()
 
 
 def _count(past: Past, run: Run) -> int:
-    """The number of rows that earlier sessions have finished, by their index alone."""
+    """The number of rows that earlier sessions have finished, by their numbers alone."""
     kept = np.isin(past.states[: run.limit], list(run.kept))
-    index = np.arange(len(kept), dtype=np.uint32)
-    return int(np.count_nonzero(kept[index // run.shard.block % run.shard.count == run.shard.number - 1]))
+    number = np.arange(len(kept), dtype=np.uint32)
+    return int(np.count_nonzero(kept[number // run.shard.block % run.shard.count == run.shard.number - 1]))
 
 
 def _set_total(source: Source, progress: Progress) -> None:

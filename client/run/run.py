@@ -14,7 +14,7 @@ from client.input.row import WHOLE, Shard
 from client.input.source import Source, stem_of
 from client.light.distributions import Lighting, Uniform
 from client.output.folder import RunFolder
-from client.output.journal import DONE, FAILED
+from client.output.journal import DONE, FAILED, VERSION
 from client.output.plan import Plan
 from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
@@ -86,6 +86,7 @@ class Run:
     def settings(self, identity: str, model_versions: Mapping[str, str]) -> dict[str, Any]:
         """All that a row's files depend on, as JSON values; runs into one folder must agree on it."""
         return {
+            "journal": VERSION,
             "input": identity,
             "id_column": self.id_column,
             "prompt": self.prompt,
@@ -112,6 +113,8 @@ def plan_run(options: argparse.Namespace) -> Run:
         layout=options.layout,
         rows_per_tar=options.rows_per_tar,
     )
+    if options.prune and (options.limit is not None or options.shard is not None):
+        raise TableError("--prune looks at the whole table; leave out --limit and --shard")
     lighting = options.lighting
     if options.gray is not None:
         lighting = replace(lighting, drawn={**lighting.drawn, "gray": Uniform(options.gray, options.gray)})

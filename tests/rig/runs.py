@@ -15,7 +15,7 @@ from PIL import Image
 from client.run_csv import main
 from tests.rig.places import ROOT, SAMPLES
 
-RECORD = np.dtype([("index", "<u4"), ("rest", "V20")])  # of a journal
+RECORD = np.dtype([("number", "<u4"), ("rest", "V28")])  # of a journal
 
 
 class Server(Protocol):
@@ -60,7 +60,7 @@ def told(output: Path) -> str:
 def recorded(output: Path) -> list[int]:
     """The rows in the journals of a run's output, one entry for each record."""
     files = sorted(output.glob("*/journal/*.rows"))
-    return [int(index) for file in files for index in np.fromfile(file, RECORD)["index"]]
+    return [int(number) for file in files for number in np.fromfile(file, RECORD)["number"]]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

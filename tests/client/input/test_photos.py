@@ -40,6 +40,30 @@ def test_file_names_that_are_not_utf8_come_through_the_table(tmp_path: Path) -> 
     assert read_image(row.image_path, source.folder) == b"photo"
 
 
+@pytest.mark.parametrize(
+    ("on_disk", "written"),
+    [
+        (b"sub/a.jpg", r"sub\a.jpg"),
+        ("caf\u00e9.jpg".encode(), "cafe\u0301.jpg"),  # composed on disk, decomposed in the table, as macOS has it
+        ("cafe\u0301.jpg".encode(), "caf\u00e9.jpg"),
+        (b"caf\xe9.jpg", "caf\u00e9.jpg"),  # Latin-1 on disk
+        (b"caf\xe9.jpg", "cafe\u0301.jpg"),
+        ("caf\u00e9.jpg".encode(), "caf\udce9.jpg"),  # Latin-1 in the table
+        (b"sub/caf\xe9.jpg", "sub\\caf\u00e9.jpg"),
+    ],
+)
+def test_a_file_opens_as_another_system_spells_its_name(tmp_path: Path, on_disk: bytes, written: str) -> None:
+    folder = tmp_path / "d\u00e9j\u00e0"
+    (folder / "sub").mkdir(parents=True)
+    photo(folder, on_disk)
+    assert read_image(written, folder) == b"photo"
+
+
+def test_a_path_with_a_drive_gets_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(RowError, match="image_path names a drive of Windows: write its path here"):
+        read_image(r"C:\photos\a.jpg", tmp_path)
+
+
 def test_blanks_around_a_path_are_dropped_where_no_file_has_them(tmp_path: Path) -> None:
     photo(tmp_path, "a.jpg")
     assert read_image(" a.jpg\t", tmp_path) == b"photo"

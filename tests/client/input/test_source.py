@@ -198,53 +198,6 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
         Source(table_of(tmp_path, "PAR1 and no more", "broken.parquet"))
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Nested folders of empty photos, with other files among them."""
-    folder = tmp_path / "photos"
-    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/deep/d.webp", "sub/c.jpeg", "B.jpg", ".git/e.jpg"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    (folder / "sub" / "up").symlink_to(folder, target_is_directory=True)
-    return folder
-
-
-def paths_of(text: object) -> list[str]:
-    return [row.image_path for row in rows_of(str(text))]
-
-
-def test_a_folder_gives_its_images_in_the_order_of_their_names(photos: Path) -> None:
-    assert paths_of(photos) == ["B.jpg", "a.PNG", "b.jpg", "sub/c.jpeg", "sub/deep/d.webp"]
-    assert Source(str(photos)).count() == 5
-    assert Source(str(photos)).folder == str(photos)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "paths"),
-    [
-        ("*", ["B.jpg", "a.PNG", "b.jpg", "notes.txt"]),
-        ("[ab].*", ["a.PNG", "b.jpg"]),
-        ("*/*.jpeg", ["sub/c.jpeg"]),
-        ("**/*.webp", ["sub/deep/d.webp"]),
-        ("**/deep/*", ["sub/deep/d.webp"]),
-        (".*", [".hidden.jpg"]),
-    ],
-)
-def test_a_glob_gives_what_it_matches(photos: Path, pattern: str, paths: list[str]) -> None:
-    assert paths_of(photos / pattern) == paths
-
-
-def test_a_name_with_wildcards_that_is_there_is_no_glob(tmp_path: Path) -> None:
-    assert paths_of(table_of(tmp_path, "image_path\na.jpg\n", "list[1].csv")) == ["a.jpg"]
-
-
-@pytest.mark.parametrize("name", ["", "*.jpg"])
-def test_a_folder_without_photos_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(TableError, match="holds no"):
-        Source(str(tmp_path / name))
-
-
 @given(count=st.integers(1, 5), again=st.integers(1, 5), limit=st.none() | st.integers(1, 30))
 @ANY_FOLDER
 def test_shards_share_every_row_and_never_change_it(tmp_path: Path, count: int, again: int, limit: int | None) -> None:
@@ -273,7 +226,7 @@ def test_a_shard_is_one_of_so_many(text: str) -> None:
 
 def test_rows_that_are_skipped_keep_their_place(tmp_path: Path) -> None:
     path = table_of(tmp_path, "image_path\na\nb\nc\nd\n")
-    assert [row.index for row in Source(path).rows(lambda start, records: (1, 3))] == [1, 3]
+    assert [row.index for row in Source(path).rows(lambda records: ((1, None), (3, None)))] == [1, 3]
 
 
 def test_an_id_names_the_files_and_must_be_a_column(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from client.errors import TableError
 from client.input.row import WHOLE, Shard
 from client.output.folder import RunFolder, SettingsChangedError
+from client.output.journal import VERSION
 
 
 @pytest.mark.parametrize("other", [WHOLE, Shard(1, 2), Shard(3, 4), Shard(2, 3)])
@@ -30,7 +31,7 @@ def test_runs_without_rows_in_common_share_the_folder(tmp_path: Path) -> None:
 
 def test_every_difference_of_the_settings_is_reported_and_nothing_else(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    old = {"prompt": "person", "files": {"format": "png", "variants": 1}, "id_column": None}
+    old = {"prompt": "person", "files": {"format": "png", "variants": 1}, "id_column": None, "journal": VERSION}
     with folder.claimed():
         folder.agree(old, anyway=False)
         folder.agree({**old, "prompt": "dog"}, anyway=False)  # no row is done yet

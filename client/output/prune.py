@@ -1,0 +1,42 @@
+"""Removes the files of rows that are no longer in the table, in a run's folder or its tars."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from client.output.folder import RunFolder
+from client.output.plan import INPUT, Plan
+from client.output.tars import join_pieces, numbers_of_tars
+from contract.names import PICTURES
+
+# A name that this client gives, and no other file in the folder: number, id, kind, light.
+_OUR_NAME = re.compile(
+    rf"(\d{{5,}})_(?:.*_)?(?:{'|'.join((*PICTURES, INPUT, 'metadata'))})(?:_\d+)?(?:\.[A-Za-z0-9]+)?"
+)
+
+
+def prune(folder: RunFolder, plan: Plan, gone: Iterable[int], is_gone: Callable[[int], bool]) -> None:
+    """Remove all that the folder has of rows for which `is_gone`; `gone` are those in the journal.
+
+    Files without a row in the journal, as `--restart` leaves them, go too. Raises OSError.
+    """
+    journal = folder.journal(folder.next_session())
+    try:
+        for number in gone:  # first, so that no row counts as done without its files
+            journal.gone(number)
+    finally:
+        journal.close()
+    if plan.writer == "webdataset":
+        for number in numbers_of_tars(folder.path):
+            rows = range(number * plan.rows_per_tar, (number + 1) * plan.rows_per_tar)
+            if any(map(is_gone, rows)):
+                join_pieces(folder.path, number, is_gone)
+        return
+    for place, folders, names in os.walk(folder.path):
+        folders[:] = filter(str.isdecimal, folders)  # those of the layout `sharded`
+        for name in names:
+            if (ours := _OUR_NAME.fullmatch(name)) and is_gone(int(ours[1])):
+                Path(place, name).unlink()
