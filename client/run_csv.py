@@ -10,10 +10,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 if not __package__:  # run as a script: import from the project's root, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    import_module("contract.command")  # before the imports that take a second: Ctrl-C is one line from here on
 
 from client.errors import TableError, UnreachableError
 from client.output.folder import SettingsChangedError
@@ -24,8 +26,9 @@ from client.run.progress import Progress, closing_words, report
 from client.run.resume import How, rebuild_tables, relight_input
 from client.run.run import Run, plan_run
 from client.triton.allocator import keep_freed_memory
+from contract.command import INTERRUPTED, run
 
-DONE, SOME_FAILED, BAD_USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, SOME_FAILED, BAD_USAGE, NO_SERVER = 0, 1, 2, 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +69,7 @@ def _run(run: Run, options: argparse.Namespace, progress: Progress, interruption
     progress.close()
     print(closing_words(progress, run.folder(), outcome.totals), file=sys.stderr)
     if options.summary:
-        options.summary.write_text(json.dumps(report(progress, outcome.totals, code), indent=2) + "\n")
+        options.summary.write_text(json.dumps(report(progress, outcome.totals, code), indent=2) + "\n", "utf-8")
     return code
 
 
@@ -82,4 +85,4 @@ def _complain(sentence: object, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

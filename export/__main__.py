@@ -7,6 +7,7 @@ import time
 from dataclasses import fields
 from typing import Any
 
+from contract.command import INTERRUPTED, run
 from export.check.gate import Measurement
 from export.check.verify import verify
 from export.errors import ExportError
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted: the network at hand is as it was before.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print(f"Wrote preset {given.preset} to {command.repository}")
     return 0
 
@@ -79,4 +80,4 @@ def hide_library_messages() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from contract.command import run
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
 from server.command import MODEL_CONTROL
 from server.derive import positive, this_machine
@@ -143,4 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

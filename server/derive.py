@@ -12,6 +12,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.command import run
 from server.gpus import parse_selection
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
@@ -61,7 +62,7 @@ def read_config(file: Path) -> model_config_pb2.ModelConfig:
     """Parse a config.pbtxt. Raises ServerError: it is not one; the message gives file, line and column."""
     config = model_config_pb2.ModelConfig()
     try:
-        text_format.Parse(file.read_text(), config)
+        text_format.Parse(file.read_text("utf-8"), config)
     except text_format.ParseError as error:
         raise ServerError(f"{file} cannot be read: {error}") from error
     return config
@@ -146,11 +147,11 @@ def write_derived(repository: Path, machine: Machine) -> str:
         text = text_format.MessageToString(config)
         text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
         target = repository / model / "configs" / f"{machine.config_name}.pbtxt"
-        if target.exists() and target.read_text() == text:
+        if target.exists() and target.read_text("utf-8") == text:
             continue
         target.parent.mkdir(exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(text)
+        partial.write_text(text, "utf-8")
         partial.replace(target)
     return machine.config_name
 
@@ -187,4 +188,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -10,7 +10,7 @@ ERROR = re.compile(r"^E\d{4} [^\]]*\] (?P<reason>.+)|^error: (?P<other>.+)")
 
 def explain(log: Path) -> str:
     """Return the reasons found in a log: models that failed to load first, else the first errors, else its end."""
-    text = log.read_text(errors="replace")
+    text = log.read_text("utf-8", "replace")
     reasons: dict[str, str] = {}
     for line in text.splitlines():
         if match := FAILED.search(line):

@@ -80,7 +80,7 @@ def measure_scan(folder: Path) -> tuple[float, float]:
     table = write_rows(folder, MILLION)
     (folder / "journal").mkdir()
     journal = Journal(folder / "journal" / "000001.1of1.rows")
-    with table.open(newline="") as stream:
+    with table.open(newline="", encoding="utf-8") as stream:
         records = csv.reader(stream)
         next(records)
         for index, values in enumerate(records):
@@ -92,7 +92,7 @@ def measure_scan(folder: Path) -> tuple[float, float]:
         assert not list(Source(str(table)).rows(left)), "all rows are done"
 
     def read() -> None:
-        with table.open(newline="") as stream:
+        with table.open(newline="", encoding="utf-8") as stream:
             for _ in csv.reader(stream):
                 pass
 
@@ -112,7 +112,7 @@ def median_of(rounds: int, action: Callable[[], object], clock: Callable[[], flo
 def write_rows(folder: Path, rows: int) -> Path:
     """A CSV whose rows all name one photo, each with a score of its own."""
     table = folder / f"rows{rows}.csv"
-    with table.open("w", newline="") as stream:
+    with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("image_path", "lighting_score"))
         writer.writerows(("photo.jpg", f"{index / rows:.6f}") for index in range(rows))

@@ -22,6 +22,7 @@ from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
 from benchmarks.sweep import points
 from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
+from contract.command import INTERRUPTED
 from contract.names import ENSEMBLE, NETWORKS
 
 CONCURRENCY = re.compile(r"[1-9]\d*x?")
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         raise BenchmarkError(f"The server{where} fails: {error.message()}") from error
     except KeyboardInterrupt:
         print(f"Interrupted; the same command resumes from {options.output}.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     conclude(options, measurements, shlex.join(["python", "-m", "benchmarks", "sweep", *arguments]))
     return 1 if all(one.finding for one in measurements) else 0
 

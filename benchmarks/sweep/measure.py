@@ -67,7 +67,7 @@ def measure(
         before = read_statistics(client, models)
         drive(point, requests, input_data, report, load, look)
         after = read_statistics(client, models)
-        with report.open(newline="") as stream:
+        with report.open(newline="", encoding="utf-8") as stream:
             row = next(csv.DictReader(stream))
     steady = full.steady()
     if steady is None:
