@@ -14,7 +14,7 @@ from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.files.repository import lay_out, lay_vocabulary
 from export.networks.pattern_bank import PatternBank
-from export.networks.presets import Choice, Options, build
+from export.networks.presets import Choice, Options, build, check_own
 from export.networks.shading import Shadow
 from export.options import Command, read_command
 
@@ -26,11 +26,12 @@ def main(argv: list[str] | None = None) -> int:
         return verify(argv[1:])
     command = read_command(argv)
     hide_library_messages()
-    lay_out(command.repository)
     given = command.arguments
     settings: dict[str, Any] = {one.name: getattr(given, one.name) for one in fields(Options) if one.name in given}
     try:
         options = Options(PatternBank(given.materials, built_in=not given.materials_only), **settings)
+        check_own(command.choices.values())
+        lay_out(command.repository)
         for stage, choice in command.choices.items():
             export_stage(command, stage, choice, options)
     except ExportError as error:

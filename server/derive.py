@@ -139,21 +139,32 @@ def write_derived(repository: Path, machine: Machine) -> str:
 
     Files are replaced atomically and only when they change, so servers may share a repository.
 
-    Raises ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read, or the repository cannot be written.
     """
-    for model, config in derive_all(repository, machine).items():
-        if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones
-            (repository / model / "1").mkdir(exist_ok=True)
-        text = text_format.MessageToString(config)
-        text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
-        target = repository / model / "configs" / f"{machine.config_name}.pbtxt"
-        if target.exists() and target.read_text("utf-8") == text:
-            continue
-        target.parent.mkdir(exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(text, "utf-8")
-        partial.replace(target)
+    configs = derive_all(repository, machine)
+    try:
+        for model, config in configs.items():
+            if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones
+                (repository / model / "1").mkdir(exist_ok=True)
+            text = text_format.MessageToString(config)
+            text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
+            write_config(repository / model / "configs" / f"{machine.config_name}.pbtxt", text)
+    except OSError as error:
+        raise ServerError(
+            f"{error.filename} cannot be written ({error.strerror}), and this machine's configs belong there: "
+            f"make {repository} writable, or copy it and name the copy with --repository."
+        ) from error
     return machine.config_name
+
+
+def write_config(file: Path, text: str) -> None:
+    """Write a derived config unless it is there already. Raises OSError."""
+    if file.exists() and file.read_text("utf-8") == text:
+        return
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(file)
 
 
 def positive(text: str) -> int:

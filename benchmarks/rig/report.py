@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import CORES
+from client.output.files import check_writable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,12 +37,21 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         """`does` and `example`, the options of one call, are the beginning of --help; `json` is what --json does."""
         super().__init__(prog=f"python -m benchmarks {name}", epilog=epilog, formatter_class=_Formatter)
-        self.add_argument("--json", type=Path, metavar="FILE", help=json)
+        self.add_argument("--json", type=file_to_write, metavar="FILE", help=json)
         self._beginning = f"{does.strip()}\n\nexample: {self.prog} {example}"
 
     def format_help(self) -> str:
         """What --help prints."""
         return f"{self._beginning}\n\n{super().format_help()}"
+
+
+def file_to_write(text: str) -> Path:
+    """A parser of a file that is written last: that it cannot be is found out first."""
+    try:
+        check_writable(Path(text))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be written ({error.strerror})") from error
+    return Path(text)
 
 
 def number(kind: Callable[[str], Value], above: int = 0) -> Callable[[str], Value]:

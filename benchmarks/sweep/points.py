@@ -163,6 +163,14 @@ def read_points(folder: Path) -> list[Measurement]:
     return found
 
 
+def forget_failed(folder: Path) -> None:
+    """Keep the points that have numbers, so that a resumed sweep measures the others again."""
+    kept = [measurement for measurement in read_points(folder) if not measurement.finding]
+    partial = folder / f"{POINTS}.partial"
+    partial.write_text("".join(json.dumps(asdict(measurement)) + "\n" for measurement in kept), "utf-8")
+    partial.replace(folder / POINTS)
+
+
 def append_point(folder: Path, measurement: Measurement) -> None:
     """Add a point that is done."""
     with (folder / POINTS).open("a", encoding="utf-8") as stream:

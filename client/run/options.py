@@ -24,7 +24,7 @@ _RESUME_SWITCHES = (
     ("--restart", "do every row again"),
     ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
     ("--rebuild-csv", "write only the tables, from the journal"),
-    ("--dry-run", "check header, photos and servers; send and write nothing"),
+    ("--dry-run", "check table, servers, and photos up to the networks; write nothing"),
 )
 
 
