@@ -7,10 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz import decode
+from tests.fuzz import decode, requests, table
 from tests.rig.places import ROOT
 
-TARGETS = {"decode": decode.fuzz}
+TARGETS = {"decode": decode.fuzz, "csv": table.fuzz, "requests": requests.fuzz}
 
 
 def main() -> int:
