@@ -32,7 +32,7 @@ from server.installation import (
     temporary_folders,
 )
 from server.probe import answers_inference
-from server.startup_errors import explain, failed_models, read_log
+from server.startup_errors import cure, explain, failed_models, read_log
 
 CHILD = Path(__file__).with_name("child.py")
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
@@ -185,7 +185,7 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
         if failed_models(text):  # it will not start, and unloads the others: that can take long
             failed = failed or time.monotonic()
         if ended or (failed and time.monotonic() - failed > UNLOAD_SECONDS):
-            raise ServerError(f"{explain(text, server.repository)}\n{place}")
+            raise ServerError(f"{explain(text, server.repository, server.process.poll())}\n{place}")
         try:
             if answers_inference(server.http_url, left, access.probe_headers):
                 return
@@ -193,7 +193,7 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
             pass  # it has ended since it was ready
         except RefusedError as error:
             if time.monotonic() < deadline:
-                raise ServerError(f"The first inference failed: {error}\n{place}") from error
+                raise ServerError(f"The first inference failed: {cure(str(error))}\n{place}") from error
         time.sleep(0.1)
     raise ServerError(f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. {place}")
 
