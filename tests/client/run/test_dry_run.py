@@ -1,4 +1,4 @@
-"""Promises of --dry-run: what it predicts is what happens, it writes nothing, and what is written last is tried first."""
+"""Promises of --dry-run: what it predicts is what happens, nothing is written, what is written last is tried first."""
 
 import shutil
 import socket
