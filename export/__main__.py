@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     given = command.arguments
     settings: dict[str, Any] = {one.name: getattr(given, one.name) for one in fields(Options) if one.name in given}
     try:
-        options = Options(PatternBank(given.materials, built_in=not given.materials_only), **settings)
         check_own(command.choices.values())
+        options = Options(PatternBank(given.materials, built_in=not given.materials_only), **settings)
         lay_out(command.repository)
         for stage, choice in command.choices.items():
             export_stage(command, stage, choice, options)
