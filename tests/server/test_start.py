@@ -17,6 +17,7 @@ from server.embedded import KEPT_LOGS, Options, embedded_server, starting_server
 from server.installation import ServerError, scratch_parent
 from server.probe import answers_inference
 from tests.rig.places import REPOSITORY, ROOT
+from tests.rig.runs import relight, small_table
 
 WAIT_SECONDS = 60.0  # for what takes under 10 on an idle machine
 
@@ -52,6 +53,8 @@ def test_any_path_any_locale_and_ipv6_are_served(
         assert server.repository == unusual
         assert answers_inference(server.http_url, WAIT_SECONDS)
         assert "Started GRPCInferenceService" in log.read_text()
+        table = small_table(tmp_path, "a.png")
+        assert relight(server, table, tmp_path / "out", "--dry-run", "--quiet") == 0
 
 
 def test_a_model_that_does_not_load_ends_the_start_though_triton_goes_on(
