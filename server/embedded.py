@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contract.names import ENSEMBLE, NETWORKS
 from contract.versions import newest_version
-from server.access import OPEN, Access, check_tls
+from server.access import HOSTS, OPEN, Access, check_tls, find_address, url
 from server.command import tritonserver_command
 from server.derive import Machine, write_derived
 from server.http_api import NotListeningError, RefusedError
@@ -36,7 +36,6 @@ from server.startup_errors import cure, explain, failed_models, read_log
 
 CHILD = Path(__file__).with_name("child.py")
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
-HOSTS = "--host takes an address or a name of this machine, such as 127.0.0.1, ::1 or 0.0.0.0"
 KEPT_LOGS = 10  # of ended servers, among the temporary files
 UNLOAD_SECONDS = 10.0  # that Triton gets for the other models' errors after the first
 STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown, after which the processes are killed
@@ -196,20 +195,6 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
                 raise ServerError(f"The first inference failed: {cure(str(error))}\n{place}") from error
         time.sleep(0.1)
     raise ServerError(f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. {place}")
-
-
-def url(address: str, port: int) -> str:
-    """Where clients connect."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def find_address(host: str) -> str:
-    """The IPv4 address of a name, else its IPv6 address: Triton's HTTP server takes no names. Raises ServerError."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ServerError(f"The host {host} is not known ({error.args[-1]}): {HOSTS}.") from error
-    return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
 
 
 def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> tuple[int, int, int]:
