@@ -59,6 +59,8 @@ def parse_arguments() -> Options:
     arguments = parser.parse_args()
     if not arguments.start_timeout > 0.0:
         parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
+    if arguments.trace and not os.access(arguments.trace.absolute().parent, os.W_OK):
+        parser.error(f"--trace {arguments.trace} cannot be written; choose a file in a folder that can")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
     control = MODEL_CONTROL if arguments.model_control else ()

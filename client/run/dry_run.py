@@ -167,6 +167,12 @@ async def _check_rows(
                 pass
             queue.finished(1)
 
+    workers = [asyncio.ensure_future(check_next()) for _ in range(window)]
     with interruptions.handled(end):
-        await asyncio.gather(*(check_next() for _ in range(window)))
+        try:
+            await asyncio.gather(*workers)
+        finally:  # after an error no call is cancelled
+            stop()
+            queue.end()
+            await asyncio.gather(*workers, return_exceptions=True)
     return interrupted

@@ -4,9 +4,9 @@ What breaks something is kept in out/fuzz/; exit code 1 if anything does.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from contract.command import run
 from tests.fuzz import decode, requests, table
 from tests.rig.places import ROOT
 
@@ -30,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -33,7 +33,7 @@ _CLIENTS = 4
 _SECONDS = 120.0  # for one answer
 _SIDE = 96  # pixels of the photo
 _BETWEEN = 16  # requests of a client between two of the known one
-_GROWTH = 1.15  # of the memory, from the middle of the time to its end
+_GROWTH = 1.15  # of the memory, from the second quarter of the time to the last
 _CALLERS = ("StatusCode.INVALID_ARGUMENT", "400")  # statuses of what is the caller's fault, by gRPC and HTTP
 _RAW = ("onnxruntime", "ONNXRuntimeError", "Traceback", "At:\n", "Error:", "std::")
 _LONGEST = 400  # characters of a sentence
@@ -82,8 +82,8 @@ def ask(server: RunningServer, seed: int, seconds: float, requests: float = math
         thread.join()
     if server.process.poll() is not None:
         report.findings.append((f"the server ended with {server.process.poll()}", b""))
-    report.notes.append(f"memory of the server: {memory[0]:,.0f} MB in the middle, {memory[1]:,.0f} MB at the end")
-    if memory[1] > _GROWTH * memory[0] and math.isinf(requests):  # a few requests only warm the server up
+    report.notes.append(f"memory of the server by quarters of the time: {', '.join(f'{mb:,.0f}' for mb in memory)} MB")
+    if memory[3] > _GROWTH * memory[1] and math.isinf(requests):  # a few requests only warm the server up
         report.findings.append(("the server's memory grows", b""))
     return report
 
@@ -140,16 +140,14 @@ def judge(client: Client, request: Request, *, grpc: bool, wanted: list[bytes] |
     return "answered", ""
 
 
-def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> tuple[float, float]:
-    """The server's memory in MB: the highest value of the second quarter of the time, and the last one."""
-    start, middle, now = time.monotonic(), 0.0, 0.0
+def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> list[float]:
+    """The server's memory in MB, its highest value in each quarter of the time."""
+    start, quarters = time.monotonic(), [0.0] * 4
     while any(thread.is_alive() for thread in threads):
-        if found := memory_of(server):
-            now = found
-        share = (time.monotonic() - start) / seconds
-        middle = max(middle, now) if share < 0.5 or not middle else middle
+        quarter = min(3, int(4 * (time.monotonic() - start) / seconds))
+        quarters[quarter] = max(quarters[quarter], memory_of(server))
         time.sleep(0.5)
-    return middle, now
+    return quarters
 
 
 def memory_of(server: RunningServer) -> float:
