@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from contract.command import run
 from server.derive import this_machine
 from server.embedded import Options, embedded_server
 from server.installation import ServerError
@@ -43,8 +44,6 @@ def main() -> int:
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     if code != 0:
         print(f"The client failed (exit code {code}). Triton's log: {server.log}", file=sys.stderr)
         return code
@@ -108,7 +107,7 @@ def read_rows(table: str) -> list[tuple[int, dict[str, str]]]:
 def read_metadata(table: str, index: int) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a table's pictures and the metadata of one row."""
     folder = OUTPUT / table
-    return folder, json.loads((folder / f"{index:05d}_metadata.json").read_text())
+    return folder, json.loads((folder / f"{index:05d}_metadata.json").read_text("utf-8"))
 
 
 def draw_headings(*headings: str) -> Image.Image:
@@ -195,4 +194,4 @@ def left(column: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from benchmarks.rig.report import BenchmarkError
+from contract.command import run
 from server.installation import ServerError
 
 # Imported only when named: each needs packages that a machine for another may lack.
@@ -22,11 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     except (BenchmarkError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(partial(main, sys.argv[1:]))

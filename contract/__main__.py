@@ -1,5 +1,6 @@
 """`python -m contract`: print the table of a light's numbers as Markdown, for docs/lighting.md."""
 
+from contract.command import run
 from contract.light import TABLE, Number
 
 
@@ -12,7 +13,12 @@ def markdown_row(number: Number) -> str:
     return f"| `{number.name}` | {sent} | {allowed} | {number.default} | {number.unit} | {key} |"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the table."""
     print("| number | sent as | range | default | unit or meaning | key in lighting.toml |")
     print("|---|---|---|---|---|---|")
     print("\n".join(map(markdown_row, TABLE)))
+
+
+if __name__ == "__main__":
+    run(main)

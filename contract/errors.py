@@ -6,11 +6,12 @@ import re
 
 # What Triton and its Python backend put around the sentence that a model raised.
 _NOISE = re.compile(
-    r"^(\[StatusCode\.\w+\]|in ensemble '[^']*',"
+    r"^(\[StatusCode\.\w+\]|\[request id: [^\]]*\]|in ensemble '[^']*',"
     r"|Failed to process the request\(s\) for model (instance )?'[^']*',( message:)?"
     r"|\w*(Error|Exception):)\s*"
 )
-_TRACE = re.compile(r"\s*\n\s*At:\s*\n.*", re.DOTALL)
+# Where the sentence was raised, or what Triton advises those who write configs.
+_TRACE = re.compile(r"(\s*\n\s*At:\s*\n|\.? NOTE: Setting a non-zero max_batch_size).*", re.DOTALL)
 _QUEUE_FULL = "Exceeds maximum queue size"
 _DEAD_STUB = re.compile(r"Stub process .*is not healthy")
 

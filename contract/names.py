@@ -1,9 +1,9 @@
 """The names of the models and of the pictures that they make."""
 
-ENSEMBLE = "relight"
+ENSEMBLE, DECODE = "relight", "decode"
 STAGES = ("segment", "albedo", "shadow")  # networks that a preset chooses
 NETWORKS = (*STAGES, "recombine")  # models that an export writes
-MODELS = (ENSEMBLE, "decode", *NETWORKS, "encode")
+MODELS = (ENSEMBLE, DECODE, *NETWORKS, "encode")
 
 PER_LIGHT = ("output", "degraded")  # one picture for each light
 PER_PHOTO = ("albedo", "mask", "foreground", "background")  # one picture for each photo

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from contract.command import run
 from contract.names import ENSEMBLE
 from docker.places import ENGINES, GRPC_PORT, HTTP_PORT, METRICS_PORT, MODELS, TRITON
 from docker.secrets import check_exposure, read_access
@@ -130,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -2,9 +2,9 @@
 
 import os
 import shlex
-import sys
 from pathlib import Path
 
+from contract.command import run
 from contract.names import NETWORKS
 from contract.versions import REPORT, newest_version
 from docker.places import MODELS
@@ -19,7 +19,7 @@ def is_built(repository: Path, wanted: str) -> bool:
     record = repository / DONE
     return (
         record.exists()
-        and record.read_text() == wanted
+        and record.read_text("utf-8") == wanted
         and all(newest_version(repository / name, REPORT) for name in NETWORKS)
     )
 
@@ -35,9 +35,14 @@ def export_once(wanted: str, repository: Path = MODELS) -> int:
     target = ["--repository", str(repository)]
     code = export([*shlex.split(wanted), *target]) or export(["verify", str(repository)])
     if code == 0:
-        (repository / DONE).write_text(wanted)
+        (repository / DONE).write_text(wanted, "utf-8")
     return code
 
 
+def main() -> int:
+    """Export as RELIGHT_EXPORT says."""
+    return export_once(os.environ.get("RELIGHT_EXPORT") or "--preset portrait")
+
+
 if __name__ == "__main__":
-    sys.exit(export_once(os.environ.get("RELIGHT_EXPORT") or "--preset portrait"))
+    run(main)

@@ -12,7 +12,7 @@ def requirements(project: Path, extras: list[str], without: list[str]) -> list[s
 
     Raises KeyError: there is no such extra.
     """
-    found = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
+    found = tomllib.loads(project.read_text("utf-8"))["project"]["optional-dependencies"]
     lines = dict.fromkeys(line for extra in extras for line in found[extra])
     return [line for line in lines if re.split(r"[^\w.-]", line, maxsplit=1)[0] not in without]
 

@@ -1,8 +1,8 @@
 """Docker's health check: the server's ensemble answers, and what is served was verified."""
 
-import sys
 from pathlib import Path
 
+from contract.command import run
 from docker.places import ENGINES, LOOPBACK_HTTP, SECRETS
 from docker.secrets import read_access
 from docker.served import serving, verified
@@ -24,7 +24,12 @@ def fault(http_url: str = LOOPBACK_HTTP, engines: Path = ENGINES, secrets: Path 
     return None
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Say how the server is; return 0 when it is healthy, else 1."""
     found = fault()
     print(found or "Healthy.")
-    sys.exit(1 if found else 0)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -19,7 +19,7 @@ def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorr
     reports = {model.name: read_report(model) for model in sorted(repository.iterdir()) if model.is_dir()}
     facts = {
         "networks": {name: report.get("sha256") for name, report in reports.items() if report},
-        "configs": [file.read_text() for file in sorted(repository.glob(f"*/configs/{config_name}.pbtxt"))],
+        "configs": [file.read_text("utf-8") for file in sorted(repository.glob(f"*/configs/{config_name}.pbtxt"))],
         "gpus": [gpu.name for gpu in gpus],
         "triton": os.environ.get("TRITON_SERVER_VERSION"),
         "tensorrt": tensorrt,
@@ -30,13 +30,13 @@ def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorr
 def announce(served: str, folder: Path = ENGINES) -> None:
     """Record what the server is about to serve."""
     partial = folder / f"serving.{os.getpid()}.partial"
-    partial.write_text(served)
+    partial.write_text(served, "utf-8")
     partial.replace(folder / "serving")
 
 
 def serving(folder: Path = ENGINES) -> str:
     """What the server serves. Raises FileNotFoundError before it was first started."""
-    return (folder / "serving").read_text()
+    return (folder / "serving").read_text("utf-8")
 
 
 def verified(served: str, folder: Path = ENGINES) -> Path:

@@ -7,6 +7,7 @@ as unhealthy until `docker compose run --rm verify` has verified what is served 
 import os
 import sys
 
+from contract.command import run
 from docker.entrypoint import prepare
 from docker.places import LOOPBACK_HTTP, SECRETS
 from server import upgrade
@@ -24,4 +25,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
+from contract.command import run
 from docker.places import GRPC_PORT, MODELS, SECRETS
 from docker.secrets import present, read_access
 from docker.served import serving, verified
@@ -77,4 +78,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,13 +7,14 @@ import time
 from dataclasses import fields
 from typing import Any
 
+from contract.command import INTERRUPTED, run
 from export.check.gate import Measurement
 from export.check.verify import verify
 from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.files.repository import lay_out, lay_vocabulary
 from export.networks.pattern_bank import PatternBank
-from export.networks.presets import Choice, Options, build
+from export.networks.presets import Choice, Options, build, check_own
 from export.networks.shading import Shadow
 from export.options import Command, read_command
 
@@ -25,11 +26,12 @@ def main(argv: list[str] | None = None) -> int:
         return verify(argv[1:])
     command = read_command(argv)
     hide_library_messages()
-    lay_out(command.repository)
     given = command.arguments
     settings: dict[str, Any] = {one.name: getattr(given, one.name) for one in fields(Options) if one.name in given}
     try:
+        check_own(command.choices.values())
         options = Options(PatternBank(given.materials, built_in=not given.materials_only), **settings)
+        lay_out(command.repository)
         for stage, choice in command.choices.items():
             export_stage(command, stage, choice, options)
     except ExportError as error:
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted: the network at hand is as it was before.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print(f"Wrote {' and '.join(given.only) or f'preset {given.preset}'} to {command.repository}")
     return 0
 
@@ -79,4 +81,4 @@ def hide_library_messages() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -88,7 +88,7 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
             "batches": list(batches),
             "gate": [{**asdict(one), "passed": one.passed} for one in found],
         }
-        (place / REPORT).write_text(json.dumps(text, indent=2) + "\n")
+        (place / REPORT).write_text(json.dumps(text, indent=2) + "\n", "utf-8")
         install(place, folder, form.MODEL)
     return found
 

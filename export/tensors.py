@@ -68,7 +68,7 @@ class Contract:
 def read_contract(name: str) -> Contract:
     """Read the contract of the network `name` from model_repository/<name>/config.pbtxt."""
     config = model_config_pb2.ModelConfig()
-    text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), config)
+    text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text("utf-8"), config)
     inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
     outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
     return Contract(name, inputs, outputs)

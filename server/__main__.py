@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from contract.command import run
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
 from server.command import MODEL_CONTROL
 from server.derive import positive, this_machine
@@ -59,6 +60,8 @@ def parse_arguments() -> Options:
     arguments = parser.parse_args()
     if not arguments.start_timeout > 0.0:
         parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
+    if arguments.trace and not os.access(arguments.trace.absolute().parent, os.W_OK):
+        parser.error(f"--trace {arguments.trace} cannot be written; choose a file in a folder that can")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
     memory = arguments.memory or machine.memory
@@ -145,4 +148,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,8 +1,9 @@
-"""What a server asks of its clients, and whether it encrypts: the files for it, and Triton's flags."""
+"""Where a server listens, what it asks of its clients, and whether it encrypts: addresses, files and Triton's flags."""
 
 import ipaddress
 import re
 import secrets
+import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ GRPC_PREFIX = "triton-grpc-protocol-"
 # Requests that change the server, or read files or memory of its machine.
 ADMINISTRATION = "model-repository,shared-memory,logging,trace"
 LOOPBACK = "127.0.0.1"
+HOSTS = "--host takes an address or a name of this machine, such as 127.0.0.1, ::1 or 0.0.0.0"
 _KEY = re.compile(r"[0-9A-Za-z_-]{16,}")  # what Triton's flags can carry
 
 
@@ -122,3 +124,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def url(address: str, port: int) -> str:
+    """Where clients connect."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def find_address(host: str) -> str:
+    """The IPv4 address of a name, else its IPv6 address: Triton's HTTP server takes no names. Raises ServerError."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ServerError(f"The host {host} is not known ({error.args[-1]}): {HOSTS}.") from error
+    return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])

@@ -22,10 +22,13 @@ def tritonserver_command(
 ) -> list[str]:
     """Build it.
 
-    Hosts and ports are those of gRPC, HTTP and metrics. The names of the Python backend's shared memory begin with
-    `memory_prefix`. Requests in flight get `drain_seconds` when the server is stopped.
+    Hosts (addresses) and ports are those of gRPC, HTTP and metrics. The names of the Python backend's shared memory
+    begin with `memory_prefix`. Requests in flight get `drain_seconds` when the server is stopped.
     """
-    services = zip(("grpc", "http", "metrics"), hosts, ports, strict=True)
+    grpc, *http = hosts
+    grpc = f"[{grpc}]" if ":" in grpc else grpc
+    addresses = (grpc, *(f"ipv6:{address}" if ":" in address else address for address in http))
+    services = zip(("grpc", "http", "metrics"), addresses, ports, strict=True)
     return [
         str(binary),
         f"--model-repository={repository}",

@@ -13,6 +13,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.command import run
 from contract.limits import megabytes, most_megapixels
 from server.gpus import parse_selection
 from server.installation import ServerError
@@ -92,7 +93,7 @@ def read_config(file: Path) -> model_config_pb2.ModelConfig:
     """Parse a config.pbtxt. Raises ServerError: it is not one; the message gives file, line and column."""
     config = model_config_pb2.ModelConfig()
     try:
-        text_format.Parse(file.read_text(), config)
+        text_format.Parse(file.read_text("utf-8"), config)
     except text_format.ParseError as error:
         raise ServerError(f"{file} cannot be read: {error}") from error
     return config
@@ -194,21 +195,32 @@ def write_derived(repository: Path, machine: Machine) -> str:
 
     Files are replaced atomically and only when they change, so servers may share a repository.
 
-    Raises ServerError: a config.pbtxt or an export.json cannot be read.
+    Raises ServerError: a config.pbtxt or an export.json cannot be read, or the repository cannot be written.
     """
-    for model, config in derive_all(repository, machine).items():
-        if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones
-            (repository / model / "1").mkdir(exist_ok=True)
-        text = text_format.MessageToString(config)
-        text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
-        target = repository / model / "configs" / f"{machine.config_name}.pbtxt"
-        if target.exists() and target.read_text() == text:
-            continue
-        target.parent.mkdir(exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(text)
-        partial.replace(target)
+    configs = derive_all(repository, machine)
+    try:
+        for model, config in configs.items():
+            if config.platform == "ensemble":  # Triton wants a version folder, and git does not keep empty ones
+                (repository / model / "1").mkdir(exist_ok=True)
+            text = text_format.MessageToString(config)
+            text = f"# Derived from ../config.pbtxt for {machine}; do not edit.\n{text}"
+            write_config(repository / model / "configs" / f"{machine.config_name}.pbtxt", text)
+    except OSError as error:
+        raise ServerError(
+            f"{error.filename} cannot be written ({error.strerror}), and this machine's configs belong there: "
+            f"make {repository} writable, or copy it and name the copy with --repository."
+        ) from error
     return machine.config_name
+
+
+def write_config(file: Path, text: str) -> None:
+    """Write a derived config unless it is there already. Raises OSError."""
+    if file.exists() and file.read_text("utf-8") == text:
+        return
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(file)
 
 
 def positive(text: str) -> int:
@@ -243,4 +255,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,5 +1,6 @@
 """Runs tritonserver as a child process for as long as a `with` block lasts."""
 
+import errno
 import os
 import shutil
 import signal
@@ -14,18 +15,29 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.names import ENSEMBLE
-from server.access import OPEN, Access, check_tls
+from contract.names import ENSEMBLE, NETWORKS
+from contract.versions import newest_version
+from server.access import HOSTS, OPEN, Access, check_tls, find_address, url
 from server.command import tritonserver_command
 from server.derive import Machine, write_derived
 from server.http_api import NotListeningError, RefusedError
-from server.installation import ServerError, assemble_backends, environment, find_installation
+from server.installation import (
+    SHARED_MEMORY,
+    ServerError,
+    assemble_backends,
+    environment,
+    find_installation,
+    plain_path,
+    scratch_parent,
+    temporary_folders,
+)
 from server.probe import answers_inference
-from server.startup_errors import explain
+from server.startup_errors import cure, explain, failed_models, read_log
 
 CHILD = Path(__file__).with_name("child.py")
-SHARED_MEMORY = Path("/dev/shm")
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
+KEPT_LOGS = 10  # of ended servers, among the temporary files
+UNLOAD_SECONDS = 10.0  # that Triton gets for the other models' errors after the first
 STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown, after which the processes are killed
 
 
@@ -54,6 +66,7 @@ class RunningServer:
     metrics_url: str
     repository: Path
     log: Path
+    log_start: int  # bytes of the log that were there before it
     process: "subprocess.Popen[bytes]"
 
 
@@ -76,33 +89,41 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
         raise ServerError(f"There is no model repository at {options.repository}.")
     if not (options.repository / ENSEMBLE / "config.pbtxt").exists():
         raise ServerError(f"{options.repository} holds no ensemble `{ENSEMBLE}`: write it with `python -m export`.")
+    models = [options.repository / network for network in NETWORKS]
+    if missing := [model.name for model in models if model.is_dir() and newest_version(model) is None]:
+        raise ServerError(
+            f"{options.repository} has no network yet for {', '.join(missing)}: write them with `python -m export`."
+        )
     check_tls(options.access)
     installation = find_installation()
     sweep_leftovers()
-    http_host = options.access.clear_text_host(options.host)
+    host = find_address(options.host)
+    http_host = options.access.clear_text_host(host)
+    hosts = (host, http_host, http_host)
     wanted = (options.grpc_port, options.http_port, options.metrics_port)
-    ports = claim_ports(options.host, *wanted, clear_text_host=http_host)
+    ports = claim_ports(host, *wanted, clear_text_host=http_host)
     config_name = write_derived(options.repository, options.machine)
     log = open_log(options.log)
-    with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as scratch:
+    log_start = log.stat().st_size
+    with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-", dir=scratch_parent()) as scratch:
         backends = Path(scratch) / "backends"
         assemble_backends(installation, backends)
         prefix = f"relight_{os.getpid()}_{ports[0]}_"
         command = tritonserver_command(
             installation.binary,
-            options.repository.resolve(),
+            plain_path(options.repository, Path(scratch)),
             config_name=config_name,
             backends=backends,
             memory_prefix=prefix,
-            hosts=(options.host, http_host, http_host),
+            hosts=hosts,
             ports=ports,
             drain_seconds=10,
             access=options.access,
         )
         process = start([*command, *options.extra], environment(installation), log)
         try:
-            urls = (f"{options.host}:{ports[0]}", f"{http_host}:{ports[1]}", f"{http_host}:{ports[2]}")
-            yield RunningServer(*urls, options.repository, log, process)
+            grpc, http, metrics = (url(at, port) for at, port in zip(hosts, ports, strict=True))
+            yield RunningServer(grpc, http, metrics, options.repository, log, log_start, process)
         finally:
             with undisturbed():
                 stop(process)
@@ -156,9 +177,14 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
     Raises ServerError: the process ended, the inference failed, or nothing answered within `timeout` seconds.
     """
     deadline, place = time.monotonic() + timeout, f"Triton's log: {server.log}"
+    failed = 0.0
     while (left := deadline - time.monotonic()) > 0.0:
-        if server.process.poll() is not None:
-            raise ServerError(f"{explain(server.log)}\n{place}")
+        ended = server.process.poll() is not None
+        text = read_log(server.log, server.log_start)
+        if failed_models(text):  # it will not start, and unloads the others: that can take long
+            failed = failed or time.monotonic()
+        if ended or (failed and time.monotonic() - failed > UNLOAD_SECONDS):
+            raise ServerError(f"{explain(text, server.repository, server.process.poll())}\n{place}")
         try:
             if answers_inference(server.http_url, left, access.probe_headers):
                 return
@@ -166,7 +192,7 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
             pass  # it has ended since it was ready
         except RefusedError as error:
             if time.monotonic() < deadline:
-                raise ServerError(f"The first inference failed: {error}\n{place}") from error
+                raise ServerError(f"The first inference failed: {cure(str(error))}\n{place}") from error
         time.sleep(0.1)
     raise ServerError(f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. {place}")
 
@@ -174,17 +200,20 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
 def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> tuple[int, int, int]:
     """Check that each port is free, of gRPC, HTTP and metrics; 0 is replaced by a free one.
 
-    HTTP and metrics are to listen on `clear_text_host` where it is given. The check is needed because tritonserver
-    shares its ports: of two servers on one port, either answers.
+    HTTP and metrics are to listen on `clear_text_host` where it is given; both are addresses. The check is needed
+    because tritonserver shares its ports: of two servers on one port, either answers.
 
-    Raises ServerError: naming the port that is taken.
+    Raises ServerError: naming the port that is taken, or the address that is another machine's.
     """
     ports = []
     with ExitStack() as claimed:
         for at, port in zip((host, *([clear_text_host or host] * 2)), wanted, strict=True):
+            family = socket.AF_INET6 if ":" in at else socket.AF_INET
             try:
-                listening = claimed.enter_context(socket.create_server((at, port)))
+                listening = claimed.enter_context(socket.create_server((at, port), family=family))
             except OSError as error:
+                if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise ServerError(f"{at} is no address of this machine: {HOSTS}.") from error
                 reason = str(error.strerror).partition(" (while")[0]
                 raise ServerError(
                     f"Port {port} on {at} cannot be used ({reason}): "
@@ -196,16 +225,16 @@ def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> 
 
 def open_log(wanted: Path | None) -> Path:
     """Create the log file `wanted`, or a temporary one, which stays after the server. Raises ServerError."""
-    if wanted is None:
-        handle, name = tempfile.mkstemp(prefix="relight-triton-", suffix=".log")
-        os.close(handle)
-        return Path(name)
     try:
-        wanted.touch()
+        if wanted is None:
+            handle, name = tempfile.mkstemp(prefix=f"relight-triton-{os.getpid()}-", suffix=".log")
+            os.close(handle)
+            return Path(name)
+        with wanted.open("ab"):
+            return wanted
     except OSError as error:
-        reason = f"The log {wanted} cannot be written ({error.strerror})"
+        reason = f"The log {wanted or 'of Triton'} cannot be written ({error.strerror})"
         raise ServerError(f"{reason}; choose another with --log.") from error
-    return wanted
 
 
 def remove_shared_memory(prefix: str) -> None:
@@ -215,13 +244,24 @@ def remove_shared_memory(prefix: str) -> None:
 
 
 def sweep_leftovers() -> None:
-    """Remove what was left by servers whose whole process group was killed."""
+    """Remove what was left by servers whose whole process group was killed, and all but the newest logs of ended ones.
+
+    What belongs to another user stays.
+    """
     for region in SHARED_MEMORY.glob("relight_*_*_*"):
         if has_ended(region.name.split("_")[1]):
-            region.unlink(missing_ok=True)
-    for scratch in Path(tempfile.gettempdir()).glob("relight-triton-*-*/"):
-        if has_ended(scratch.name.split("-")[2]):
-            shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(OSError):
+                region.unlink()
+    logs: list[Path] = []
+    for folder in temporary_folders():
+        for left in folder.glob("relight-triton-*-*"):
+            if has_ended(left.name.split("-")[2]):
+                logs += [left] if left.suffix == ".log" else []
+                shutil.rmtree(left, ignore_errors=True)  # no log is a folder
+    logs.sort(key=lambda log: log.stat().st_mtime if log.exists() else 0.0, reverse=True)
+    for log in logs[KEPT_LOGS:]:
+        with suppress(OSError):
+            log.unlink()
 
 
 def has_ended(pid: str) -> bool:

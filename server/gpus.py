@@ -121,9 +121,9 @@ def host_policies(gpus: Sequence[Gpu], devices: Path = PCI_DEVICES, nodes: Path 
     flags = []
     for position, gpu in enumerate(gpus):
         file = devices / gpu.bus / "numa_node"
-        node = int(file.read_text()) if file.exists() else -1
+        node = int(file.read_text("utf-8")) if file.exists() else -1
         if node >= 0:
-            cores = (nodes / f"node{node}" / "cpulist").read_text().strip()
+            cores = (nodes / f"node{node}" / "cpulist").read_text("utf-8").strip()
             settings = (f"numa-node={node}", f"cpu-cores={cores}")
             flags += [f"--host-policy=gpu_{position},{setting}" for setting in settings]
     return flags

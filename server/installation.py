@@ -1,7 +1,8 @@
-"""Finds the tritonserver that the nvidia-pytriton wheel carries and lays out a backend directory for it."""
+"""Finds the tritonserver of the nvidia-pytriton wheel and a temporary folder for it; lays out its backends there."""
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -10,6 +11,10 @@ from pathlib import Path
 
 OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
 COMMON = OUR_BACKENDS / "common"  # modules of all of them
+SHARED_MEMORY = Path("/dev/shm")
+LINK = "models"  # in the temporary folder, to a repository whose path Triton cannot use
+# Triton starts its Python processes through a shell and without quotes.
+_PLAIN = re.compile(r"[0-9A-Za-z_./+@%=,:-]+")
 
 # A photo's tensors are megabytes that are allocated and freed. The C library would return their pages each time, and
 # the kernel would clear them again; keeping them halves the CPU time of `decode`. Larger blocks are returned at once.
@@ -56,20 +61,68 @@ def find_installation() -> Installation:
     )
 
 
+def temporary_folders() -> list[Path]:
+    """Folders for temporary files, in order of preference; some may be missing."""
+    named = (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", SHARED_MEMORY)
+    return list(dict.fromkeys(Path(folder).absolute() for folder in named if folder))
+
+
+def scratch_parent() -> Path:
+    """The first of the temporary folders that Triton's programs can be put into and started from.
+
+    Raises ServerError: there is none; with what is wrong with each.
+    """
+    faults = {folder: unfit_for_programs(folder) for folder in temporary_folders()}
+    for folder, fault in faults.items():
+        if not fault:
+            return folder
+    told = ", ".join(f"{folder} {fault}" for folder, fault in faults.items())
+    raise ServerError(
+        f"Triton's programs have no temporary folder to run from: {told}. Set TMPDIR to a folder that you can write, "
+        "not mounted noexec, with a path of plain ASCII letters and digits."
+    )
+
+
+def unfit_for_programs(folder: Path) -> str:
+    """Why Triton's programs cannot be started from a folder; empty where they can."""
+    if not folder.is_dir():
+        return "is no folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "cannot be written"
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return "is mounted noexec"
+    return "" if _PLAIN.fullmatch(str(folder)) else "has a path that a shell reads otherwise"
+
+
+def plain_path(repository: Path, scratch: Path) -> Path:
+    """A repository's absolute path, or a link to it in `scratch` where Triton could not use the path itself."""
+    path = repository.resolve()
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    (scratch / LINK).symlink_to(path)
+    return scratch / LINK
+
+
 def assemble_backends(installation: Installation, folder: Path) -> None:
     """Copy the backends into `folder`, as tritonserver's --backend-directory expects them.
 
     `python` is NVIDIA's. Ours are Python-based backends: where there is no libtriton_<name>.so, Triton serves
     `backend: "<name>"` with <folder>/<name>/model.py, beside which it finds what they have in common.
+
+    Raises ServerError: the folder cannot hold them.
     """
     python = folder / "python"
-    python.mkdir(parents=True)
-    for part in (*installation.python_backend.glob("*.*"), installation.stub):
-        shutil.copy2(part, python)  # Triton refuses libraries that a link takes out of the backend directory
-    for backend in OUR_BACKENDS.iterdir():
-        if (backend / "model.py").exists():
-            shutil.copytree(backend, folder / backend.name)
-            shutil.copytree(COMMON, folder / backend.name, dirs_exist_ok=True)
+    try:
+        python.mkdir(parents=True)
+        for part in (*installation.python_backend.glob("*.*"), installation.stub):
+            shutil.copy2(part, python)  # Triton refuses libraries that a link takes out of the backend directory
+        for backend in OUR_BACKENDS.iterdir():
+            if (backend / "model.py").exists():
+                shutil.copytree(backend, folder / backend.name)
+                shutil.copytree(COMMON, folder / backend.name, dirs_exist_ok=True)
+    except OSError as error:
+        reason = f"{folder} cannot hold Triton's backends ({error.strerror or error})"
+        raise ServerError(f"{reason}: make room there, or set TMPDIR to another folder.") from error
 
 
 def environment(installation: Installation) -> dict[str, str]:
@@ -96,6 +149,7 @@ def environment(installation: Installation) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         "PYTHONPATH": sysconfig.get_path("purelib"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",  # prompts, paths and logs, whatever the locale
     }
 
 

@@ -38,7 +38,7 @@ def read_report(model: Path) -> dict[str, Any]:
     if not report.exists():
         return {}
     try:
-        found = json.loads(report.read_text())
+        found = json.loads(report.read_text("utf-8"))
     except ValueError as error:
         raise ServerError(f"{report} cannot be read ({error}): export the network again.") from error
     if not isinstance(found, dict):

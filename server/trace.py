@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from contract.command import run
+
 
 def trace_flags(file: Path) -> tuple[str, ...]:
     """Triton's flags for traces into `file`, one file for each request, none until it is asked for."""
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="read this trace file, such as trace.json.0")
     file = parser.parse_args(argv).file
     try:
-        print("\n".join(summarize(json.loads(file.read_text()))))
+        print("\n".join(summarize(json.loads(file.read_text("utf-8")))))
     except OSError as error:
         print(f"{file} cannot be read ({error.strerror}): is tracing on, and has a request ended?", file=sys.stderr)
         return 1
@@ -65,4 +67,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from contract.command import run
 from contract.names import NETWORKS
 from server.access import ADMIN_KEY, read_key
 from server.http_api import RefusedError, ask
@@ -101,4 +102,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

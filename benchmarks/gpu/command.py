@@ -16,6 +16,7 @@ from benchmarks.gpu.plan import RECIPES, VARIANTS, Plan, plan_of
 from benchmarks.gpu.results import Results, continue_results, read_results
 from benchmarks.gpu.session import measure_all
 from benchmarks.rig.report import Figure, Parser, machine, names, number, several, show
+from contract.command import INTERRUPTED
 
 # What libraries ask while they are imported must not start CUDA here: a forked child could not use it any more.
 ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "HF_HUB_OFFLINE": "1"}
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             write_page(options.page, results)
     except KeyboardInterrupt:
         print(f"Interrupted; {options.json} holds what was measured.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     if figures := figures_of(results):
         print()
         show("One GPU, dry run on a CPU" if results.dry_run else "One GPU", figures, None)

@@ -139,7 +139,7 @@ def read_results(file: Path) -> Results:
     """Read what `save` wrote. Raises BenchmarkError."""
     if not file.exists():
         raise BenchmarkError(f"There are no results at {file}: measure first, or name them with --json.")
-    content: dict[str, Any] = json.loads(file.read_text())
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
     points = [{key: value for key, value in one.items() if key != "share_of_peak"} for one in content["points"]]
     return Results(
         content["machine"],

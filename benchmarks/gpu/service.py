@@ -89,7 +89,9 @@ def write_repository(setting: Setting, folder: Path, send: Send) -> None:
         version = folder / stage / "1"
         torchscript_file.write(network, read_contract(stage), version)
         # The report by which the server knows the file's format.
-        (version / REPORT).write_text(json.dumps({"network": stage, "weights": "random", "format": "torchscript"}))
+        (version / REPORT).write_text(
+            json.dumps({"network": stage, "weights": "random", "format": "torchscript"}), "utf-8"
+        )
         send(stage)
 
 
@@ -133,4 +135,4 @@ def run_client(
         if error.ended:
             raise
         raise BenchmarkError("The client was not done in time: give --minutes more, or --photos fewer.") from error
-    return json.loads(summary.read_text()), triton.summarise(samples)
+    return json.loads(summary.read_text("utf-8")), triton.summarise(samples)

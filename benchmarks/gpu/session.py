@@ -58,7 +58,7 @@ def run_isolated(setting: Setting, work: Callable[[Send], None], seconds: float,
     if code == 0:
         return sent, ""
     how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-    words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    words = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
     return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
 
 
@@ -66,7 +66,7 @@ def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
     """What the child does: redirect what it prints, work on all cores, and end without this process's tidying up."""
     os.setsid()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     torch.set_num_threads(CORES)  # its parent keeps to one thread, since threads do not survive a fork

@@ -93,7 +93,7 @@ def measure_scan(folder: Path) -> tuple[float, float]:
         assert not list(Source(str(table)).rows(numbering)), "all rows are done"
 
     def read() -> None:
-        with table.open(newline="") as stream:
+        with table.open(newline="", encoding="utf-8") as stream:
             for _ in csv.reader(stream):
                 pass
 
@@ -113,7 +113,7 @@ def median_of(rounds: int, action: Callable[[], object], clock: Callable[[], flo
 def write_rows(folder: Path, rows: int) -> Path:
     """A CSV whose rows all name one photo, each with a seed of its own."""
     table = folder / f"rows{rows}.csv"
-    with table.open("w", newline="") as stream:
+    with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("image_path", "seed"))
         writer.writerows(("photo.jpg", index) for index in range(rows))

@@ -79,7 +79,7 @@ class Session:
             watchdog.cancel()
 
     def _ended(self) -> PeerError:
-        said = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        said = self.log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         return PeerError(f"the process of {self.module} ended or did not answer: {said[-1]}")
 
 
@@ -88,7 +88,7 @@ def started(module: str, around: Path) -> Iterator[Session]:
     """A family with a folder of its own in `around`, ready for jobs until the block ends. Raises PeerError."""
     with tempfile.TemporaryDirectory(dir=around) as name:
         log = Path(name) / "log"
-        with log.open("w") as said:
+        with log.open("w", encoding="utf-8") as said:
             python = str(RAY_PYTHON) if module == "with_ray" else sys.executable
             process = subprocess.Popen(
                 [python, "-m", "benchmarks.peers.worker", module, name],

@@ -33,5 +33,5 @@ def write_photos(folder: Path, count: int, side: int = SIDE) -> tuple[Row, ...]:
 
 def write_table(file: Path, photos: Iterable[str], rows: int) -> Path:
     """A CSV of so many rows that name the photos in turn."""
-    file.write_text("\n".join(("image_path", *islice(cycle(list(photos)), rows))) + "\n")
+    file.write_text("\n".join(("image_path", *islice(cycle(list(photos)), rows))) + "\n", "utf-8")
     return file

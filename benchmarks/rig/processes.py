@@ -106,8 +106,8 @@ def observe(
     """
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     with (
-        tempfile.TemporaryFile("w+") as out,
-        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(command, env=env, stdout=out, stderr=errors) as process,
     ):
         try:

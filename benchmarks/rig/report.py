@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import CORES
+from client.output.files import check_writable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,12 +37,21 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         """`does` and `example`, the options of one call, are the beginning of --help; `json` is what --json does."""
         super().__init__(prog=f"python -m benchmarks {name}", epilog=epilog, formatter_class=_Formatter)
-        self.add_argument("--json", type=Path, metavar="FILE", help=json)
+        self.add_argument("--json", type=file_to_write, metavar="FILE", help=json)
         self._beginning = f"{does.strip()}\n\nexample: {self.prog} {example}"
 
     def format_help(self) -> str:
         """What --help prints."""
         return f"{self._beginning}\n\n{super().format_help()}"
+
+
+def file_to_write(text: str) -> Path:
+    """A parser of a file that is written last: that it cannot be is found out first."""
+    try:
+        check_writable(Path(text))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be written ({error.strerror})") from error
+    return Path(text)
 
 
 def number(kind: Callable[[str], Value], above: int = 0) -> Callable[[str], Value]:
@@ -101,7 +111,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text("utf-8").splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     return f"{model}, {CORES} cores, Python {platform.python_version()}"
 
@@ -130,7 +142,7 @@ def write_json(file: Path, content: Any) -> None:
     """Write a file at once: one that is interrupted leaves the file that was there."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     partial.replace(file)
 
 

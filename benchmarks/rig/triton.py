@@ -164,7 +164,7 @@ def to_inputs(tensors: Tensors) -> list[triton.InferInput]:
 def write_input_data(file: Path, requests: Sequence[Tensors]) -> Path:
     """Write requests as perf_analyzer's --input-data; it sends them in turn."""
     data = [{name: _element(array[0]) for name, array in request.items()} for request in requests]
-    file.write_text(json.dumps({"data": data}))
+    file.write_text(json.dumps({"data": data}), "utf-8")
     return file
 
 

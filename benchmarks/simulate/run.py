@@ -121,7 +121,7 @@ def write_repository(repository: Path, gpus: Path, scenario: Scenario) -> None:
         if config.HasField("dynamic_batching"):
             waits = config.dynamic_batching.max_queue_delay_microseconds
             config.dynamic_batching.max_queue_delay_microseconds = round(waits * scenario.slowdown)
-        (version.parent / file.name).write_text(text_format.MessageToString(config))
+        (version.parent / file.name).write_text(text_format.MessageToString(config), "utf-8")
 
 
 def stand_in(config: model_config_pb2.ModelConfig, scenario: Scenario, folder: Path) -> None:
@@ -180,7 +180,9 @@ def simulate(scenario: Scenario, folder: Path) -> Measured:
         steady = watch(command, server, scenario.photos, scenario.in_flight)
         seconds = time.time() - started
     files = sorted(gpus.glob("*.jsonl"))  # one for each GPU
-    executions = [Execution(file.stem, **json.loads(line)) for file in files for line in file.read_text().splitlines()]
+    executions = [
+        Execution(file.stem, **json.loads(line)) for file in files for line in file.read_text("utf-8").splitlines()
+    ]
     later = [one for one in executions if one.started >= started]  # than the server's start-up probe
     return Measured(steady, seconds, later, folder / "out" / table.name)
 

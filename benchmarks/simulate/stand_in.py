@@ -39,7 +39,7 @@ class TritonPythonModel:
             for request in requests
         ]
         rows = sum(len(next(iter(arrays.values()))) for arrays in batch)
-        with self.gpu.open("a") as file:
+        with self.gpu.open("a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, its line written
             started = time.time()
             time.sleep(self.fixed + self.per_image * rows)

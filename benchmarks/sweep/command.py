@@ -22,6 +22,7 @@ from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, machine, number, several, show
 from benchmarks.sweep import points
 from benchmarks.sweep.session import REQUESTS_ON_CPU, REQUESTS_ON_GPU, measure_points, swept_server
+from contract.command import INTERRUPTED
 from contract.names import ENSEMBLE, NETWORKS
 
 CONCURRENCY = re.compile(r"[1-9]\d*x?")
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         raise BenchmarkError(f"The server{where} fails: {error.message()}") from error
     except KeyboardInterrupt:
         print(f"Interrupted; the same command resumes from {options.output}.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     conclude(options, measurements, shlex.join(["python", "-m", "benchmarks", "sweep", *arguments]))
     return 1 if all(one.finding for one in measurements) else 0
 
@@ -72,6 +73,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     add("--url", metavar="HOST:PORT", help=text)
     add("--metrics-url", metavar="HOST:PORT", help="that server's metrics; without them GPU memory stays empty")
     add("--output", type=Path, default=Path("out/sweep"), metavar="DIR", help="of tables and plots; resumes there")
+    add("--retry-failed", action="store_true", help="measure those points again that gave no numbers")
     add("--restart", action="store_true", help="forget the points in the output folder")
     add("--memory-share", type=number(float), default=0.8, metavar="0–1", help="that the recommendation may use")
     add("--apply", action="store_true", help="write the recommended configs into --repository, say what serves them")
@@ -102,6 +104,8 @@ def sweep(options: argparse.Namespace) -> list[points.Measurement]:
     plan = None if options.restart else points.read_plan(options.output)
     if plan is not None:
         points.check_same(options.output, "settings", plan.settings, settings)
+        if options.retry_failed:
+            points.forget_failed(options.output)
     # A server that a point brought down is started again for the next.
     while plan is None or points.left(plan, points.read_points(options.output)):
         with swept_server(options) as addresses:

@@ -67,7 +67,7 @@ def measure(
         before = read_statistics(client, models)
         drive(point, requests, input_data, report, load, look)
         after = read_statistics(client, models)
-        with report.open(newline="") as stream:
+        with report.open(newline="", encoding="utf-8") as stream:
             row = next(csv.DictReader(stream))
     steady = full.steady()
     if steady is None:
@@ -85,7 +85,7 @@ def drive(point: Point, requests: int, data: Path, report: Path, load: Load, loo
         observe(command, look, INTERVAL, timeout=load.timeout, env=environment(load.binary))
     except RunFailedError as error:
         reasons = dict.fromkeys(THREAD.sub("", line) for line in error.said.splitlines() if line.strip())
-        remedy = "" if error.ended else ": --restart with a longer --timeout"
+        remedy = "" if error.ended else ": --retry-failed with a longer --timeout"
         raise MeasurementFailedError(" ".join(list(reasons)[-2:]) + remedy) from error
     if not report.exists():
         raise MeasurementFailedError("perf_analyzer wrote no report")

@@ -118,7 +118,7 @@ def read_plan(folder: Path) -> Plan | None:
     if not file.exists():
         return None
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text("utf-8"))
         points = tuple(Point(**point) for point in content["points"])
         return Plan(content["settings"], content["networks"], points)
     except (ValueError, KeyError, TypeError) as error:
@@ -128,7 +128,7 @@ def read_plan(folder: Path) -> Plan | None:
 def write_plan(folder: Path, plan: Plan) -> None:
     """Begin a sweep in a folder; points that are there are forgotten."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / POINTS).write_text("")
+    (folder / POINTS).write_text("", "utf-8")
     write_json(folder / PLAN, asdict(plan))
 
 
@@ -163,9 +163,17 @@ def read_points(folder: Path) -> list[Measurement]:
     return found
 
 
+def forget_failed(folder: Path) -> None:
+    """Keep the points that have numbers, so that a resumed sweep measures the others again."""
+    kept = [measurement for measurement in read_points(folder) if not measurement.finding]
+    partial = folder / f"{POINTS}.partial"
+    partial.write_text("".join(json.dumps(asdict(measurement)) + "\n" for measurement in kept), "utf-8")
+    partial.replace(folder / POINTS)
+
+
 def append_point(folder: Path, measurement: Measurement) -> None:
     """Add a point that is done."""
-    with (folder / POINTS).open("a") as stream:
+    with (folder / POINTS).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(measurement)) + "\n")
 
 
@@ -178,7 +186,7 @@ def left(plan: Plan, done: Sequence[Measurement]) -> list[Point]:
 def write_csv(file: Path, measurements: Sequence[Measurement]) -> None:
     """Write one row a point; what was not measured is empty. `stage_…` columns exist for every stage of any point."""
     rows = [to_row(measurement) for measurement in measurements]
-    with file.open("w", newline="") as stream:
+    with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(dict.fromkeys(column for row in rows for column in row)), restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -219,7 +227,7 @@ def write_markdown(
         "where there is no GPU.",
         verdict,
     ]
-    file.write_text("\n\n".join(part for part in parts if part) + "\n")
+    file.write_text("\n\n".join(part for part in parts if part) + "\n", "utf-8")
 
 
 def columns(measurement: Measurement) -> dict[str, str]:

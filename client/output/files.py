@@ -6,7 +6,9 @@ Nothing written depends on the time, the machine or the output folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +19,18 @@ from client.output.tars import Tars
 
 SCHEMA = "relight-metadata/1"
 Content = bytes | memoryview
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError where a file could not be written at `path`; writes nothing."""
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    fault = 0
+    if nearest.is_dir() == (nearest == path):
+        fault = errno.EISDIR if nearest == path else errno.ENOTDIR
+    elif not os.access(nearest, os.W_OK | (os.X_OK if nearest.is_dir() else 0)):
+        fault = errno.EROFS if os.statvfs(nearest).f_flag & os.ST_RDONLY else errno.EACCES
+    if fault:
+        raise OSError(fault, os.strerror(fault), str(nearest))
 
 
 class Writer(Protocol):

@@ -6,6 +6,7 @@ unnoticed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -19,7 +20,7 @@ from typing import Any
 
 from client.errors import TableError
 from client.input.row import WHOLE, Shard
-from client.output.files import write_whole
+from client.output.files import check_writable, write_whole
 from client.output.journal import JOURNALS, VERSION, Journal, Past, read_journals
 from client.output.tars import PIECES
 
@@ -64,27 +65,52 @@ class RunFolder:
                     if path != own and _overlap(shard, path.stem):
                         with _locked(path, fcntl.LOCK_SH):
                             pass
+                for table in (self.table, self.failures):
+                    _try_to_write(table)
             except BlockingIOError:
                 raise TableError(
                     f"another run is writing into {self.path}; wait for it, or choose another folder with --output"
                 ) from None
             except OSError as error:
-                problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
-                raise TableError(f"{problem}; choose another folder with --output") from error
+                raise self._unwritable(error) from error
             yield
+
+    def check_writable(self) -> None:
+        """Raise TableError where `claimed` would find that the folder cannot be written; writes nothing."""
+        try:
+            for file in (self.journals / "lock", _unfinished(self.table), _unfinished(self.failures)):
+                check_writable(file)
+            for table in (self.table, self.failures):
+                _refuse_folder(table)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> TableError:
+        problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
+        return TableError(f"{problem}; choose another folder with --output")
+
+    def compare(self, settings: Mapping[str, Any], networks: Any = None, *, anyway: bool) -> None:
+        """Compare settings, and networks where they are known, with those of the folder.
+
+        Raises SettingsChangedError unless `anyway`, TableError if the journal is an older version's.
+        """
+        self._refuse_older()
+        if anyway or not any(self.journals.glob("*.rows")):
+            return
+        kept, known = _read(self.journals / _SETTINGS), _read(self.journals / _NETWORKS)
+        if kept != settings:
+            raise SettingsChangedError(self._difference(kept or {}, settings))
+        if networks is not None and known not in (None, networks):
+            raise SettingsChangedError(self._difference({"networks": known}, {"networks": networks}))
 
     def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
         """Compare `settings` with those of the folder, and store them.
 
         Raises SettingsChangedError unless `anyway`, TableError if the journal is an older version's.
         """
-        self._refuse_older()
+        self.compare(settings, anyway=anyway)
         path = self.journals / _SETTINGS
-        started = any(self.journals.glob("*.rows"))
-        kept = _read(path)
-        if started and kept != settings and not anyway:
-            raise SettingsChangedError(self._difference(kept or {}, settings))
-        if kept != settings:
+        if _read(path) != settings:
             write_whole(path, _json(settings))
         if anyway:
             (self.journals / _NETWORKS).unlink(missing_ok=True)
@@ -171,6 +197,24 @@ def _locked(path: Path, kind: int) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _try_to_write(table: Path) -> None:
+    """Raise OSError where a table, which is written last, could not be written."""
+    _refuse_folder(table)
+    attempt = _unfinished(table)
+    attempt.write_bytes(b"")
+    attempt.unlink()
+
+
+def _unfinished(table: Path) -> Path:
+    """A file that is there while a table is tried."""
+    return table.with_name(f".{table.name}.try")
+
+
+def _refuse_folder(table: Path) -> None:
+    if table.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(table))
 
 
 def _overlap(shard: Shard, name: str) -> bool:

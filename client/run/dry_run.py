@@ -1,58 +1,188 @@
-"""The dry run: checks the table, its photos and the servers; sends and writes nothing."""
+"""The dry run: all of a run up to the networks, for the rows that it would do; writes nothing.
+
+The server's `decode` is a model of its own. It is sent each row as a run would send it to the ensemble, and refuses it
+in the same words. Whether there is a person in the photo, only a run can tell.
+"""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from client.errors import RowError
-from client.input.photos import check_image
-from client.light.columns import find_columns
+import numpy as np
+
+from client.errors import RowError, StoppedError, UnreachableError
+from client.input.photos import check_image, read_image
+from client.input.row import Row
+from client.light.columns import OverrideColumns, Overrides
+from client.light.draw import draw_lights
+from client.light.light import COLUMNS, Light, check_patterns, light_of, light_tensors, server_patterns
+from client.output.journal import FAILED, Past
 from client.output.numbering import Numbering
+from client.run.interruptions import Interruptions
 from client.run.progress import Progress, gone_words
-from client.run.resume import gone_rows
+from client.run.resume import How, gone_rows, open_input
+from client.run.row_queue import RowQueue
 from client.run.run import Run
+from client.triton.parts import PhotoParts, Templates
+from client.triton.pixels import bitmap
+from client.triton.request import PROMPT, decode_request, photo_request, request_template, unpack
+from client.triton.servers import Servers
+from contract.light import NUMBERS
+
+Check = Callable[[Row, Overrides], Awaitable[None]]  # raises RowError
+_OPENED = 8  # photos at a time, where there is no server
 
 
-async def check_servers(run: Run, progress: Progress) -> str:
-    """Ask the servers; return their window and models in a sentence. Raises UnreachableError."""
-    async with run.access.ready(run.window, progress.say) as (_, facts):
-        versions = ", ".join(f"{name} {version}" for name, version in sorted(facts.model_versions.items()))
-        return f"servers: {facts.window} calls in flight, models {versions}"
+@dataclass
+class Outlook:
+    """What a run would do."""
+
+    kept: int = 0  # rows that stay as an earlier run left them
+    failed: int = 0  # of those
+    servers: str = ""  # the servers in a sentence; empty where there is none
+    interrupted: bool = False
 
 
-def check_input(run: Run, progress: Progress) -> str:
-    """Check every row and report failures to `progress`; return in a sentence what a run would do.
+async def foresee(run: Run, how: How, progress: Progress, interruptions: Interruptions) -> Outlook:
+    """Check every row that a run would do, and report failures to `progress`.
 
-    Photos with a URL are not checked. Raises TableError, or OSError if the output cannot be written.
+    Without a server photos are only opened.
+
+    Raises TableError, SettingsChangedError and UnreachableError as a run does.
     """
-    source = run.source()
-    columns = find_columns(source.columns)
-    for warning in columns.warnings:
-        progress.say(f"warning: {warning}")
-    past = run.folder().past()
-    state_of, numbering = past.finder(), Numbering(past, source.identifier(columns.places.values()))
-    to_do = 0
-    for row in source.rows(numbering):
-        to_do += state_of(row.identity) not in run.kept
+    source, columns = open_input(run, how, progress)
+    folder, outlook = run.folder(), Outlook()
+    folder.check_writable()
+    past = folder.past()
+    numbering = Numbering(past, source.identifier(columns.places.values()))
+    async with contextlib.AsyncExitStack() as connections:
+        rows = source.rows() if how.restart else _left(run, source.rows(numbering), past, outlook)
         try:
-            if row.error is not None:
-                raise RowError(row.error)
-            columns.read(row.values)
-            check_image(row.image_path, row.folder or source.folder)
-            progress.row_done()
+            servers, facts = await connections.enter_async_context(run.access.ready(run.window, progress.say))
+        except UnreachableError as error:
+            progress.say(f"{error}. Photos are opened, not decoded")
+            check, window, stop = _opening(source.folder), _OPENED, lambda: None
+        else:
+            models = ", ".join(f"{name} {version}" for name, version in sorted(facts.model_versions.items()))
+            outlook.servers = f"servers: {facts.window} calls in flight, models {models}"
+            info = await _ask_info(servers)
+            settings = run.settings(source.identity, facts.model_versions)
+            folder.compare(settings, info.get("models"), anyway=how.anyway or how.restart)
+            check = _decoding(run, source.folder, servers, server_patterns(info))
+            window, stop = facts.window, servers.stop
+        outlook.interrupted = await _check_rows(rows, columns, check, window, stop, progress, interruptions)
+    if not outlook.interrupted:
+        gone = [] if how.restart else gone_rows(run, numbering)
+        for sentence in filter(None, (source.left_out(), gone_words(gone))):
+            progress.say(sentence)
+    return outlook
+
+
+def describe(outlook: Outlook, progress: Progress) -> str:
+    """The outlook in a few lines."""
+    total = outlook.kept + progress.done + progress.failed
+    kept = f", {outlook.kept} stay as they are" if outlook.kept else ""
+    rows = f"{total} rows: {progress.done} can be sent to the networks, {progress.failed} would fail{kept}"
+    return "\n".join(filter(None, (rows, outlook.servers)))
+
+
+def _left(run: Run, rows: Iterable[Row], past: Past, outlook: Outlook) -> Generator[Row, None, None]:
+    """The rows that a run would do; the others are counted. Raises TableError."""
+    state_of = past.finder()
+    for row in rows:
+        state = state_of(row.identity)
+        if state in run.kept:
+            outlook.kept += 1
+            outlook.failed += state == FAILED
+        else:
+            yield row
+
+
+async def _ask_info(servers: Servers) -> dict[str, Any]:
+    """INFO of a small gray photo. Raises UnreachableError: not even that is relit."""
+    light = light_of({name: NUMBERS[name].default for name in COLUMNS})
+    template = request_template((0.0, 0.0), "mask;png", ())
+    gray = bitmap(np.full((64, 64, 3), 128, np.uint8))
+    try:
+        return unpack(await servers.send(photo_request(template, gray, PROMPT, light_tensors([light]))), {}).info
+    except RowError as error:
+        raise UnreachableError(f"the server relights no photo ({error}); see its log") from error
+
+
+def _opening(photos: str) -> Check:
+    """Check that a photo can be opened."""
+
+    async def check(row: Row, asked: Overrides) -> None:
+        await asyncio.to_thread(check_image, row.image_path, row.folder or photos)
+
+    return check
+
+
+def _decoding(run: Run, photos: str, servers: Servers, patterns: Sequence[str] | None) -> Check:
+    """Check that the server decodes a photo and takes its lights."""
+    templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
+
+    def prepare(row: Row, asked: Overrides) -> tuple[list[Light], PhotoParts]:
+        image = read_image(row.image_path, row.folder or photos, run.access.timeout)
+        lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
+        return lights, PhotoParts(templates, image, asked.get("prompt", run.prompt), light_tensors(lights))
+
+    async def check(row: Row, asked: Overrides) -> None:
+        lights, parts = await asyncio.to_thread(prepare, row, asked)
+        try:
+            await servers.send(decode_request(parts.request))
         except RowError as error:
-            progress.row_failed(f"{row}: {error}")
-    _check_writable(run.output)
-    for sentence in filter(None, (source.left_out(), gone_words(gone_rows(run, numbering)))):
-        progress.say(sentence)
-    return f"{progress.done + progress.failed} rows, {progress.failed} of them would fail; {to_do} are not done yet"
+            parts.refused(error)  # a run would ask for fewer lights at a time
+            await servers.send(decode_request(parts.request))
+        try:
+            check_patterns(lights, patterns)
+        except ValueError as error:
+            raise RowError(str(error)) from error
+
+    return check
 
 
-def _check_writable(folder: Path) -> None:
-    """Raise OSError if `folder` cannot be created."""
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise NotADirectoryError(20, "Not a directory", str(nearest))
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise PermissionError(13, "Permission denied", str(nearest))
+async def _check_rows(
+    rows: Generator[Row, None, None],
+    columns: OverrideColumns,
+    check: Check,
+    window: int,
+    stop: Callable[[], None],
+    progress: Progress,
+    interruptions: Interruptions,
+) -> bool:
+    """Check rows, `window` at a time; return whether Ctrl-C or too many failures ended it. `stop` ends the sending."""
+    queue, interrupted = RowQueue(rows, 2 * window), False
+
+    def end() -> None:
+        nonlocal interrupted
+        interrupted = True
+        stop()
+        queue.end()
+
+    async def check_next() -> None:
+        while (row := await queue.next()) is not None:
+            try:
+                if row.error is not None:
+                    raise RowError(row.error)
+                await check(row, columns.read(row.values))
+                progress.row_done()
+            except RowError as error:
+                progress.row_failed(f"{row}: {error}")
+            except StoppedError:
+                pass
+            queue.finished(1)
+
+    workers = [asyncio.ensure_future(check_next()) for _ in range(window)]
+    with interruptions.handled(end):
+        try:
+            await asyncio.gather(*workers)
+        finally:  # after an error no call is cancelled
+            stop()
+            queue.end()
+            await asyncio.gather(*workers, return_exceptions=True)
+    return interrupted

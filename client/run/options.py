@@ -26,7 +26,7 @@ _RESUME_SWITCHES = (
     ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
     ("--prune", "remove the files of rows that are no longer in the table"),
     ("--rebuild-csv", "write only the tables, from the journal"),
-    ("--dry-run", "check header, photos and servers; send and write nothing"),
+    ("--dry-run", "check table, servers, and photos up to the networks; write nothing"),
 )
 
 

@@ -51,12 +51,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
 
     Raises TableError, SettingsChangedError, OSError if the disk fails, and UnreachableError before the first row only.
     """
-    source = run.source()
-    if source.once and how.processes > 1:
-        raise TableError("a pipe has one reader; save the table to a file for --processes")
-    columns = find_columns(source.columns)
-    for warning in columns.warnings:
-        progress.say(f"warning: {warning}")
+    source, columns = open_input(run, how, progress)
     folder = run.folder()
     with ExitStack() as claims:
         work = _relight_rest(run, how, source, columns, folder, claims, progress, interruptions)
@@ -65,6 +60,17 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
         if others := source.left_out():
             progress.say(others)
         return Outcome(totals, interrupted, unreachable)
+
+
+def open_input(run: Run, how: How, progress: Progress) -> tuple[Source, OverrideColumns]:
+    """The input and its override columns, with warnings to `progress`. Raises TableError."""
+    source = run.source()
+    if source.once and how.processes > 1:
+        raise TableError("a pipe has one reader; save the table to a file for --processes")
+    columns = find_columns(source.columns)
+    for warning in columns.warnings:
+        progress.say(f"warning: {warning}")
+    return source, columns
 
 
 def rebuild_tables(run: Run) -> Totals:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from client.errors import RowError
-from contract.names import ENSEMBLE
+from contract.names import DECODE, ENSEMBLE
 
 # Defaults of the command line and of the Python API.
 URL = "localhost:8001"
@@ -63,6 +63,17 @@ def photo_request(template: Any, image: bytes, prompt: str, lights: Mapping[str,
         request.inputs.add(name=name, datatype="FP32", shape=rows.shape)
         request.raw_input_contents.append(rows.tobytes())
     return request
+
+
+def decode_request(request: Any) -> Any:
+    """The same request to the ensemble's first model alone, which reads the photo and checks every number."""
+    alone = service_pb2.ModelInferRequest(model_name=DECODE)
+    alone.outputs.add(name="ASPECT")  # the smallest
+    for tensor, content in zip(request.inputs, request.raw_input_contents, strict=True):
+        if tensor.name != "FILES":
+            alone.inputs.append(tensor)
+            alone.raw_input_contents.append(content)
+    return alone
 
 
 def unpack(answer: Any, counts: Mapping[str, int]) -> Reply:

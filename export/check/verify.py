@@ -110,7 +110,7 @@ def verify_network(folder: Path, contract: Contract, device: str, server: Server
         ValueError: the file is not the one that was exported.
         ExportError: a batch is not answered.
     """
-    text = json.loads((folder / REPORT).read_text())
+    text = json.loads((folder / REPORT).read_text("utf-8"))
     form = file_format(text["format"])
     if digest(folder / form.MODEL) != text["sha256"]:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,8 @@ from torch import Tensor, nn
 from export.errors import ExportError
 
 
-def build_own(spec: str, checkpoint: Path | None) -> nn.Module:
-    """Call a factory, and load a checkpoint into the network that it returns.
-
-    Args:
-        spec: "package.module:factory", on the Python path or in the current folder. The factory takes no argument and
-            returns an nn.Module whose forward takes and gives a stage's tensors (export/tensors.py).
-        checkpoint: a .safetensors file or one of torch.save with a state dict; None keeps the factory's weights.
-
-    Raises ExportError: there is no such factory, it fails or returns no nn.Module, or the checkpoint does not fit.
-    """
+def find_factory(spec: str) -> Callable[[], Any]:
+    """Import "package.module:factory", from the Python path or the current folder. Raises ExportError."""
     module_name, _, factory_name = spec.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -32,6 +25,21 @@ def build_own(spec: str, checkpoint: Path | None) -> nn.Module:
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise ExportError(f"{spec}: {module_name} has no function {factory_name}.")
+    found: Callable[[], Any] = factory
+    return found
+
+
+def build_own(spec: str, checkpoint: Path | None) -> nn.Module:
+    """Call a factory, and load a checkpoint into the network that it returns.
+
+    Args:
+        spec: as `find_factory` takes it. The factory takes no argument and returns an nn.Module whose forward takes and
+            gives a stage's tensors (export/tensors.py).
+        checkpoint: a .safetensors file or one of torch.save with a state dict; None keeps the factory's weights.
+
+    Raises ExportError: there is no such factory, it fails or returns no nn.Module, or the checkpoint does not fit.
+    """
+    factory = find_factory(spec)
     try:
         network = factory()
     except Exception as error:  # and so does calling it

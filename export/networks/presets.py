@@ -1,6 +1,6 @@
 """Which network does each stage's work, by preset, and how each network is built."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from contract.names import STAGES
 from export.errors import ExportError
 from export.networks.colour_segmenter import ColourSegmenter
 from export.networks.inflate import Inflate
-from export.networks.own import build_own
+from export.networks.own import build_own, find_factory
 from export.networks.pattern_bank import PatternBank
 from export.networks.people.delight import Delight
 from export.networks.people.face import Face
@@ -154,6 +154,15 @@ def build(stage: str, choice: Choice, options: Options) -> Built:
             "accept the licence on the model's page and log in with `hf auth login`; or build the architecture at "
             "full size without them: --random-weights."
         ) from error
+
+
+def check_own(choices: Iterable[Choice]) -> None:
+    """Import the user's own networks among `choices`, and look for their checkpoints. Raises ExportError."""
+    for choice in choices:
+        if ":" in choice.label:
+            find_factory(choice.label)
+        if choice.checkpoint is not None and not choice.checkpoint.is_file():
+            raise ExportError(f"{choice.label}: there is no checkpoint {choice.checkpoint}.")
 
 
 def build_users(choice: Choice) -> Built:

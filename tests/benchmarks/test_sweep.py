@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import __main__ as benchmarks
 from benchmarks.rig.processes import FullWindow
 from benchmarks.rig.triton import GpuUse, Stage, parse_metrics, summarise
-from benchmarks.sweep.points import Measurement, Plan, Point, left, recommend
+from benchmarks.sweep.points import Measurement, Plan, Point, forget_failed, left, read_plan, read_points, recommend
 from benchmarks.sweep.session import resize
 from server.derive import Machine, derive, read_config
 from server.embedded import RunningServer
@@ -121,6 +121,24 @@ def test_the_same_command_again_measures_nothing_twice(out: Path, command: list[
     assert (out / "points.jsonl").read_bytes() == points
 
 
+def test_only_failed_points_are_measured_again(out: Path, tmp_path: Path) -> None:
+    kept = shutil.copytree(out, tmp_path / "out")
+    forget_failed(kept)
+    plan = read_plan(kept)
+    assert plan is not None
+    assert left(plan, read_points(out)) == []
+    assert [(point.model, point.batch) for point in left(plan, read_points(kept))] == [("relight", TOO_MUCH)]
+
+
+def test_a_sweep_whose_points_all_failed_exits_with_1(out: Path, command: list[str], tmp_path: Path) -> None:
+    kept = shutil.copytree(out, tmp_path / "out")
+    points = [json.loads(line) for line in (kept / "points.jsonl").read_text().splitlines()]
+    failed = "".join(json.dumps({**point, "finding": "fails: too slow"}) + "\n" for point in points)
+    (kept / "points.jsonl").write_text(failed)
+    assert main([*command, "--output", str(kept)]) == 1
+    assert "Nothing to recommend" in (kept / "table.md").read_text()
+
+
 def test_other_settings_are_refused_with_the_difference(
     out: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +244,7 @@ def test_a_server_that_does_not_load_on_request_is_refused(
         (["--batches", "4,zero"], "'zero' is not a number"),
         (["--concurrency", "x2"], "multiples such as 2x"),
         (["--photo", "nobody.jpg"], "There is no photo nobody.jpg"),
+        (["--json", "demo.py/figures.json"], "figures.json cannot be written (Not a directory)"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_remedy(

@@ -4,13 +4,13 @@ What breaks something is kept in out/fuzz/; exit code 1 if anything does.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from tests.fuzz import decode
+from contract.command import run
+from tests.fuzz import decode, requests, table
 from tests.rig.places import ROOT
 
-TARGETS = {"decode": decode.fuzz}
+TARGETS = {"decode": decode.fuzz, "csv": table.fuzz, "requests": requests.fuzz}
 
 
 def main() -> int:
@@ -30,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,7 +7,6 @@ the brightness of the photos that are decoded before them, and of the memory tha
 from __future__ import annotations
 
 import hashlib
-import struct
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from photo import PhotoError, read_photo
 from PIL import Image
+
+from tests.fuzz.processes import read_inputs
 
 MEGAPIXELS = 2.0  # a limit that keeps bombs cheap
 
@@ -43,13 +44,8 @@ def decode_markers(level: int) -> None:
 
 def main(path: Path, level: int) -> None:
     """Print the outcome of every photo in the file, in order."""
-    content, photos, at = path.read_bytes(), [], 0
-    while at < len(content):
-        (length,) = struct.unpack_from("<I", content, at)
-        photos.append(content[at + 4 : at + 4 + length])
-        at += 4 + length
     decode_markers(level)
-    for data in photos:
+    for data in read_inputs(path):
         print(outcome(data), flush=True)
 
 

@@ -8,6 +8,7 @@ from tokenizers import AddedToken, Regex, Tokenizer as Pipeline, normalizers, pr
 from tokenizers.models import BPE
 
 LENGTH = 32
+_SHOWN = 60  # characters of a prompt, in a message
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
 
@@ -61,7 +62,7 @@ class Prompts:
         name = prompt.strip().lower()
         if name not in self._places:
             raise PromptError(
-                f"The prompt {prompt!r} is not known to the network: choose from {', '.join(self._places)}."
+                f"The prompt {prompt[:_SHOWN]!r} is not known to the network: choose from {', '.join(self._places)}."
             )
         rest = (0,) * (LENGTH - 1)
         return (self._places[name], *rest), (1, *rest)

@@ -13,6 +13,7 @@ from png import Pixels, encode_png
 
 _FORMATS = "png, jpeg, jpeg:1-100, webp, webp:1-100, webp:lossless"
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
+_SHOWN = 60  # characters of what was asked for, in a message
 _LARGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
 
 
@@ -65,7 +66,9 @@ def parse_files(text: str) -> Files:
     names = [name.strip() for name in listed.split(",")]
     for name in names:
         if name not in PICTURES:
-            raise FilesError(f"FILES asks for {name!r}: choose from {', '.join(PICTURES)}, separated by commas.")
+            raise FilesError(
+                f"FILES asks for {name[:_SHOWN]!r}: choose from {', '.join(PICTURES)}, separated by commas."
+            )
     kind, has_quality, quality = (wanted.strip() or "png").partition(":")
     if kind == "webp" and quality == "lossless":
         return Files(frozenset(names), "webp", None)
@@ -73,10 +76,10 @@ def parse_files(text: str) -> Files:
         return Files(frozenset(names), "png", None)
     if kind in ("jpeg", "webp"):
         default = _JPEG_QUALITY if kind == "jpeg" else _WEBP_QUALITY
-        level = default if not has_quality else int(quality) if quality.isdecimal() else 0
+        level = default if not has_quality else int(quality) if quality.isdecimal() and len(quality) < 4 else 0
         if 1 <= level <= 100:
             return Files(frozenset(names), kind, level)
-    raise FilesError(f"FILES asks for the format {wanted.strip()!r}: choose from {_FORMATS}.")
+    raise FilesError(f"FILES asks for the format {wanted.strip()[:_SHOWN]!r}: choose from {_FORMATS}.")
 
 
 def over_gray(photo: Pixels, alpha: Pixels, gray: int) -> Pixels:

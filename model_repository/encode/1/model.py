@@ -17,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contract.light import position
+from contract.light import NUMBERS, position
 from files import FilesError, parse_files
 from info import read_models, write_info
 
@@ -70,7 +70,7 @@ class TritonPythonModel:
         if arrays["COUNT"][0] == 0:
             raise FilesError(f"Nobody found, best score {score:.2f}: lower --score-threshold or change --prompt.")
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
-        gray = round(float(arrays["SCENE"][0, position("gray")]))
+        gray = read_gray(arrays["SCENE"])
         groups: dict[str, list[Job]] = {
             "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
             "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],
@@ -94,6 +94,16 @@ class TritonPythonModel:
     def _run(self, jobs: list[Job]) -> Iterable[bytes]:
         """The files in order, on threads if there are any: the encoders let go of the GIL."""
         return self.pool.map(_call, jobs) if self.pool else map(_call, jobs)
+
+
+def read_gray(scene: npt.NDArray[np.float32]) -> int:
+    """The background's level, 0-255, from SCENE [K,32]. Raises FilesError."""
+    if not len(scene):
+        raise FilesError("SCENE has no row: send one for every picture.")
+    try:
+        return round(NUMBERS["gray"].interval.check(float(scene[0, position("gray")])))
+    except ValueError as error:
+        raise FilesError(f"SCENE's gray {error}.") from error
 
 
 def _call(job: Job) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+Symbols = dict[str, tuple[int | str, ...]]  # by input its sizes as the network has them, variable ones by name
 Run = Callable[[list[list[Any]]], list[Any]]  # the input tensors of each request → the response to each
 
 
@@ -24,6 +25,33 @@ def model_file(args: dict[str, str], name: str) -> Path:
     if not file.exists():
         raise pb_utils.TritonModelException(f"{file} is missing: export the networks first, `python -m export`")
     return file
+
+
+def answer_fitting(requests: list[Any], symbols: Symbols, respond: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    """Refuse requests whose tensors do not fit each other (INVALID_ARG); `respond` answers the others, together."""
+    faults = [misfit(request, symbols) for request in requests]
+    fitting = [request for request, fault in zip(requests, faults, strict=True) if not fault]
+    responses = iter(respond(fitting) if fitting else [])
+    return [
+        pb_utils.InferenceResponse(error=pb_utils.TritonError(fault, pb_utils.TritonError.INVALID_ARG))
+        if fault
+        else next(responses)
+        for fault in faults
+    ]
+
+
+def misfit(request: Any, symbols: Symbols) -> str:
+    """What is wrong with the sizes of a request's tensors, in a sentence; empty where nothing is."""
+    sizes: dict[str, tuple[str, int]] = {}
+    for name, own in symbols.items():
+        shape = tuple(pb_utils.get_input_tensor_by_name(request, name).shape())
+        if 0 in shape:
+            return f"{name} is empty, {list(shape)}: send at least one row of it."
+        for symbol, size in zip(own[1:], shape[1:], strict=False):
+            other, expected = sizes.setdefault(symbol, (name, size)) if isinstance(symbol, str) else (name, size)
+            if size != expected:
+                return f"{name} has {size} rows where {other} has {expected}: send as many of each."
+    return ""
 
 
 def answer(requests: list[Any], names: list[str], run: Run) -> list[Any]:

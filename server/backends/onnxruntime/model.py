@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-from batches import answer, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
+from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -47,6 +47,7 @@ class TritonPythonModel:
             )
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
+        self.symbols = {tensor.name: tuple(tensor.shape) for tensor in self.session.get_inputs()}
         check_names(config, self.session)
 
     def finalize(self) -> None:
@@ -55,6 +56,10 @@ class TritonPythonModel:
             self.pool.shutdown()
 
     def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer a batch; what does not fit the network is refused, each request on its own."""
+        return answer_fitting(requests, self.symbols, self.execute_fitting)
+
+    def execute_fitting(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run.
 
         Small networks on a CPU are different: each row runs alone, on one thread, beside the others. A row's tensors

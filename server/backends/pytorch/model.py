@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import triton_python_backend_utils as pb_utils
-from batches import answer, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
+from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
 
 
 class TritonPythonModel:
@@ -35,8 +35,9 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"model.pt has the inputs {arguments}, the config says {self.inputs}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer a batch: requests whose tensors agree in shape (batch aside) share one run."""
-        return answer(requests, self.inputs, self.run)
+        """Answer a batch: requests whose tensors agree in shape (batch aside) share one run; empty ones are refused."""
+        sizes: dict[str, tuple[int | str, ...]] = dict.fromkeys(self.inputs, ())
+        return answer_fitting(requests, sizes, lambda fitting: answer(fitting, self.inputs, self.run))
 
     def run(self, batch: list[list[Any]]) -> list[Any]:
         """Join the requests' rows, run the model once and split its answer again."""

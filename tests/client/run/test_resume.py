@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
-from server.derive import this_machine
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
 NAMES = tuple(f"{name}.png" for name in "abcdef")
@@ -181,19 +180,6 @@ def test_too_many_failures_end_the_run(server: Server, tmp_path: Path, capsys: p
     assert relight(server, table, tmp_path / "out", "--quiet", "--max-failures", "5", "--window", "1") == 1
     assert "more than 5 rows failed: the run ends here" in capsys.readouterr().err
     assert 6 <= len(lines(tmp_path / "out" / "gone.csv")) < 100
-
-
-def test_a_dry_run_reports_what_is_wrong_and_writes_nothing(
-    server: Server, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = asked(server)
-    assert relight(server, table, tmp_path / "out", "--dry-run", "--quiet") == 1
-    told = capsys.readouterr().err
-    assert "row 3 (missing.png): there is no file" in told
-    assert "7 rows, 1 of them would fail; 7 are not done yet" in told
-    assert f"{3 * this_machine(gpus=0).cpu_batch} calls in flight" in told
-    assert asked(server) == before
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_summary_is_a_file_of_numbers(server: Server, table: Path, undisturbed: Path, tmp_path: Path) -> None:

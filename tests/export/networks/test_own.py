@@ -173,3 +173,14 @@ def test_what_is_no_network_is_refused(spec: str, message: str) -> None:
 def test_a_broken_contract_is_refused_with_what_was_expected(name: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         ask(build_own(f"my_pkg.nets:{name}", None), read_contract("albedo"), name, 1)
+
+
+@pytest.mark.parametrize("given", ["--shadow my_pkg.absent:Gray", "--shadow my_pkg.nets:Gray --checkpoint absent.pt"])
+def test_what_cannot_be_imported_is_refused_before_anything_is_written(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--preset", "classical", *given.split(), "--repository", "models"]) == 1
+    told = capsys.readouterr()
+    assert "absent" in told.err
+    assert not told.out
+    assert not (tmp_path / "models").exists()
