@@ -11,6 +11,7 @@ Everything here is synchronous, so it works where an event loop already runs, as
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,11 @@ class Relit:
 
 
 class Relighter:
-    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe."""
+    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe.
+
+    No call is cancelled, because that can crash Triton before 24.12 (server#7368): the connection stays open until late
+    answers have come.
+    """
 
     def __init__(
         self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
@@ -114,6 +119,9 @@ class Relighter:
         self._url, self._timeout = url, timeout
         self._channel = grpc.insecure_channel(url, options=MESSAGE_SIZES)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._lock = threading.Lock()
+        self._unanswered = 0  # calls
+        self._closed = False
 
     def __enter__(self) -> Relighter:
         return self
@@ -124,7 +132,11 @@ class Relighter:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, as soon as no answer is missing."""
+        with self._lock:
+            self._closed = True
+            if self._unanswered:
+                return
         self._channel.close()
 
     def __call__(
@@ -155,17 +167,29 @@ class Relighter:
         return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
 
     def _ask(self, request: Any, plan: Plan) -> Reply:
+        with self._lock:
+            self._unanswered += 1
+        call = self._stub.ModelInfer.future(request)
+        call.add_done_callback(self._answered)
         try:
-            answer = self._stub.ModelInfer(request, timeout=self._timeout)
+            answer = call.result(timeout=self._timeout)
+        except grpc.FutureTimeoutError as error:
+            raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 raise RelightError(
                     f"no server answers at {self._url} ({plain(error.details())}); start one with `python -m server`"
                 ) from error
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
             raise RelightError(plain(error.details())) from error
         return unpack(answer, {name: plan.count(name) for name in plan.pictures})
+
+    def _answered(self, call: grpc.Future) -> None:
+        """Close the connection after the last answer, if that has been asked for."""
+        with self._lock:
+            self._unanswered -= 1
+            last = self._closed and not self._unanswered
+        if last:
+            self._channel.close()
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
         """The requested lights; missing values are drawn. Raises ValueError."""

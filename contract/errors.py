@@ -18,7 +18,7 @@ def plain(message: str | None) -> str:
     """The sentence inside a server's message."""
     text = _TRACE.sub("", message or "").strip()
     if is_dead_stub(text):
-        return f"a Python process of the server has died ({text}); restart the server"
+        return f"a Python process of the server has died ({text}); try again when the server has restarted"
     while match := _NOISE.match(text):
         text = text[match.end() :]
     return text or "the server gave no reason"

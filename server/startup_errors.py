@@ -8,9 +8,12 @@ NO_GPU = "CudaDriverHelper has not been initialized"  # Triton logs it as an err
 ERROR = re.compile(r"^E\d{4} [^\]]*\] (?P<reason>.+)|^error: (?P<other>.+)")
 
 
-def explain(log: Path) -> str:
-    """Return the reasons found in a log: models that failed to load first, else the first errors, else its end."""
-    text = log.read_text(errors="replace")
+def explain(log: Path, start: int = 0) -> str:
+    """Return the reasons found in a log: models that failed to load first, else the first errors, else its end.
+
+    `start` is the byte at which it begins to be of interest.
+    """
+    text = log.read_bytes()[start:].decode(errors="replace")
     reasons: dict[str, str] = {}
     for line in text.splitlines():
         if match := FAILED.search(line):

@@ -21,7 +21,7 @@ from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
 from contract.errors import is_dead_stub, plain
 
-GRACE_SECONDS = 10.0  # a restarted proxy or a short network failure does not end a run
+GRACE_SECONDS = 60.0  # a server that starts again, a restarted proxy or a short network failure does not end a run
 
 # Attempts per row after a transient failure, by status; any other status fails the row at once. A call that exceeded
 # its deadline has already cost minutes of a server.
@@ -31,7 +31,7 @@ _TRIES = {
     grpc.StatusCode.CANCELLED: 5,  # by a server that is shutting down
     grpc.StatusCode.DEADLINE_EXCEEDED: 2,
 }
-_TRIES_DEAD_STUB = 5  # Triton may restart the process
+_TRIES_DEAD_STUB = 5  # our servers start again, and refuse a photo that has ended them twice
 _BACK_OFF = (0.5, 8.0)  # seconds: before the second attempt, and at most
 _PROBE_BACK_OFF = (0.25, 4.0)
 _STUB_BACK_OFF = (0.25, 60.0)
@@ -65,13 +65,13 @@ class Servers:
         self._credentials, self._headers, self._say = credentials, headers, say
         self._dispatcher = Dispatcher()
         self._model_versions: dict[str, str] = {}
-        self._calls: set[Any] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._probes: set[asyncio.Task[None]] = set()
         self._unusable_since: float | None = None  # when the last usable server was lost
 
     @property
     def in_flight(self) -> int:
-        """The number of calls that are not answered yet."""
+        """The number of calls whose answers are waited for."""
         return len(self._calls)
 
     async def find(self, wait: float, window: int | None = None) -> Facts:
@@ -119,9 +119,7 @@ class Servers:
                 # A process that had died before does not count against this row.
                 attempt += not (stub and server.setbacks)
                 self._failed(server, error)
-                if attempt >= tries and stub:
-                    self._dispatcher.end(server.problem)
-                elif attempt >= tries:
+                if attempt >= tries:
                     raise PassingError(self._reason(error)) from error
             else:
                 self._answered(server)
@@ -134,17 +132,19 @@ class Servers:
         self._dispatcher.stop()
 
     def drop(self) -> None:
-        """Send no further requests, and cancel the calls in flight."""
+        """Send no further requests, and wait for no answers: `close` does, because a call is never cancelled."""
         self.stop()
         for call in self._calls:
             call.cancel()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once the calls that nobody waits for any more are answered."""
         for probe in self._probes:
             probe.cancel()
-        for server in self._dispatcher.servers:
-            await server.connection.close()
+        connections = [server.connection for server in self._dispatcher.servers]
+        if unanswered := sum(connection.unanswered for connection in connections):
+            self._say(f"{unanswered} photos are still on the servers: waiting until they are answered; Ctrl-C does not")
+        await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _wait_until_ready(self, deadline: float) -> dict[Server, Facts]:
         """Wait for a ready server; return the Facts of each. Raises UnreachableError."""
@@ -193,7 +193,7 @@ class Servers:
             )
 
     async def _call(self, server: Server, request: Any) -> Any:
-        call = server.connection.infer(request)
+        call = asyncio.ensure_future(server.connection.infer(request))
         self._calls.add(call)
         try:
             return await call

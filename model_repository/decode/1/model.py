@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract.decoding import VARIABLE, Note
 from contract.light import LIGHT, SCENE, check_rows
-from photo import PhotoError, read_photo
+from photo import PhotoError, Pixels, read_photo
 from squares import write_squares
 from tokenizer import PromptError, read_prompt, read_vocabulary
 
@@ -35,6 +37,8 @@ class TritonPythonModel:
         self.max_megapixels = float(values.get("max_megapixels", "100"))
         self.background_gray = int(values.get("background_gray", "128"))
         self.vocabulary = read_vocabulary(Path(__file__).parent)
+        folder = os.environ.get(VARIABLE)
+        self.note = Note(Path(folder)) if folder else None
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order."""
@@ -50,13 +54,16 @@ class TritonPythonModel:
             # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
+        finally:
+            if self.note:
+                self.note.end()
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
     def _outputs(self, images: list[bytes], prompts: list[bytes]) -> dict[str, npt.NDArray[np.generic]]:
         """All outputs of one request, [batch, …]. Raises PhotoError or PromptError."""
         tokens = [self.vocabulary.encode(read_prompt(prompt)) for prompt in prompts]
-        photos = [read_photo(data, self.max_megapixels, self.background_gray) for data in images]
+        photos = [self._photo(data) for data in images]
         height, width = photos[0].shape[:2]
         for photo in photos:
             if photo.shape != photos[0].shape:
@@ -75,6 +82,15 @@ class TritonPythonModel:
             "TOKEN_MASK": np.array([mask for _, mask in tokens], np.int64),
             "ASPECT": np.full((count, 1), width / height, np.float32),
         }
+
+    def _photo(self, data: bytes) -> Pixels:
+        """The pixels of one file, uint8 [H,W,3]. Raises PhotoError."""
+        if self.note and not self.note.begin(data):
+            raise PhotoError(
+                "This photo ends the decoder: the process that read it died, and so did the next one. Save it again as "
+                "JPEG or PNG with another program, or leave it out."
+            )
+        return read_photo(data, self.max_megapixels, self.background_gray)
 
 
 def _check_numbers(request: pb_utils.InferenceRequest) -> None:

@@ -1,6 +1,7 @@
 """Promises about killed processes: whichever is killed, and when, every row is there once and complete at the end."""
 
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.rig.places import SAMPLES
-from tests.rig.runs import recorded, relight, running, told, tree, wait_for
+from tests.rig.runs import lines, recorded, relight, running, small_table, told, tree, wait_for
 from tests.rig.supervisor import Supervised, supervised_server
 
 WAIT_SECONDS = 60.0  # what is waited for takes under 10 on an idle machine
@@ -20,7 +21,7 @@ OPTIONS = ("--files", "mask", "--quiet", "--window", "1", "--wait-for-server", s
 
 @pytest.fixture(scope="module")
 def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    """A server that a test may kill; its supervisor restarts it."""
+    """A server that a test may kill; it starts again."""
     with supervised_server(tmp_path_factory.mktemp("supervised")) as server:
         wait_for(lambda: server.lives() > 0, WAIT_SECONDS)
         yield server
@@ -48,10 +49,10 @@ def undisturbed(supervised: Supervised, table: Path, tmp_path_factory: pytest.Te
     return output
 
 
-def restart(server: Supervised) -> None:
-    """Kill the server and wait until it is ready again."""
+def restart(server: Supervised, program: str = "tritonserver", argument: str = "") -> None:
+    """Kill the server, or some of its processes, and wait until it is ready again."""
     lives = server.lives()
-    server.kill("tritonserver")
+    server.kill(program, argument)
     wait_for(lambda: server.lives() > lives, WAIT_SECONDS)
 
 
@@ -93,31 +94,78 @@ def test_a_server_killed_at_five_moments_costs_no_row(
     assert_equal_to(tmp_path, undisturbed)
 
 
-def test_a_dead_stub_is_named_three_times_and_costs_no_row(
+def test_a_dead_process_of_a_model_costs_no_row_three_times(
     supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    before = supervised.said.count("A process of model `decode` has died")
     with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
-        for number, goal in enumerate((1, 25, 50), start=1):
+        for goal in (1, 25, 50):
             wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
-            supervised.kill("triton_python_backend_stub", "/decode/")
-            wait_for(lambda number=number: told(tmp_path).count("has died") == number, WAIT_SECONDS)  # type: ignore[misc]
-            restart(supervised)
+            restart(supervised, "triton_python_backend_stub", "/decode/")
         client.wait(WAIT_SECONDS)
     assert client.returncode == 1, told(tmp_path)
+    assert supervised.said.count("A process of model `decode` has died") >= before + 3
     assert_equal_to(tmp_path, undisturbed)
 
 
-def test_an_impatient_second_ctrl_c_leaves_at_once_and_the_same_command_goes_on(
+def test_a_photo_that_ends_the_decoder_fails_alone_after_two_deaths(repository: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    for model in repository.iterdir():
+        if model.name != "decode":
+            (models / model.name).symlink_to(model)
+    shutil.copytree(repository / "decode", models / "decode", ignore=shutil.ignore_patterns("__pycache__"))
+    with (models / "decode" / "1" / "model.py").open("a") as file:
+        file.write(FATAL_RED)
+    names = [f"{letter}.png" for letter in "abcdef"]
+    table = small_table(tmp_path, *names)
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(tmp_path / "c.png")
+    with supervised_server(tmp_path, models) as server:
+        wait_for(lambda: server.lives() > 0, WAIT_SECONDS)
+        with running(server.grpc_url, table, tmp_path / "out", "--files", "mask", "--quiet") as client:
+            client.wait(WAIT_SECONDS)
+        assert server.lives() == 3
+        size = (tmp_path / "c.png").stat().st_size
+        assert f"`decode` has died (exit code 3) while it read a photo of {size:,} bytes." in server.said
+        assert (
+            f"`decode` has died (exit code 3) over a photo of {size:,} bytes again: that photo is refused"
+            in server.said
+        )
+    assert client.returncode == 1, told(tmp_path / "out")
+    rows = lines(tmp_path / "out" / "small.csv")
+    assert [row["image_path"] for row in rows] == names
+    assert [name for name, row in zip(names, rows, strict=True) if row["error"]] == ["c.png"]
+    assert "This photo ends the decoder" in rows[2]["error"]
+    assert "row 3 (c.png)" in told(tmp_path / "out")
+    assert sorted(recorded(tmp_path / "out")) == list(range(6))
+
+
+# What a decoder's bug does, for any photo that is all red.
+FATAL_RED = """
+_read_photo = read_photo
+
+
+def read_photo(data, *limits):
+    photo = _read_photo(data, *limits)
+    if (photo == (255, 0, 0)).all():
+        os._exit(3)
+    return photo
+"""
+
+
+def test_an_impatient_second_ctrl_c_costs_neither_the_server_nor_a_row(
     supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    lives = supervised.lives()
     with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
         wait_for(lambda: len(recorded(tmp_path)) > 0, WAIT_SECONDS)
         client.send_signal(signal.SIGINT)
-        wait_for(lambda: "Ctrl-C again cancels them" in told(tmp_path), WAIT_SECONDS)
+        wait_for(lambda: "Ctrl-C again drops them" in told(tmp_path), WAIT_SECONDS)
         client.send_signal(signal.SIGINT)
         client.wait(WAIT_SECONDS)
     assert client.returncode == 130, told(tmp_path)
     assert "Traceback" not in told(tmp_path)
+    assert supervised.lives() == lives
     finish(supervised, table, tmp_path)
     assert_equal_to(tmp_path, undisturbed)
 
