@@ -3,6 +3,7 @@
 # It reads no environment itself. Where nothing is set, alerts are shown on its page and sent to nobody.
 set -eu
 settings=/tmp/alertmanager.yml
+: "${ALERT_EMAIL:+${ALERT_SMTP:?is missing: the host:port that takes mail for ALERT_EMAIL}}"
 
 quoted() { # a text of YAML
     printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
@@ -14,16 +15,16 @@ quoted() { # a text of YAML
     echo "  - name: operator"
     if [ -n "${ALERT_WEBHOOK:-}" ]; then
         echo "    webhook_configs:"
-        echo "      - url: $(quoted "$ALERT_WEBHOOK")"
+        printf '      - url: %s\n' "$(quoted "$ALERT_WEBHOOK")"
     fi
     if [ -n "${ALERT_EMAIL:-}" ]; then
         echo "    email_configs:"
-        echo "      - to: $(quoted "$ALERT_EMAIL")"
-        echo "        from: $(quoted "${ALERT_SMTP_FROM:-$ALERT_EMAIL}")"
-        echo "        smarthost: $(quoted "${ALERT_SMTP:?ALERT_EMAIL needs ALERT_SMTP, the host:port that takes mail}")"
+        printf '      - to: %s\n' "$(quoted "$ALERT_EMAIL")"
+        printf '        from: %s\n' "$(quoted "${ALERT_SMTP_FROM:-$ALERT_EMAIL}")"
+        printf '        smarthost: %s\n' "$(quoted "$ALERT_SMTP")"
         if [ -n "${ALERT_SMTP_USER:-}" ]; then
-            echo "        auth_username: $(quoted "$ALERT_SMTP_USER")"
-            echo "        auth_password: $(quoted "${ALERT_SMTP_PASSWORD:-}")"
+            printf '        auth_username: %s\n' "$(quoted "$ALERT_SMTP_USER")"
+            printf '        auth_password: %s\n' "$(quoted "${ALERT_SMTP_PASSWORD:-}")"
         fi
     fi
 } > "$settings"
