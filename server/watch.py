@@ -22,7 +22,7 @@ from server.probe import READY_TIMEOUT
 LOOK_SECONDS = 0.5
 # For requests in flight after a death. Those that need the dead process fail one by one, and Triton waits for it in
 # vain until its own time for an orderly end is over.
-LAST_ANSWERS_SECONDS = 5.0
+LAST_ANSWERS_SECONDS = 3.0
 STEADY_SECONDS = 60.0  # a server that ran for so long did not die at once
 MOST_FRUITLESS = 5  # deaths at once, one after the other, after which starting again is given up
 

@@ -31,7 +31,9 @@ _TRIES = {
     grpc.StatusCode.CANCELLED: 5,  # by a server that is shutting down
     grpc.StatusCode.DEADLINE_EXCEEDED: 2,
 }
-_TRIES_DEAD_STUB = 5  # our servers start again, and refuse a photo that has ended them twice
+# Deaths of a model's process with the same row in flight, after which it is sent while nothing else is, a last time. (A
+# photo that has ended `decode` so often is then refused by our servers.)
+_DEATHS_IN_COMPANY = 2
 _BACK_OFF = (0.5, 8.0)  # seconds: before the second attempt, and at most
 _PROBE_BACK_OFF = (0.25, 4.0)
 _STUB_BACK_OFF = (0.25, 60.0)
@@ -105,27 +107,31 @@ class Servers:
         Raises RowError if the server refuses the request, PassingError if every attempt failed, StoppedError if the run
         is ending, UnreachableError if it must end because no server can be used.
         """
-        attempt = 0
+        attempts = deaths = 0
         while True:
-            server = await self._dispatcher.take()
+            alone = deaths >= _DEATHS_IN_COMPANY
+            server = await self._dispatcher.take(alone)
+            had_failed = server.setbacks > 0  # a process that had died before has not died over this row
             try:
-                answer = await self._call(server, request)
+                answer = await self._call(server, request, alone)
             except grpc.aio.AioRpcError as error:
                 stub = is_dead_stub(error.details())
-                tries = _TRIES_DEAD_STUB if stub else _TRIES.get(error.code(), 0)
-                if not tries:
+                if not stub and error.code() not in _TRIES:
                     self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
-                # A process that had died before does not count against this row.
-                attempt += not (stub and server.setbacks)
+                attempts, deaths = attempts + (not stub), deaths + (stub and not had_failed)
                 self._failed(server, error)
-                if attempt >= tries:
+                if deaths > _DEATHS_IN_COMPANY:
+                    raise PassingError(
+                        f"with this photo {deaths} times, the last time alone, {self._reason(error)}"
+                    ) from error
+                if not stub and attempts >= _TRIES[error.code()]:
                     raise PassingError(self._reason(error)) from error
             else:
                 self._answered(server)
                 return answer
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempt))
+                await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempts))
 
     def stop(self) -> None:
         """Send no further requests; calls in flight continue."""
@@ -192,7 +198,7 @@ class Servers:
                 f"({words}); use --url only for servers with the same models"
             )
 
-    async def _call(self, server: Server, request: Any) -> Any:
+    async def _call(self, server: Server, request: Any, alone: bool) -> Any:
         call = asyncio.ensure_future(server.connection.infer(request))
         self._calls.add(call)
         try:
@@ -203,7 +209,7 @@ class Servers:
             raise
         finally:
             self._calls.discard(call)
-            self._dispatcher.give_back(server)
+            self._dispatcher.give_back(server, alone)
 
     def _answered(self, server: Server) -> None:
         """Note an answer. A server without room stays so until a probe finds it ready."""
@@ -259,7 +265,7 @@ class Servers:
             try:
                 self._check_alike(server, await server.connection.ask())
             except (NotReadyError, UnreachableError) as error:
-                server.problem, server.dead_stubs = str(error), 0
+                server.problem, server.dead_stubs, server.setbacks = str(error), 0, 0  # it starts again
                 self._report_lost(server)
             else:
                 self._dispatcher.set_room(server, 1)

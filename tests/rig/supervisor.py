@@ -37,6 +37,10 @@ class Supervised:
         """How often it has come up so far."""
         return self.said.count("Ctrl-C stops it.")
 
+    def is_up(self) -> bool:
+        """Whether it has come up since its last death."""
+        return self.lives() > self.said.count("Triton is started again.")
+
     def processes(self, program: str, argument: str) -> list[int]:
         """Ids of the server's present processes that run `program` with `argument` in their command lines."""
         found = []

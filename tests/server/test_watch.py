@@ -21,7 +21,7 @@ WAIT_SECONDS = 60.0  # for what takes under 10 on an idle machine
 @pytest.fixture(scope="module")
 def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
     with supervised_server(tmp_path_factory.mktemp("supervised"), repository) as server:
-        wait_for(lambda: server.lives() > 0, WAIT_SECONDS)
+        wait_for(server.is_up, WAIT_SECONDS)
         yield server
 
 
@@ -45,10 +45,10 @@ def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_whatever_dies_is_named_with_its_cause_and_triton_starts_again_on_the_same_ports(
     supervised: Supervised, program: str, model: str, number: int, sentence: str
 ) -> None:
-    lives, before = supervised.lives(), supervised.processes("", "")
+    before = supervised.processes("", "")
     supervised.kill(program, model, number)
     wait_for(lambda: sentence in supervised.said, WAIT_SECONDS)
-    wait_for(lambda: supervised.lives() > lives, WAIT_SECONDS)
+    wait_for(supervised.is_up, WAIT_SECONDS)
     assert answers_inference(supervised.http_url, WAIT_SECONDS)
     assert not set(before) & set(supervised.processes("", ""))
 

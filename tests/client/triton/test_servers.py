@@ -95,6 +95,25 @@ def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
     assert (taken.count("small"), taken.count("large")) == (2, 5)
 
 
+def test_a_call_that_is_to_be_alone_waits_until_no_other_is_in_flight_and_they_for_it() -> None:
+    async def run() -> None:
+        server = Server(Connection(Address("one", "localhost:1", "localhost"), 1, None, ()), 4, 4)
+        dispatcher = Dispatcher()
+        dispatcher.servers, dispatcher.window = (server,), 4
+        await dispatcher.take()
+        alone, another = (asyncio.ensure_future(dispatcher.take(lone)) for lone in (True, False))
+        await asyncio.sleep(0)
+        assert not alone.done()
+        assert not another.done()
+        dispatcher.give_back(server)
+        await alone
+        assert not another.done()
+        dispatcher.give_back(server, alone=True)
+        await another
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("places", "targets"),
     [
