@@ -19,10 +19,11 @@ from server.http_api import ask
 from server.installation import ServerError
 from server.probe import READY_TIMEOUT
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0  # a look costs 5 ms
+ORDERLY_SECONDS = 0.5  # within this time Triton takes note of a process that it has told to end
 # For requests in flight after a death. Those that need the dead process fail one by one, and Triton waits for it in
 # vain until its own time for an orderly end is over.
-LAST_ANSWERS_SECONDS = 3.0
+LAST_ANSWERS_SECONDS = 2.0
 STEADY_SECONDS = 60.0  # a server that ran for so long did not die at once
 MOST_FRUITLESS = 5  # deaths at once, one after the other, after which starting again is given up
 
@@ -47,7 +48,7 @@ class Watch:
         """`notes` is the folder of `contract.decoding`, where decode's photo is read after its death."""
         self._process, self._notes = process, notes
         self._models: dict[int, str] = {}  # of each process, by its id
-        self._ended: set[int] = set()  # processes that had ended at the last look; Triton takes note of an orderly end
+        self._ended: dict[int, float] = {}  # when we saw first that a process had ended; Triton waits for orderly ones
         self._oom_kills = oom_kills()
         self.died = ""  # what `look` has found
 
@@ -61,9 +62,9 @@ class Watch:
         present = children(self._process.pid)
         # An ended process has no command any more.
         self._models = {pid: model for pid in present if (model := self._models.get(pid) or model_of(pid))}
-        ended = {pid for pid in present if exit_code(pid) is not None}
-        found = sorted(ended & self._ended)
-        self._ended = ended
+        now = time.monotonic()
+        self._ended = {pid: self._ended.get(pid, now) for pid in present if exit_code(pid) is not None}
+        found = [pid for pid, since in self._ended.items() if now - since >= ORDERLY_SECONDS]
         self.died = " ".join(map(self._describe, found))
         return self.died
 
@@ -87,7 +88,7 @@ class Watch:
             if died:
                 return Death(died, ready=before is not None, answered=answered)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(LOOK_SECONDS)
+                self._process.wait(ORDERLY_SECONDS if self._ended else LOOK_SECONDS)
 
     def _describe(self, pid: int) -> str:
         """How a model's process died."""
@@ -104,12 +105,9 @@ class Watch:
         """How a process ended, from its exit code, or the negative of its signal."""
         if code >= 0:
             return f"exit code {code}"
-        name = signal.Signals(-code).name
-        if -code != signal.SIGKILL:
-            return name
-        return (
-            f"{name}: the kernel was out of memory" if oom_kills() > self._oom_kills else f"{name}: somebody killed it"
-        )
+        if code != -signal.SIGKILL:
+            return signal.Signals(-code).name
+        return "killed by the kernel: memory ran out" if oom_kills() > self._oom_kills else "killed by somebody"
 
 
 def keep_serving(live: Callable[[], Death], say: Callable[[str], None]) -> NoReturn:

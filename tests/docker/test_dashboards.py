@@ -18,6 +18,7 @@ DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_te
 RULES = YAML(typ="safe").load(ROOT / "docker/prometheus/alerts.yml")["groups"][0]["rules"]
 ALERTS = {
     "RelightDown",
+    "RelightRestarts",
     "RelightFailures",
     "RelightQueueGrows",
     "RelightBatchesSmall",

@@ -38,7 +38,7 @@ def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             "tritonserver",
             "",
             signal.SIGKILL,
-            "Triton ended by itself (SIGKILL: somebody killed it). Triton is started again.",
+            "Triton ended by itself (killed by somebody). Triton is started again.",
         ),
     ],
 )

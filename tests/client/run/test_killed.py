@@ -145,7 +145,7 @@ def test_a_dead_process_of_a_model_costs_no_row(
         restart(supervised, "triton_python_backend_stub", "/decode/")
         client.wait(WAIT_SECONDS)
     assert client.returncode == 1, told(tmp_path)
-    assert "A process of model `decode` has died (SIGKILL" in supervised.said.removeprefix(before)
+    assert "A process of model `decode` has died (killed by somebody)." in supervised.said.removeprefix(before)
     assert_equal_to(tmp_path, undisturbed)
 
 
