@@ -1,5 +1,7 @@
 # Everything a newcomer runs. Each target sets up what it needs.
-PYTHON ?= python3
+# The first Python here that Triton's wheel works with (NumPy < 2 ends at 3.12), and that can make an environment.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c 'import ensurepip, sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2> /dev/null && echo $$python && break; done)
 BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
@@ -44,6 +46,8 @@ clean: ## remove what was built: environment, networks, output
 	rm -rf $(foreach file,*.onnx *.pt weights-*.data reference.npz export.json vocab.json merges.txt prompts.json,model_repository/*/1/$(file))
 
 .venv/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv is here, and Triton's wheel works with no newer one: install it\
+	 (apt install python3.12-venv libpython3.12, or uv python install 3.12), or name one: make PYTHON=FILE $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@

@@ -11,6 +11,7 @@ Everything here is synchronous, so it works where an event loop already runs, as
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,11 @@ class Relit:
 
 
 class Relighter:
-    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe."""
+    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe.
+
+    No call is cancelled, because that can crash Triton before 24.12 (server#7368): the connection stays open until late
+    answers have come.
+    """
 
     def __init__(
         self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
@@ -126,6 +131,9 @@ class Relighter:
         options = (*MESSAGE_SIZES, ("grpc.enable_http_proxy", int(bool(self._proxy))))
         self._channel = grpc.insecure_channel(url, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._lock = threading.Lock()
+        self._unanswered = 0  # calls
+        self._closed = False
 
     def __enter__(self) -> Relighter:
         return self
@@ -136,7 +144,11 @@ class Relighter:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, as soon as no answer is missing."""
+        with self._lock:
+            self._closed = True
+            if self._unanswered:
+                return
         self._channel.close()
 
     def __call__(
@@ -179,8 +191,14 @@ class Relighter:
                 return reply
 
     def _ask(self, request: Any) -> Any:
+        with self._lock:
+            self._unanswered += 1
+        call = self._stub.ModelInfer.future(request)
+        call.add_done_callback(self._answered)
         try:
-            return self._stub.ModelInfer(request, timeout=self._timeout)
+            return call.result(timeout=self._timeout)
+        except grpc.FutureTimeoutError as error:
+            raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
         except grpc.RpcError as error:
             host, _, port = self._url.rpartition(":")
             if is_http_port(host.strip("[]"), port, error.details() or ""):
@@ -191,9 +209,15 @@ class Relighter:
                     f"no server answers at {self._url} ({plain(error.details())}{through}); "
                     "start one with `python -m server`"
                 ) from error
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
             raise RowError(plain(error.details())) from error
+
+    def _answered(self, call: grpc.Future) -> None:
+        """Close the connection after the last answer, if that has been asked for."""
+        with self._lock:
+            self._unanswered -= 1
+            last = self._closed and not self._unanswered
+        if last:
+            self._channel.close()
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
         """The requested lights; missing values are drawn. Raises ValueError."""

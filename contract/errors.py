@@ -20,7 +20,7 @@ def plain(message: str | None) -> str:
     """The sentence inside a server's message."""
     text = _TRACE.sub("", message or "").strip()
     if is_dead_stub(text):
-        return f"a Python process of the server has died ({text}); restart the server"
+        return f"a Python process of the server has died ({text}); try again when the server has restarted"
     if is_queue_full(text):
         return "so many requests wait that the server takes no more now; send it again later"
     while match := _NOISE.match(text):

@@ -1,4 +1,7 @@
-"""Becomes tritonserver: derives the configs for the GPUs of the machine, builds the command line from the environment.
+"""Runs tritonserver: derives the configs for the GPUs of the machine, builds the command line from the environment.
+
+When one of its processes has died, it says which and why, and starts Triton again. When Triton keeps dying, it ends
+with 1, and Docker starts the container again.
 
 GPUS            a number of GPUs, a list such as 0,2,5, or UUIDs; 0 serves on the CPU
 ENGINES         tensorrt, or cuda for ONNX Runtime's CUDA provider alone
@@ -9,22 +12,28 @@ CUDA_POOL       bytes on each GPU for tensors on their way between networks
 
 import argparse
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from contract.command import run
+from contract.decoding import VARIABLE, forget_processes
 from contract.names import ENSEMBLE
-from docker.places import ENGINES, GRPC_PORT, HTTP_PORT, METRICS_PORT, MODELS, TRITON
+from docker.places import ENGINES, GRPC_PORT, HTTP_PORT, LOOPBACK_HTTP, METRICS_PORT, MODELS, TRITON
 from docker.secrets import check_exposure, read_access
 from docker.served import announce, fingerprint
 from server.access import Access
 from server.command import MODEL_CONTROL, tritonserver_command
 from server.derive import Machine, this_machine, write_derived
-from server.embedded import remove_shared_memory
+from server.embedded import remove_shared_memory, start, stop, undisturbed
 from server.gpus import Gpu, Selection, find_gpus, host_policies, parse_selection
 from server.installation import DEFAULTS, ServerError
 from server.tensorrt import engines_of, tensorrt_version
+from server.watch import LAST_ANSWERS_SECONDS, Death, Watch, answered, keep_serving
 
 ANY_ADDRESS = "0.0.0.0"  # within the container; Docker decides who else reaches it
 MEMORY_PREFIX = "relight_"
@@ -119,15 +128,32 @@ def prepare(environment: Mapping[str, str]) -> list[str]:
     return command_line(settings, access, config_name, gpus)
 
 
-def main() -> None:
-    """Replace this process by tritonserver; exit with 1 when it cannot be started."""
+def live(command: list[str], environment: Mapping[str, str], notes: Path) -> Death:
+    """Run tritonserver until something dies; stop what is left of it."""
+    remove_shared_memory(MEMORY_PREFIX)  # of a killed server: a restarted container keeps it
+    process = start(command, {**environment, VARIABLE: str(notes)}, None)
+    watch = Watch(process, notes)
+    try:
+        return watch.wait(partial(answered, LOOPBACK_HTTP))
+    finally:
+        with undisturbed():
+            stop(process, LAST_ANSWERS_SECONDS if watch.died else DRAIN + 10.0)
+            forget_processes(notes)
+
+
+def main() -> int:
+    """Serve; return 0 after a stop on request, 1 when Triton cannot be started or keeps dying."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         command = prepare(os.environ)
-        visible = read_settings(os.environ).selection.environment
+        environment = {**DEFAULTS, **os.environ, **read_settings(os.environ).selection.environment}
+        with tempfile.TemporaryDirectory() as notes:
+            keep_serving(partial(live, command, environment, Path(notes)), partial(print, flush=True))
     except ServerError as error:
-        sys.exit(str(error))
-    remove_shared_memory(MEMORY_PREFIX)  # of a killed server: a restarted container keeps it
-    os.execve(command[0], command, {**DEFAULTS, **os.environ, **visible})
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 import argparse
 import os
 import signal
-import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from contract.command import run
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
@@ -16,6 +18,7 @@ from server.embedded import START_TIMEOUT, Options, embedded_server
 from server.gpus import parse_selection
 from server.installation import ServerError
 from server.trace import trace_flags
+from server.watch import Death, answered, keep_serving
 
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 DESCRIPTION = """Serve a model repository with the embedded Triton until Ctrl-C or SIGTERM.
@@ -98,16 +101,6 @@ def describe_access(options: Options) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def cause(code: int) -> str:
-    """Say how a process ended."""
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name
-    if -code == signal.SIGKILL:
-        return f"{name}: killed, perhaps because memory ran out"
-    return f"{name}: this version of Triton can crash when clients cancel calls; start it again"
-
-
 def port(text: str) -> int:
     """Parse a port number, 0–65535."""
     if not text.isdecimal() or int(text) > 65535:
@@ -115,31 +108,33 @@ def port(text: str) -> int:
     return int(text)
 
 
-def wait_for(process: "subprocess.Popen[bytes]") -> int:
-    """Wait until a process ends; return its exit code.
+def serve(options: Options) -> NoReturn:
+    """Serve until Ctrl-C or SIGTERM; after a death start again, on the same ports.
 
-    One second at a time: between two waits Python handles a signal that came just before the call that blocks, or to
-    another thread.
+    Raises ServerError: the server cannot be started, or dies at once too often.
     """
-    while True:
-        try:
-            return process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            continue
+    with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-") as notes:
+        kept = replace(options, notes=Path(notes))
+
+        def live() -> Death:
+            nonlocal kept
+            with embedded_server(kept) as server:
+                urls = (server.grpc_url, server.http_url, server.metrics_url)
+                grpc, http, metrics = (int(url.rpartition(":")[2]) for url in urls)
+                kept = replace(kept, log=server.log, grpc_port=grpc, http_port=http, metrics_port=metrics)
+                print(f"Triton serves {server.repository}: gRPC {server.grpc_url} · HTTP {server.http_url} ", end="")
+                print(f"· metrics {server.metrics_url}/metrics\nLog: {server.log}")
+                print(f"{describe_access(options)}Ctrl-C stops it.", flush=True)
+                return server.watch.wait(partial(answered, server.http_url))
+
+        keep_serving(live, partial(print, file=sys.stderr, flush=True))
 
 
 def main() -> int:
-    """Serve; return 0 after a stop on request, 1 when the server cannot start or ends by itself."""
+    """Serve; return 0 after a stop on request, 1 when the server cannot start or keeps dying."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the server as Ctrl-C does
     try:
-        options = parse_arguments()
-        with embedded_server(options) as server:
-            print(f"Triton serves {server.repository}: gRPC {server.grpc_url} · HTTP {server.http_url} ", end="")
-            print(f"· metrics {server.metrics_url}/metrics\nLog: {server.log}")
-            print(f"{describe_access(options)}Ctrl-C stops it.", flush=True)
-            code = wait_for(server.process)
-            print(f"Triton ended by itself ({cause(code)}). Log: {server.log}", file=sys.stderr)
-            return 1
+        serve(parse_arguments())
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1

@@ -11,10 +11,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.decoding import VARIABLE, forget_processes
 from contract.names import ENSEMBLE, NETWORKS
 from contract.versions import newest_version
 from server.access import HOSTS, OPEN, Access, check_tls, find_address, url
@@ -33,6 +34,7 @@ from server.installation import (
 )
 from server.probe import answers_inference
 from server.startup_errors import cure, explain, failed_models, read_log
+from server.watch import LAST_ANSWERS_SECONDS, Watch
 
 CHILD = Path(__file__).with_name("child.py")
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
@@ -55,11 +57,12 @@ class Options:
     start_timeout: float = START_TIMEOUT  # seconds until the first inference
     access: Access = OPEN
     extra: tuple[str, ...] = ()  # further tritonserver arguments
+    notes: Path | None = None  # the folder of contract.decoding; None: nobody starts it again, so nothing is noted
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server's addresses, its log and its process."""
+    """A server's addresses, its log and its processes."""
 
     grpc_url: str
     http_url: str
@@ -68,6 +71,7 @@ class RunningServer:
     log: Path
     log_start: int  # bytes of the log that were there before it
     process: "subprocess.Popen[bytes]"
+    watch: Watch
 
 
 @contextmanager
@@ -120,49 +124,60 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
             drain_seconds=10,
             access=options.access,
         )
-        process = start([*command, *options.extra], environment(installation), log)
+        noted = {VARIABLE: str(options.notes)} if options.notes else {}
+        process = start([*command, *options.extra], {**environment(installation), **noted}, log)
+        watch = Watch(process, options.notes)
         try:
             grpc, http, metrics = (url(at, port) for at, port in zip(hosts, ports, strict=True))
-            yield RunningServer(grpc, http, metrics, options.repository, log, log_start, process)
+            yield RunningServer(grpc, http, metrics, options.repository, log, log_start, process, watch)
         finally:
             with undisturbed():
-                stop(process)
+                stop(process, LAST_ANSWERS_SECONDS if watch.died else STOP_TIMEOUT)
                 remove_shared_memory(prefix)
+                if options.notes:
+                    forget_processes(options.notes)
 
 
-def start(command: list[str], env: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start a command that ends with this process, in a session that a terminal's Ctrl-C does not reach."""
-    with log.open("ab") as file:
+def start(command: list[str], env: dict[str, str], log: Path | None) -> "subprocess.Popen[bytes]":
+    """Start a command that ends with this process, in a session that a terminal's Ctrl-C does not reach.
+
+    It writes to `log`, or where this process does.
+    """
+    with log.open("ab") if log else nullcontext() as file:
         return subprocess.Popen(
             [sys.executable, str(CHILD), str(os.getpid()), *command],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=file,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log else None,
             start_new_session=True,
         )
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM inside the block, so that a second one does not interrupt the cleaning up."""
+    """Put off Ctrl-C and SIGTERM until the block ends, so that a second one does not interrupt the cleaning up."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone
         return
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Shut the server down; kill its process group if it does not end in time."""
+def stop(process: "subprocess.Popen[bytes]", timeout: float = STOP_TIMEOUT) -> None:
+    """Shut the server down; kill its process group if it does not end within `timeout` seconds."""
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -185,6 +200,8 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
             failed = failed or time.monotonic()
         if ended or (failed and time.monotonic() - failed > UNLOAD_SECONDS):
             raise ServerError(f"{explain(text, server.repository, server.process.poll())}\n{place}")
+        if died := server.watch.look():
+            raise ServerError(died)
         try:
             if answers_inference(server.http_url, left, access.probe_headers):
                 return

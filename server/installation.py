@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OUR_BACKENDS = Path(__file__).resolve().parent / "backends"
+NEWER_PYTHON = (3, 13)  # than Triton's wheel works with
 COMMON = OUR_BACKENDS / "common"  # modules of all of them
 SHARED_MEMORY = Path("/dev/shm")
 LINK = "models"  # in the temporary folder, to a repository whose path Triton cannot use
@@ -43,6 +44,12 @@ def find_installation() -> Installation:
 
     Raises ServerError: the wheel is missing or holds no stub for this Python.
     """
+    if sys.version_info >= NEWER_PYTHON:
+        raise ServerError(
+            f"Triton's wheel needs NumPy < 2, which ends at Python 3.12; this is {sys.version_info.major}."
+            f"{sys.version_info.minor}. Make the environment with Python 3.10, 3.11 or 3.12, or use the containers: "
+            "`docker compose --profile cpu up`."
+        )
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
         raise ServerError("No Triton is installed: run `pip install 'relight-triton[server]'` (wheel nvidia-pytriton).")

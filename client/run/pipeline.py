@@ -89,14 +89,14 @@ class Pipeline:
             queue.end()
 
         def interrupt() -> None:
-            """The first time send no new calls, the second time cancel those in flight."""
+            """The first time send no new calls, the second time drop the answers of those in flight."""
             nonlocal interrupted
             if interrupted:
                 self._servers.drop()
                 return
             interrupted = True
             end()
-            watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again cancels them")
+            watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again drops them")
 
         async def do_row(row: Row) -> None:
             with contextlib.suppress(StoppedError):
@@ -118,7 +118,7 @@ class Pipeline:
                 await asyncio.gather(*workers)
                 await self._downloads.finish()
             finally:
-                # After an error of our own too: a cancelled call can crash an older Triton.
+                # After an error of our own too: what is in flight may still be written.
                 end()
                 await asyncio.gather(*workers, self._downloads.finish(), return_exceptions=True)
         return interrupted

@@ -21,6 +21,7 @@ from client.triton.request import MESSAGE_SIZES
 from contract.names import ENSEMBLE
 
 _PROBE_SECONDS = 5.0  # a ready server answers these questions in milliseconds
+_LAST_ANSWERS_SECONDS = 60.0  # at the end of a run, for the answers to calls that were given up
 _CALLS_PER_CHANNEL = 48  # in flight; this many fill one HTTP/2 connection
 
 _OPTIONS = (
@@ -92,12 +93,29 @@ class Connection:
         """`timeout` in seconds per call; `credentials` of a gRPC channel, or None for no encryption."""
         self.label = address.label
         self._address, self._timeout, self._credentials, self._headers = address, timeout, credentials, tuple(headers)
+        self._calls: set[asyncio.Future[Any]] = set()  # those without an answer, also if nobody waits for it any more
         self._channels: list[Any] = []
         self._turns = itertools.cycle([self._open()])
 
-    def infer(self, request: Any) -> Any:
-        """Start a call: await its ModelInferResponse, or cancel it. Raises grpc.aio.AioRpcError."""
-        return next(self._turns).ModelInfer(request, timeout=self._timeout, metadata=self._headers)
+    @property
+    def unanswered(self) -> int:
+        """The number of calls without an answer."""
+        return len(self._calls)
+
+    async def infer(self, request: Any) -> Any:
+        """Return the ModelInferResponse. Raises grpc.aio.AioRpcError; its code after `timeout` is DEADLINE_EXCEEDED.
+
+        A call is never cancelled, because that can crash Triton before 24.12 (server#7368): gRPC is given no deadline,
+        and where the caller is late or cancelled, its call goes on.
+        """
+        call = asyncio.ensure_future(next(self._turns).ModelInfer(request, metadata=self._headers))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        try:
+            return await asyncio.wait_for(asyncio.shield(call), self._timeout)
+        except asyncio.TimeoutError:
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(grpc.StatusCode.DEADLINE_EXCEEDED, nothing, nothing) from None
 
     async def ask(self) -> Facts:
         """Ask the server for its Facts. Raises NotReadyError, or UnreachableError if waiting cannot help."""
@@ -134,7 +152,9 @@ class Connection:
             ) from error
 
     async def close(self) -> None:
-        """Close the channels; calls in flight end."""
+        """Close the channels as soon as every call is answered; one that is never answered ends with them."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=max(self._timeout, _LAST_ANSWERS_SECONDS))
         for channel in self._channels:
             await channel.close()
 

@@ -34,31 +34,39 @@ class Dispatcher:
         self.window = 0
         self.stopping = asyncio.Event()
         self.ended = ""  # why the run cannot continue
+        self._lone_calls = 0  # those that are to be in flight alone; all others wait
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> Server:
-        """Wait for a server with room for one call; `give_back` it afterwards.
+    async def take(self, alone: bool = False) -> Server:
+        """Wait for a server with room for one call, or until no other call is in flight; `give_back` it afterwards.
 
         Raises StoppedError after `stop`, UnreachableError after `end`.
         """
-        while True:
-            if self.ended:
-                raise UnreachableError(self.ended)
-            if self.stopping.is_set():
-                raise StoppedError
-            free = [server for server in self.servers if server.in_flight < server.room]
-            if free and sum(server.in_flight for server in self.servers) < self.window:
-                server = min(free, key=lambda one: one.in_flight / one.share)
-                server.in_flight += 1
-                return server
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
+        self._lone_calls += alone
+        try:
+            while True:
+                if self.ended:
+                    raise UnreachableError(self.ended)
+                if self.stopping.is_set():
+                    raise StoppedError
+                free = [server for server in self.servers if server.in_flight < server.room]
+                most = 1 if alone else 0 if self._lone_calls else self.window
+                if free and sum(server.in_flight for server in self.servers) < most:
+                    server = min(free, key=lambda one: one.in_flight / one.share)
+                    server.in_flight += 1
+                    return server
+                turn = asyncio.get_running_loop().create_future()
+                self._waiting.append(turn)
+                await turn
+        except BaseException:
+            self._lone_calls -= alone
+            raise
 
-    def give_back(self, server: Server) -> None:
-        """Note that a call has ended."""
+    def give_back(self, server: Server, alone: bool = False) -> None:
+        """Note that a call has ended, which was taken `alone`."""
         server.in_flight -= 1
-        self._wake(1)
+        self._lone_calls -= alone
+        self._wake(self.window if alone else 1)
 
     def set_room(self, server: Server, room: int) -> None:
         """Set how many calls the server may have."""
@@ -76,7 +84,8 @@ class Dispatcher:
         self._wake(len(self._waiting))
 
     def _wake(self, count: int) -> None:
-        """Let `count` of the waiting calls check again."""
+        """Let `count` of the waiting calls check again; all where only one of them may go."""
+        count = len(self._waiting) if self._lone_calls else count
         while count > 0 and self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -21,7 +21,7 @@ from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
 from contract.errors import is_dead_stub, is_queue_full, plain
 
-GRACE_SECONDS = 10.0  # a restarted proxy or a short network failure does not end a run
+GRACE_SECONDS = 60.0  # a server that starts again, a restarted proxy or a short network failure does not end a run
 
 # Attempts per row after a transient failure, by status; any other status fails the row at once. A call that exceeded
 # its deadline has already cost minutes of a server.
@@ -31,7 +31,9 @@ _TRIES = {
     grpc.StatusCode.CANCELLED: 5,  # by a server that is shutting down
     grpc.StatusCode.DEADLINE_EXCEEDED: 2,
 }
-_TRIES_DEAD_STUB = 5  # Triton may restart the process
+# Deaths of a model's process with the same row in flight, after which it is sent while nothing else is, a last time. (A
+# photo that has ended `decode` so often is then refused by our servers.)
+_DEATHS_IN_COMPANY = 2
 _BACK_OFF = (0.5, 8.0)  # seconds: before the second attempt, and at most
 _PROBE_BACK_OFF = (0.25, 4.0)
 _STUB_BACK_OFF = (0.25, 60.0)
@@ -65,13 +67,13 @@ class Servers:
         self._credentials, self._headers, self._say = credentials, headers, say
         self._dispatcher = Dispatcher()
         self._model_versions: dict[str, str] = {}
-        self._calls: set[Any] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._probes: set[asyncio.Task[None]] = set()
         self._unusable_since: float | None = None  # when the last usable server was lost
 
     @property
     def in_flight(self) -> int:
-        """The number of calls that are not answered yet."""
+        """The number of calls whose answers are waited for."""
         return len(self._calls)
 
     async def find(self, wait: float, window: int | None = None) -> Facts:
@@ -105,46 +107,52 @@ class Servers:
         Raises RowError if the server refuses the request, PassingError if every attempt failed, StoppedError if the run
         is ending, UnreachableError if it must end because no server can be used.
         """
-        attempt = 0
+        attempts = deaths = 0
         while True:
-            server = await self._dispatcher.take()
+            alone = deaths >= _DEATHS_IN_COMPANY
+            server = await self._dispatcher.take(alone)
+            had_failed = server.setbacks > 0  # a process that had died before has not died over this row
             try:
-                answer = await self._call(server, request)
+                answer = await self._call(server, request, alone)
             except grpc.aio.AioRpcError as error:
                 stub = is_dead_stub(error.details())
-                tries = _TRIES_DEAD_STUB if stub else _TRIES.get(error.code(), 0)
-                if not tries:
+                if not stub and error.code() not in _TRIES:
                     self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
-                # A process that had died before does not count against this row, nor do others' rows that fill a queue.
-                attempt += not ((stub and server.setbacks) or is_queue_full(error.details()))
+                # Others' rows that fill a queue do not count against this one.
+                attempts += not (stub or is_queue_full(error.details()))
+                deaths += stub and not had_failed
                 self._failed(server, error)
-                if attempt >= tries and stub:
-                    self._dispatcher.end(server.problem)
-                elif attempt >= tries:
+                if deaths > _DEATHS_IN_COMPANY:
+                    raise PassingError(
+                        f"with this photo {deaths} times, the last time alone, {self._reason(error)}"
+                    ) from error
+                if not stub and attempts >= _TRIES[error.code()]:
                     raise PassingError(self._reason(error)) from error
             else:
                 self._answered(server)
                 return answer
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempt))
+                await asyncio.wait_for(self._dispatcher.stopping.wait(), _jittered(_BACK_OFF, attempts))
 
     def stop(self) -> None:
         """Send no further requests; calls in flight continue."""
         self._dispatcher.stop()
 
     def drop(self) -> None:
-        """Send no further requests, and cancel the calls in flight."""
+        """Send no further requests, and wait for no answers: `close` does, because a call is never cancelled."""
         self.stop()
         for call in self._calls:
             call.cancel()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once the calls that nobody waits for any more are answered."""
         for probe in self._probes:
             probe.cancel()
-        for server in self._dispatcher.servers:
-            await server.connection.close()
+        connections = [server.connection for server in self._dispatcher.servers]
+        if unanswered := sum(connection.unanswered for connection in connections):
+            self._say(f"{unanswered} photos are still on the servers: waiting until they are answered; Ctrl-C does not")
+        await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _wait_until_ready(self, deadline: float) -> dict[Server, Facts]:
         """Wait for a ready server; return the Facts of each. Raises UnreachableError."""
@@ -192,8 +200,8 @@ class Servers:
                 f"({words}); use --url only for servers with the same models"
             )
 
-    async def _call(self, server: Server, request: Any) -> Any:
-        call = server.connection.infer(request)
+    async def _call(self, server: Server, request: Any, alone: bool) -> Any:
+        call = asyncio.ensure_future(server.connection.infer(request))
         self._calls.add(call)
         try:
             return await call
@@ -203,7 +211,7 @@ class Servers:
             raise
         finally:
             self._calls.discard(call)
-            self._dispatcher.give_back(server)
+            self._dispatcher.give_back(server, alone)
 
     def _answered(self, server: Server) -> None:
         """Note an answer. A server without room stays so until a probe finds it ready."""
@@ -259,7 +267,7 @@ class Servers:
             try:
                 self._check_alike(server, await server.connection.ask())
             except (NotReadyError, UnreachableError) as error:
-                server.problem, server.dead_stubs = str(error), 0
+                server.problem, server.dead_stubs, server.setbacks = str(error), 0, 0  # it starts again
                 self._report_lost(server)
             else:
                 self._dispatcher.set_room(server, 1)

@@ -25,6 +25,12 @@ from tests.rig.places import ROOT
 
 BUILD = ROOT / "build" / "docker-test"
 NAME = "relight.test"  # what the TLS certificate says
+KILL_DECODE = """
+import os, pathlib
+for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    if b"stub\\0/models/decode/" in file.read_bytes():
+        os.kill(int(file.parent.name), 9)
+"""
 EXTENSIONS = f"subjectAltName=DNS:{NAME},DNS:localhost"
 
 
@@ -76,6 +82,7 @@ def try_profile_cpu(stack: Stack) -> None:
         print(run_csv("samples/samples.csv", "cpu", "--url", "127.0.0.1:8001"))
         check_metrics()
         restart_amid_a_run(stack)
+        kill_decode(stack)
         expect("a second export is skipped", "is built already" in stack.compose("run", "--rm", "export"))
 
 
@@ -116,6 +123,16 @@ def restart_amid_a_run(stack: Stack) -> None:
     with (output / "lights.csv").open() as file:
         rows = list(csv.DictReader(file))
     expect("every row is done", bool(rows) and all(row["output_image_path"] and not row["error"] for row in rows))
+
+
+def kill_decode(stack: Stack) -> None:
+    """Kill decode's processes: Triton is started again within the container, which stays the same one."""
+    before = stack.inspect(stack.triton, ".State.StartedAt")
+    stack.compose("exec", "-T", stack.triton, "python3", "-c", KILL_DECODE)
+    sentence = "A process of model `decode` has died (killed by somebody)"
+    wait("the death is told", lambda: sentence in stack.compose("logs", stack.triton))
+    print(run_csv("samples/samples.csv", "revived", "--url", "127.0.0.1:8001", "--wait-for-server", "300"))
+    expect("it is the same container", stack.inspect(stack.triton, ".State.StartedAt") == before)
 
 
 def check_metrics() -> None:

@@ -12,12 +12,13 @@ from ruamel.yaml import YAML
 
 from server.embedded import RunningServer
 from server.probe import answers_inference
-from tests.rig.prometheus import ROOT, ask, ask_until_answered, find_prometheus, prometheus
+from tests.rig.prometheus import ROOT, ask, ask_until_answered, find_program, prometheus
 
 DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_text())
 RULES = YAML(typ="safe").load(ROOT / "docker/prometheus/alerts.yml")["groups"][0]["rules"]
 ALERTS = {
     "RelightDown",
+    "RelightRestarts",
     "RelightFailures",
     "RelightQueueGrows",
     "RelightBatchesSmall",
@@ -109,7 +110,7 @@ def loaded_rules(address: str) -> list[dict[str, Any]]:
 
 
 def test_prometheus_own_tool_would_accept_the_settings(tmp_path: Path) -> None:
-    tool = find_prometheus().with_name("promtool")
+    tool = find_program().with_name("promtool")
     settings = ROOT / "docker/prometheus/prometheus.yml"
     done = subprocess.run([tool, "check", "config", settings], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Debian's Prometheus: found on this machine or unpacked into build/, without root; and run against a server."""
+"""Debian's Prometheus and Alertmanager: found on this machine or unpacked into build/, without root; and run."""
 
 import json
 import shutil
@@ -22,23 +22,26 @@ BUILD = ROOT / "build" / "prometheus"
 LIMIT_SECONDS = 60.0  # seconds; it starts in under one on an idle machine
 
 
-def find_prometheus() -> Path:
-    """The program, downloaded if need be. Where it cannot be had, which is no fault of ours, the test is skipped."""
-    if installed := shutil.which("prometheus"):
+def find_program(package: str = "prometheus") -> Path:
+    """A program of its package's name, downloaded if need be.
+
+    Where it cannot be had, which is no fault of ours, the test is skipped.
+    """
+    if installed := shutil.which(package):
         return Path(installed)
-    program = BUILD / "usr" / "bin" / "prometheus"
+    program = BUILD / "usr" / "bin" / package
     if not program.exists():
         try:
-            download()
+            download(package)
         except (OSError, subprocess.CalledProcessError) as error:
-            # The only program that the tests need and no wheel brings: a laptop that is no Debian, or has no network,
-            # must not fail for it. CI has both, so there the alerts and the dashboards are always tested.
-            pytest.skip(f"there is no prometheus on the PATH, and Debian's cannot be had ({error}): install it")
+            # The only programs that the tests need and no wheel brings: a laptop that is no Debian, or has no network,
+            # must not fail for them. CI has both, so there the alerts and the dashboards are always tested.
+            pytest.skip(f"there is no {package} on the PATH, and Debian's cannot be had ({error}): install it")
     return program
 
 
-def download() -> None:
-    """Unpack Debian's package into BUILD.
+def download(package: str) -> None:
+    """Unpack a package of Debian's into BUILD.
 
     Raises:
         OSError: this is no Debian.
@@ -49,9 +52,9 @@ def download() -> None:
     own = ["-o", f"Dir::State::lists={BUILD / 'lists'}", "-o", f"Dir::Cache={BUILD / 'cache'}"]
     own += ["-o", "Dir::State::status=/var/lib/dpkg/status"]
     subprocess.run(["apt-get", *own, "--quiet", "update"], check=True, cwd=BUILD)
-    subprocess.run(["apt-get", *own, "--quiet", "download", "prometheus"], check=True, cwd=BUILD)
-    (package,) = BUILD.glob("prometheus_*.deb")
-    subprocess.run(["dpkg", "--extract", package, BUILD], check=True)
+    subprocess.run(["apt-get", *own, "--quiet", "download", package], check=True, cwd=BUILD)
+    (file,) = BUILD.glob(f"{package}_*.deb")
+    subprocess.run(["dpkg", "--extract", file, BUILD], check=True)
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
     assert text.count("relight:8002") == 1
     settings.write_text(text.replace("relight:8002", target).replace("scrape_interval: 5s", "scrape_interval: 1s"))
     address = f"127.0.0.1:{claim_ports('127.0.0.1', 0, 0, 0)[0]}"
-    command = [str(find_prometheus()), f"--config.file={settings}", f"--storage.tsdb.path={folder / 'data'}"]
+    command = [str(find_program()), f"--config.file={settings}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
     try:

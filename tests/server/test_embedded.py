@@ -159,15 +159,6 @@ def test_nothing_survives_it_when_it_is_killed(repository: Path, tmp_path: Path)
         wait_for(lambda: leavings(server, group) == [], 30.0)
 
 
-def test_when_triton_crashes_it_says_so_and_leaves_nothing(repository: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, repository) as server:
-        group = server.triton()
-        os.kill(group, signal.SIGKILL)
-        assert server.process.wait(WAIT_SECONDS) == 1
-        assert "Triton ended by itself (SIGKILL" in server.said
-        wait_for(lambda: leavings(server, group) == [], 5.0)  # killed at once, but the kernel takes its time
-
-
 def test_models_that_fail_to_load_are_named_with_the_reason(repository: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from contract.decoding import VARIABLE, Note
 from contract.light import LIGHT, SCENE, check_rows, position
 from contract.limits import check_memory, check_thresholds, missing_pattern
 from contract.versions import REPORT, newest_version
@@ -46,6 +48,8 @@ class TritonPythonModel:
         self.vocabulary = read_vocabulary(Path(__file__).parent)
         self.shadow = Path(args["model_repository"]).with_name("shadow")
         self.patterns = _read_patterns(self.shadow)
+        folder = os.environ.get(VARIABLE)
+        self.note = Note(Path(folder)) if folder else None
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One response per request, in order."""
@@ -61,6 +65,9 @@ class TritonPythonModel:
             # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
+        finally:
+            if self.note:
+                self.note.end()
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
@@ -73,7 +80,7 @@ class TritonPythonModel:
             )
         photos: list[Pixels] = []
         for data in arrays["IMAGE"].reshape(-1):
-            photo = read_photo(data, self.max_megapixels, self.background_gray)
+            photo = self._photo(data)
             height, width = photo.shape[:2]
             first = photos[0] if photos else photo
             if photo.shape != first.shape:
@@ -101,6 +108,15 @@ class TritonPythonModel:
             "TOKEN_MASK": np.array([mask for _, mask in tokens], np.int64),
             "ASPECT": np.full((count, 1), width / height, np.float32),
         }
+
+    def _photo(self, data: bytes) -> Pixels:
+        """The pixels of one file, uint8 [H,W,3]. Raises PhotoError."""
+        if self.note and not self.note.begin(data):
+            raise PhotoError(
+                "This photo ends the decoder: the process that read it died, and so did the next one. Save it again as "
+                "JPEG or PNG with another program, or leave it out."
+            )
+        return read_photo(data, self.max_megapixels, self.background_gray)
 
     def _check_numbers(self, arrays: Arrays) -> None:
         """Raise NumberError where LIGHT, SCENE or THRESHOLDS hold what no picture can be made with."""

@@ -1,6 +1,7 @@
 """Promises about killed processes: whichever is killed, and when, every row is there once and complete at the end."""
 
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.rig.places import SAMPLES
-from tests.rig.runs import recorded, relight, running, told, tree, wait_for
+from tests.rig.runs import lines, recorded, relight, running, small_table, told, tree, wait_for
 from tests.rig.supervisor import Supervised, supervised_server
 
 WAIT_SECONDS = 60.0  # what is waited for takes under 10 on an idle machine
@@ -18,11 +19,53 @@ WAIT_SECONDS = 60.0  # what is waited for takes under 10 on an idle machine
 OPTIONS = ("--files", "mask", "--quiet", "--window", "1", "--wait-for-server", str(WAIT_SECONDS))
 
 
+# What a bug in a decoder does, for a photo that is all red; and one in an encoder, for a green one.
+FATAL = {
+    "decode": """
+import os
+_photo = TritonPythonModel._photo
+
+
+def fatal_red(self, data):
+    photo = _photo(self, data)
+    if (photo == (255, 0, 0)).all():
+        os._exit(3)
+    return photo
+
+
+TritonPythonModel._photo = fatal_red
+""",
+    "encode": """
+import os
+_files = TritonPythonModel._files
+
+
+def fatal_green(self, arrays):
+    if (arrays["ORIGINAL"] == (0, 255, 0)).all():
+        os._exit(4)
+    return _files(self, arrays)
+
+
+TritonPythonModel._files = fatal_green
+""",
+}
+
+
 @pytest.fixture(scope="module")
 def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    """A server that a test may kill; its supervisor restarts it."""
-    with supervised_server(tmp_path_factory.mktemp("supervised")) as server:
-        wait_for(lambda: server.lives() > 0, WAIT_SECONDS)
+    """A server that a test may kill, also with a photo that is all red or all green; it starts again."""
+    folder = tmp_path_factory.mktemp("supervised")
+    (folder / "models").mkdir()
+    for model in repository.iterdir():
+        copy = folder / "models" / model.name
+        if model.name in FATAL:
+            shutil.copytree(model, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            with (copy / "1" / "model.py").open("a") as file:
+                file.write(FATAL[model.name])
+        else:
+            copy.symlink_to(model)
+    with supervised_server(folder, folder / "models") as server:
+        wait_for(server.is_up, WAIT_SECONDS)
         yield server
 
 
@@ -48,10 +91,10 @@ def undisturbed(supervised: Supervised, table: Path, tmp_path_factory: pytest.Te
     return output
 
 
-def restart(server: Supervised) -> None:
-    """Kill the server and wait until it is ready again."""
+def restart(server: Supervised, program: str = "tritonserver", argument: str = "") -> None:
+    """Kill the server, or some of its processes, and wait until it is ready again."""
     lives = server.lives()
-    server.kill("tritonserver")
+    server.kill(program, argument)
     wait_for(lambda: server.lives() > lives, WAIT_SECONDS)
 
 
@@ -80,11 +123,11 @@ def test_a_client_killed_at_twenty_moments_does_every_row_once(
     assert_equal_to(tmp_path, undisturbed)
 
 
-def test_a_server_killed_at_five_moments_costs_no_row(
+def test_a_server_killed_at_three_moments_costs_no_row(
     supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
-        for goal in sorted(random.Random(7).sample(range(1, 70), 5)):
+        for goal in sorted(random.Random(7).sample(range(1, 70), 3)):
             wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
             restart(supervised)
         client.wait(WAIT_SECONDS)
@@ -93,31 +136,57 @@ def test_a_server_killed_at_five_moments_costs_no_row(
     assert_equal_to(tmp_path, undisturbed)
 
 
-def test_a_dead_stub_is_named_three_times_and_costs_no_row(
+def test_a_dead_process_of_a_model_costs_no_row(
     supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    before = supervised.said
     with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
-        for number, goal in enumerate((1, 25, 50), start=1):
-            wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
-            supervised.kill("triton_python_backend_stub", "/decode/")
-            wait_for(lambda number=number: told(tmp_path).count("has died") == number, WAIT_SECONDS)  # type: ignore[misc]
-            restart(supervised)
+        wait_for(lambda: len(recorded(tmp_path)) >= 25, WAIT_SECONDS)
+        restart(supervised, "triton_python_backend_stub", "/decode/")
         client.wait(WAIT_SECONDS)
     assert client.returncode == 1, told(tmp_path)
+    assert "A process of model `decode` has died (killed by somebody)." in supervised.said.removeprefix(before)
     assert_equal_to(tmp_path, undisturbed)
 
 
-def test_an_impatient_second_ctrl_c_leaves_at_once_and_the_same_command_goes_on(
+def test_a_photo_that_ends_a_process_each_time_fails_alone(supervised: Supervised, tmp_path: Path) -> None:
+    names = [f"{letter}.png" for letter in "abcdef"]
+    table = small_table(tmp_path, *names)
+    for name, color in (("c.png", (255, 0, 0)), ("e.png", (0, 255, 0))):
+        Image.new("RGB", (64, 64), color).save(tmp_path / name)
+    before, size = supervised.said, f"{(tmp_path / 'c.png').stat().st_size:,} bytes"
+    with running(supervised.grpc_url, table, tmp_path / "out", "--files", "mask", "--quiet") as client:
+        client.wait(2 * WAIT_SECONDS)
+    assert client.returncode == 1, told(tmp_path / "out")
+    said = supervised.said.removeprefix(before)
+    assert said.count("model `decode` has died (exit code 3)") == 2
+    assert said.index(f"while it read a photo of {size}.") < said.index(f"over a photo of {size} again: that photo is")
+    rows = lines(tmp_path / "out" / "small.csv")
+    assert [row["image_path"] for row in rows] == names
+    errors = {name: row["error"] for name, row in zip(names, rows, strict=True) if row["error"]}
+    assert errors.keys() == {"c.png", "e.png"}
+    assert errors["c.png"].startswith("This photo ends the decoder: ")
+    assert errors["e.png"].startswith(
+        "with this photo 3 times, the last time alone, a Python process of the server has d"
+    )
+    assert "row 3 (c.png): This photo ends the decoder" in told(tmp_path / "out")
+    assert sorted(recorded(tmp_path / "out")) == list(range(6))
+
+
+def test_an_impatient_second_ctrl_c_costs_neither_the_server_nor_a_row(
     supervised: Supervised, table: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    wait_for(supervised.is_up, WAIT_SECONDS)
+    lives = supervised.lives()
     with running(supervised.grpc_url, table, tmp_path, *OPTIONS) as client:
         wait_for(lambda: len(recorded(tmp_path)) > 0, WAIT_SECONDS)
         client.send_signal(signal.SIGINT)
-        wait_for(lambda: "Ctrl-C again cancels them" in told(tmp_path), WAIT_SECONDS)
+        wait_for(lambda: "Ctrl-C again drops them" in told(tmp_path), WAIT_SECONDS)
         client.send_signal(signal.SIGINT)
         client.wait(WAIT_SECONDS)
     assert client.returncode == 130, told(tmp_path)
     assert "Traceback" not in told(tmp_path)
+    assert supervised.lives() == lives
     finish(supervised, table, tmp_path)
     assert_equal_to(tmp_path, undisturbed)
 

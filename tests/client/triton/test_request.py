@@ -25,7 +25,7 @@ DEAD_STUB = "in ensemble 'relight', Stub process 'decode_0_0' is not healthy."
         ),
         ("[StatusCode.INVALID_ARGUMENT] in ensemble 'relight', no person", "no person"),
         ("", "the server gave no reason"),
-        (DEAD_STUB, f"a Python process of the server has died ({DEAD_STUB}); restart the server"),
+        (DEAD_STUB, f"a Python process of the server has died ({DEAD_STUB}); try again when the server has restarted"),
     ],
 )
 def test_only_the_sentence_of_an_error_is_kept(message: str, sentence: str) -> None:

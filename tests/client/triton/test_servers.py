@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 import pytest
 from tritonclient.grpc import InferenceServerClient, model_config_pb2
 
-from client.errors import RowError, StoppedError, UnreachableError
+from client.api import Relighter, RelightError
+from client.errors import PassingError, RowError, StoppedError, UnreachableError
 from client.triton.connection import Address, Connection, find_addresses, window_of
 from client.triton.credentials import parse_header, read_tls
 from client.triton.dispatch import Dispatcher, Server
@@ -30,6 +33,7 @@ class Running(Protocol):
     """What the `server` fixture gives: addresses of a running Triton."""
 
     grpc_url: str
+    metrics_url: str
 
 
 def request(image: bytes = PHOTO) -> Any:
@@ -89,6 +93,25 @@ def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
 
     taken = asyncio.run(run())
     assert (taken.count("small"), taken.count("large")) == (2, 5)
+
+
+def test_a_call_that_is_to_be_alone_waits_until_no_other_is_in_flight_and_they_for_it() -> None:
+    async def run() -> None:
+        server = Server(Connection(Address("one", "localhost:1", "localhost"), 1, None, ()), 4, 4)
+        dispatcher = Dispatcher()
+        dispatcher.servers, dispatcher.window = (server,), 4
+        await dispatcher.take()
+        alone, another = (asyncio.ensure_future(dispatcher.take(lone)) for lone in (True, False))
+        await asyncio.sleep(0)
+        assert not alone.done()
+        assert not another.done()
+        dispatcher.give_back(server)
+        await alone
+        assert not another.done()
+        dispatcher.give_back(server, alone=True)
+        await another
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -151,6 +174,39 @@ def test_no_more_calls_than_the_window_and_none_after_a_stop(server: Running) ->
     done = use(stop_after_the_first, server.grpc_url)
     stopped = [one for one in done if isinstance(one, StoppedError)]
     assert 0 < len(stopped) == len([one for one in done if isinstance(one, Exception)]) < 6
+
+
+def test_a_call_that_is_late_or_dropped_is_never_cancelled(server: Running) -> None:
+    async def give_up(servers: Servers) -> list[object]:
+        await servers.find(wait=60, window=4)
+        calls = [asyncio.ensure_future(servers.send(request())) for _ in range(4)]
+        while servers.in_flight < 4:
+            await asyncio.sleep(0)
+        servers.drop()
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    async def be_late(servers: Servers) -> None:
+        await servers.find(wait=60)
+        with pytest.raises(PassingError, match=r"did not answer within 0\.05 s; raise --timeout"):
+            await servers.send(request())
+
+    before = canceled(server)
+    assert all(isinstance(one, StoppedError) for one in use(give_up, server.grpc_url))
+    use(be_late, server.grpc_url, timeout=0.05)
+    with Relighter(server.grpc_url, timeout=0.05) as relighter, pytest.raises(RelightError, match=r"within 0\.05 s"):
+        relighter(PHOTO)
+    assert use(ask, server.grpc_url) > 100, "the server lives"
+    assert canceled(server) == before
+
+
+def canceled(server: Running) -> float:
+    """How many requests the server was told to cancel."""
+    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics") as answer:
+        counts = re.findall(
+            r'^nv_inference_request_failure\{.*reason="CANCELED".*\} (\S+)$', answer.read().decode(), re.M
+        )
+    assert counts
+    return sum(map(float, counts))
 
 
 def test_a_server_that_joins_late_and_dies_costs_no_row(server: Running, repository: Path, tmp_path: Path) -> None:
