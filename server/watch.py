@@ -38,7 +38,7 @@ class Death:
 
     sentence: str
     ready: bool  # whether it had become ready
-    answered: bool  # whether it had answered anything since
+    steady: bool  # whether it had answered anything since, or run for STEADY_SECONDS
 
 
 class Watch:
@@ -77,16 +77,17 @@ class Watch:
         thread.
         """
         before: int | None = None
-        answered = False
+        steady, ready_since = False, 0.0
         while True:
             died = self.look()
             with suppress(ServerError):
-                if not answered:
+                if not steady:
                     count = asked()
-                    before = count if before is None else before
-                    answered = count > before
+                    if before is None:
+                        before, ready_since = count, time.monotonic()
+                    steady = count > before or time.monotonic() - ready_since > STEADY_SECONDS
             if died:
-                return Death(died, ready=before is not None, answered=answered)
+                return Death(died, ready=before is not None, steady=steady)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(ORDERLY_SECONDS if self._ended else LOOK_SECONDS)
 
@@ -119,22 +120,20 @@ def keep_serving(live: Callable[[], Death], say: Callable[[str], None]) -> NoRet
     """
     fruitless, served = 0, False
     while True:
-        started = time.monotonic()
         try:
             death = live()
         except ServerError as error:
             if not served:
                 raise
-            death = Death(str(error), ready=False, answered=False)
+            death = Death(str(error), ready=False, steady=False)
         served = served or death.ready
         if not served:
             raise ServerError(death.sentence)
-        steady = death.answered or time.monotonic() - started > STEADY_SECONDS
-        fruitless = 0 if steady else fruitless + 1
+        fruitless = 0 if death.steady else fruitless + 1
         if fruitless == MOST_FRUITLESS:
             raise ServerError(
-                f"{death.sentence} It is not started again: it died {fruitless} times, each time within "
-                f"{STEADY_SECONDS:g} s and without one answer."
+                f"{death.sentence} It is not started again: it ended {fruitless} times, each time within "
+                f"{STEADY_SECONDS:g} s of its start and without one answer."
             )
         say(f"{death.sentence} Triton is started again.")
 

@@ -35,7 +35,7 @@ _TRIES = {
 # photo that has ended `decode` so often is then refused by our servers.)
 _DEATHS_IN_COMPANY = 2
 _BACK_OFF = (0.5, 8.0)  # seconds: before the second attempt, and at most
-_PROBE_BACK_OFF = (0.25, 4.0)
+_PROBE_BACK_OFF = (0.25, 2.0)
 _STUB_BACK_OFF = (0.25, 60.0)
 
 

@@ -3,9 +3,9 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contract.decoding import MOST_DEATHS, Fatal, Note, count_death, forget_processes
@@ -13,56 +13,35 @@ from server.installation import ServerError
 from server.probe import answers_inference
 from server.watch import MOST_FRUITLESS, Death, exit_code, keep_serving
 from tests.rig.runs import wait_for
-from tests.rig.supervisor import Supervised, supervised_server
+from tests.rig.supervisor import supervised_server
 
 WAIT_SECONDS = 60.0  # for what takes under 10 on an idle machine
 
 
-@pytest.fixture(scope="module")
-def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    with supervised_server(tmp_path_factory.mktemp("supervised"), repository) as server:
-        wait_for(server.is_up, WAIT_SECONDS)
-        yield server
-
-
-@pytest.mark.parametrize(
-    ("program", "model", "number", "sentence"),
-    [
-        (
-            "triton_python_backend_stub",
-            "/segment",
-            signal.SIGSEGV,
-            "A process of model `segment` has died (SIGSEGV). Triton is started again.",
-        ),
-        (
-            "tritonserver",
-            "",
-            signal.SIGKILL,
-            "Triton ended by itself (killed by somebody). Triton is started again.",
-        ),
-    ],
-)
-def test_whatever_dies_is_named_with_its_cause_and_triton_starts_again_on_the_same_ports(
-    supervised: Supervised, program: str, model: str, number: int, sentence: str
+def test_a_dead_process_is_named_with_its_cause_and_triton_starts_again_on_the_same_ports(
+    repository: Path, tmp_path: Path
 ) -> None:
-    before = supervised.processes("", "")
-    supervised.kill(program, model, number)
-    wait_for(lambda: sentence in supervised.said, WAIT_SECONDS)
-    wait_for(supervised.is_up, WAIT_SECONDS)
-    assert answers_inference(supervised.http_url, WAIT_SECONDS)
-    assert not set(before) & set(supervised.processes("", ""))
+    with supervised_server(tmp_path, repository) as server:
+        wait_for(server.is_up, WAIT_SECONDS)
+        before = server.processes("", "")
+        server.kill("triton_python_backend_stub", "/segment", signal.SIGSEGV)
+        sentence = "A process of model `segment` has died (SIGSEGV). Triton is started again."
+        wait_for(lambda: sentence in server.said, WAIT_SECONDS)
+        wait_for(server.is_up, WAIT_SECONDS)
+        assert answers_inference(server.http_url, WAIT_SECONDS)
+        assert not [pid for pid in before if psutil.pid_exists(pid)], "nothing is left of the former one"
 
 
 def test_a_server_that_never_served_is_not_started_again() -> None:
-    for death in (Death("It failed.", ready=False, answered=False), ServerError("It failed.")):
+    for death in (Death("It failed.", ready=False, steady=False), ServerError("It failed.")):
         with pytest.raises(ServerError, match=r"^It failed\.$"):
             keep_serving(deaths(death), pytest.fail)
 
 
 def test_a_server_that_keeps_dying_at_once_is_given_up() -> None:
-    fruitless, useful = (Death("It died.", ready=True, answered=answered) for answered in (False, True))
+    fruitless, useful = (Death("It died.", ready=True, steady=steady) for steady in (False, True))
     said: list[str] = []
-    with pytest.raises(ServerError, match=r"It died\. It is not started again: it died 5 times"):
+    with pytest.raises(ServerError, match=r"It died\. It is not started again: it ended 5 times"):
         keep_serving(deaths(fruitless, useful, *[fruitless] * MOST_FRUITLESS), said.append)
     assert said == ["It died. Triton is started again."] * (MOST_FRUITLESS + 1)
 

@@ -133,6 +133,7 @@ def test_a_server_killed_at_three_moments_costs_no_row(
         client.wait(WAIT_SECONDS)
     assert client.returncode == 1, told(tmp_path)
     assert "Traceback" not in told(tmp_path)
+    assert "Triton ended by itself (killed by somebody). Triton is started again." in supervised.said
     assert_equal_to(tmp_path, undisturbed)
 
 
