@@ -52,7 +52,7 @@ def fuzz(seed: int, seconds: float = math.inf, batches: float = math.inf) -> Rep
         for (kind, content, _), outcome in zip(tables, found, strict=True):
             word, _, rest = outcome.partition(" ")
             report.outcomes[kind, word] += 1
-            if word == "failed" or (kind == "sound" and word == "refused"):
+            if word.startswith("failed") or (kind == "sound" and word == "refused"):
                 report.findings.append((f"{kind}: {word} {rest}", content))
         done += 1
     return report
@@ -112,4 +112,6 @@ def count_lines(content: bytes) -> tuple[int, int]:
     if b'"' in content or b"\0" in content:
         return _UNKNOWN, _UNKNOWN
     lines = [line for line in re.split(r"\r\n|\r|\n", content.decode("utf-8", "replace")) if line.strip()]
+    while lines and not lines[0].replace(",", ""):  # a row without values is not the header
+        del lines[0]
     return sum(bool(line.replace(",", "").strip()) for line in lines[1:]), max(0, len(lines) - 1)
