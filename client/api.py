@@ -51,7 +51,7 @@ from client.triton.request import (
     URL,
     Reply,
 )
-from contract.errors import is_queue_full, plain
+from contract.errors import plain
 from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
@@ -203,7 +203,7 @@ class Relighter:
             host, _, port = self._url.rpartition(":")
             if is_http_port(host.strip("[]"), port, error.details() or ""):
                 raise RelightError(f"{self._url} is {HTTP_PORT}") from error
-            if error.code() == grpc.StatusCode.UNAVAILABLE and not is_queue_full(error.details()):
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
                 through = f"; it was called through {self._proxy}, which no_proxy can except" if self._proxy else ""
                 raise RelightError(
                     f"no server answers at {self._url} ({plain(error.details())}{through}); "

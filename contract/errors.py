@@ -12,7 +12,6 @@ _NOISE = re.compile(
 )
 # Where the sentence was raised, or what Triton advises those who write configs.
 _TRACE = re.compile(r"(\s*\n\s*At:\s*\n|\.? NOTE: Setting a non-zero max_batch_size).*", re.DOTALL)
-_QUEUE_FULL = "Exceeds maximum queue size"
 _DEAD_STUB = re.compile(r"Stub process .*is not healthy")
 
 
@@ -21,16 +20,9 @@ def plain(message: str | None) -> str:
     text = _TRACE.sub("", message or "").strip()
     if is_dead_stub(text):
         return f"a Python process of the server has died ({text}); try again when the server has restarted"
-    if is_queue_full(text):
-        return "so many requests wait that the server takes no more now; send it again later"
     while match := _NOISE.match(text):
         text = text[match.end() :]
     return text or "the server gave no reason"
-
-
-def is_queue_full(message: str | None) -> bool:
-    """Whether a message says that so many requests wait that the server takes no more now."""
-    return _QUEUE_FULL in (message or "")
 
 
 def is_dead_stub(message: str | None) -> bool:

@@ -27,8 +27,9 @@ DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
 FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
 FIRST_MODEL = "decode"  # it refuses what needs too much memory
-CPU_QUEUE = 64  # requests that may wait for a model
-WAITING_SHARE = 0.02  # of the memory that a request takes while it is computed, as long as it waits for that
+# Memory is divided among the photos that are computed at once and those that wait, of which each takes a share of that.
+# How many wait is up to the clients: with max_queue_size Triton 2.51 stops for good when a queue has once been full.
+WAITING, WAITING_SHARE = 64, 0.02
 USABLE_SHARE, OWN_GIGABYTES = 0.85, 1.5  # of the machine's memory; and what the server and its networks take of it
 PHONE_PIXELS = 12_000_000  # of a photo that each machine should take
 LEAST_MEGABYTES, MOST_MEGABYTES = 100, 16_000  # for one photo; an answer of more would exceed gRPC's 2 GB
@@ -56,7 +57,7 @@ class Machine:
         rows = min(LARGEST_CPU_BATCH, 2 * self.processes)
         if self.memory is None:
             return rows
-        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * CPU_QUEUE)))
+        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
 
     @property
     def usable_megabytes(self) -> float:
@@ -106,7 +107,6 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else machine.cpu_batch)
     if config.platform == "ensemble":
         return derived
-    derived.dynamic_batching.default_queue_policy.max_queue_size = longest_queue(config, machine.gpus)
     if config.name == FIRST_MODEL and machine.memory:
         limit_photos(derived, machine)
     if config.backend == "python":
@@ -142,21 +142,13 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     return derived
 
 
-def longest_queue(config: model_config_pb2.ModelConfig, gpus: int) -> int:
-    """How many requests may wait for a model before further ones are refused: else any number would fill the memory.
-
-    Four times what our client keeps in flight, three batches for each GPU; `config` is the hand-written one.
-    """
-    return 4 * 3 * config.max_batch_size * gpus if gpus else CPU_QUEUE
-
-
 def limit_photos(config: model_config_pb2.ModelConfig, machine: Machine) -> None:
-    """Set how much memory a photo may take, so that a batch computed at once and a full queue fit the machine.
+    """Set how much memory a photo may take, so that a batch of such photos and those that wait fit the machine.
 
     On GPUs photos are computed in the GPUs' memory, which the hand-written limits are for: none is larger there.
     """
     computed = 0 if machine.gpus else config.max_batch_size
-    shares = computed + WAITING_SHARE * config.dynamic_batching.default_queue_policy.max_queue_size
+    shares = computed + WAITING_SHARE * WAITING * max(1, machine.gpus)
     most = min(MOST_MEGABYTES, max(LEAST_MEGABYTES, int(machine.usable_megabytes / shares)))
     memory, megapixels = (config.parameters[name] for name in ("max_memory_megabytes", "max_megapixels"))
     if not machine.gpus:

@@ -94,8 +94,8 @@ class Downloads:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._rows.release()
-        if not task.cancelled() and self._failure is None:
-            self._failure = task.exception()
+        failure = None if task.cancelled() else task.exception()
+        self._failure = self._failure or failure
 
     def _check(self) -> None:
         if self._failure is not None:

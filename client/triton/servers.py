@@ -19,7 +19,7 @@ from client.errors import PassingError, RowError, StoppedError, UnreachableError
 from client.triton.connection import Connection, Facts, NotReadyError, find_addresses, reason
 from client.triton.credentials import Header
 from client.triton.dispatch import Dispatcher, Server
-from contract.errors import is_dead_stub, is_queue_full, plain
+from contract.errors import is_dead_stub, plain
 
 GRACE_SECONDS = 60.0  # a server that starts again, a restarted proxy or a short network failure does not end a run
 
@@ -119,8 +119,7 @@ class Servers:
                 if not stub and error.code() not in _TRIES:
                     self._answered(server)  # a refusal is an answer
                     raise RowError(plain(error.details())) from error
-                # Others' rows that fill a queue do not count against this one.
-                attempts += not (stub or is_queue_full(error.details()))
+                attempts += not stub
                 deaths += stub and not had_failed
                 self._failed(server, error)
                 if deaths > _DEATHS_IN_COMPANY:

@@ -67,27 +67,24 @@ def test_deriving_changes_no_tensor(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "megabytes", "megapixels", "queue"),
+    ("machine", "megabytes", "megapixels"),
     [
-        (Machine(gpus=0), "3000", "100", 64),  # as written by hand
-        (Machine(gpus=0, memory=1), "100", "0.5172", 64),  # as little as a small photo takes
-        (Machine(gpus=0, memory=16), "3689", "25.27", 64),  # 12.1 GB for two photos at once and 64 that wait
-        (Machine(gpus=0, memory=16, processes=4), "1926", "13.11", 64),  # five at once, not eight
-        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.814", 64),
-        (Machine(gpus=0, memory=1000), "16000", "100", 64),
-        (Machine(gpus=8, memory=1000), "3000", "100", 1536),
-        (Machine(gpus=1, memory=16), "3000", "100", 192),
+        (Machine(gpus=0), "3000", "100"),  # as written by hand
+        (Machine(gpus=0, memory=1), "100", "0.5172"),  # as little as a small photo takes
+        (Machine(gpus=0, memory=16), "3689", "25.27"),  # 12.1 GB for two photos at once and 64 that wait
+        (Machine(gpus=0, memory=16, processes=4), "1926", "13.11"),  # five at once, not eight
+        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.814"),
+        (Machine(gpus=0, memory=1000), "16000", "100"),
+        (Machine(gpus=8, memory=1000), "3000", "100"),
+        (Machine(gpus=1, memory=16), "3000", "100"),
     ],
 )
-def test_the_memory_of_a_machine_limits_what_a_photo_may_take_and_how_many_wait(
-    machine: Machine, megabytes: str, megapixels: str, queue: int
+def test_the_memory_of_a_machine_limits_what_a_photo_may_take(
+    machine: Machine, megabytes: str, megapixels: str
 ) -> None:
     derived = derive(production()["decode"], machine)
     limits = [derived.parameters[name].string_value for name in ("max_memory_megabytes", "max_megapixels")]
     assert limits == [megabytes, megapixels]
-    for model in MEMBERS:
-        policy = derive(production()[model], machine).dynamic_batching.default_queue_policy
-        assert policy.max_queue_size == queue
 
 
 def test_a_container_has_the_memory_of_its_limit(tmp_path: Path) -> None:
