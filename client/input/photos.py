@@ -8,19 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from client.errors import PassingError, RowError, shown
-from client.input.remote import is_remote, read_remote
-
-_LARGEST = 2**31 - 2**20  # bytes; a call holds less than 2 GiB
+from client.input.remote import LARGEST, TIMEOUT_SECONDS, is_remote, read_remote
 
 
-def read_image(image_path: str, folder: str | os.PathLike[str]) -> bytes:
-    """Return the photo's bytes, unchanged. Blocks.
+def is_on_web(image_path: str, folder: str | os.PathLike[str]) -> bool:
+    """Whether `read_image` asks a URL first."""
+    return is_remote(image_path.strip()) or (is_remote(os.fspath(folder)) and not Path(image_path).is_absolute())
+
+
+def read_image(image_path: str, folder: str | os.PathLike[str], timeout: float = TIMEOUT_SECONDS) -> bytes:
+    """Return the photo's bytes, unchanged. Blocks, for at most `timeout` seconds where the photo has a URL.
 
     A relative path is looked up in `folder` (a path or URL), then in the current directory. Blanks around it are kept
     if such a file exists, else dropped. Raises RowError if the photo is missing, unreadable or empty, PassingError if
     it has a URL that may answer later.
     """
-    return _first(image_path, folder, read_remote, _read_file)
+    return _first(image_path, folder, lambda url: read_remote(url, timeout), _read_file)
 
 
 def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
@@ -72,7 +75,7 @@ def _read_file(path: str, size: int = -1) -> bytes:
             raise IsADirectoryError
         if not stat.S_ISREG(status.st_mode):
             raise RowError(f"{shown(path)} is a device or a pipe; image_path must name a file")
-        if status.st_size > _LARGEST:
+        if status.st_size > LARGEST:
             raise RowError(f"the file {shown(path)} is larger than 2 GB; make the photo smaller")
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
             return file.read(size)

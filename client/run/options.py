@@ -10,6 +10,7 @@ from typing import Any
 
 from client.input.source import parse_shard
 from client.light.distributions import LIGHTING_FILE, read_lighting
+from client.light.draw import MOST_LIGHTS
 from client.output.plan import LAYOUTS, WRITERS, Plan, parse_files, parse_format
 from client.triton.credentials import parse_header
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
@@ -84,7 +85,7 @@ def _picture_options() -> tuple[Option, ...]:
         ("--prompt", "TEXT", str, PROMPT, "cut out what this text names"),
         ("--score-threshold", "S", share, SCORE_THRESHOLD, "require this score of a detection, 0-1"),
         ("--mask-threshold", "M", share, MASK_THRESHOLD, "require this mask value of the person's pixels, 0-1"),
-        ("--variants", "K", _number(int, 1, 1e12), Plan().variants, "relight each photo with K lights"),
+        ("--variants", "K", _number(int, 1, MOST_LIGHTS), Plan().variants, "relight each photo with K lights"),
         ("--seed", "N", int, 0, "draw the lights from this seed"),
         ("--lighting", "FILE", _sentence(read_lighting), str(LIGHTING_FILE), "draw the lights as FILE describes"),
         ("--gray", "N", _number(int, 0, 255), None, "set the background's gray instead of FILE's, 0-255"),
@@ -108,7 +109,13 @@ def _server_options() -> tuple[Option, ...]:
     return (
         ("--window", "N", _number(int, 1, 1e12), None, "limit the calls in flight (default: what fills the servers)"),
         ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes"),
-        ("--timeout", "SECONDS", _number(float, 1, 1e9), TIMEOUT, "end a call after this time, seconds"),
+        (
+            "--timeout",
+            "SECONDS",
+            _number(float, 1, 1e9),
+            TIMEOUT,
+            "end a call or a download after this time, seconds",
+        ),
         ("--wait-for-server", "SECONDS", _number(float, 0, 1e9), 0.0, "wait this long for a ready server, seconds"),
         ("--ca", "FILE", Path, None, "trust servers with a certificate from these CAs (default: the public ones)"),
         ("--cert", "FILE", Path, None, "send the client certificate in FILE"),

@@ -14,7 +14,9 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from client.errors import UnreachableError
+from client.proxies import grpc_proxy, is_loopback
 from client.triton.credentials import Header
+from client.triton.http_port import HTTP_PORT, is_http_port
 from client.triton.request import MESSAGE_SIZES
 from contract.names import ENSEMBLE
 
@@ -38,11 +40,15 @@ _CONNECTING = re.compile(r"^failed to connect to all addresses; last error: \w+:
 
 @dataclass(frozen=True)
 class Address:
-    """The address of one server: `label` in messages, `target` for gRPC, `host` as its certificate names it."""
+    """The address of one server: `label` in messages, `target` for gRPC, `host` as its certificate names it.
+
+    `proxy` is the one that its calls go through, in words; empty for none.
+    """
 
     label: str
     target: str
     host: str
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,13 @@ async def find_addresses(url: str) -> list[Address]:
         raise NotReadyError(
             f"the host name {host} of --url {url} is not known ({error.strerror}), check its spelling"
         ) from error
+    here = all(is_loopback(str(place[0])) for *_, place in found)
+    proxy = "" if here else grpc_proxy(host)
     for family, kind, pattern in ((socket.AF_INET, "ipv4", "{}:{}"), (socket.AF_INET6, "ipv6", "[{}]:{}")):
         places = [pattern.format(*place) for at, _, _, _, place in found if at == family]
         if len(places) > 1:
-            return [Address(f"{place} ({host})", f"{kind}:{place}", host) for place in sorted(set(places))]
-    return [Address(url, url, host)]
+            return [Address(f"{place} ({host})", f"{kind}:{place}", host, proxy) for place in sorted(set(places))]
+    return [Address(url, f"[{host}]:{port}" if ":" in host else url, host, proxy)]
 
 
 class Connection:
@@ -101,8 +109,13 @@ class Connection:
             facts = await self._facts(stub)
         except grpc.aio.AioRpcError as error:
             self.check(error)
+            place = (self._address.host, self._address.target.rpartition(":")[2])
+            if await asyncio.to_thread(is_http_port, *place, reason(error)):
+                raise UnreachableError(f"{self.label} is {HTTP_PORT}") from error
             maybe_tls = self._credentials is None and _SOCKET_CLOSED in reason(error)
             hint = "; a server with TLS needs --tls" if maybe_tls else ""
+            if proxy := self._address.proxy:
+                hint += f"; it was called through {proxy}, which no_proxy can except"
             raise NotReadyError(f"no server answers at {self.label} ({reason(error)}{hint})") from error
         while len(self._channels) * _CALLS_PER_CHANNEL < facts.window:
             self._open()
@@ -126,7 +139,7 @@ class Connection:
             await channel.close()
 
     def _open(self) -> Any:
-        options: list[tuple[str, Any]] = list(_OPTIONS)
+        options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.enable_http_proxy", int(bool(self._address.proxy)))]
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(self._address.target, options=options)
         else:
