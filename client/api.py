@@ -25,9 +25,21 @@ from tritonclient.grpc import service_pb2_grpc
 from client.errors import RowError
 from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
 from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
-from client.light.draw import draw_light, light_seed
-from client.light.light import COLUMNS, Light, check_patterns, light_of_row, light_tensors, named_light, server_patterns
+from client.light.draw import MOST_LIGHTS, draw_light, light_seed
+from client.light.light import (
+    COLUMNS,
+    Light,
+    check_light,
+    check_patterns,
+    light_of_row,
+    light_tensors,
+    named_light,
+    server_patterns,
+)
 from client.output.plan import Plan, parse_pictures
+from client.proxies import grpc_proxy
+from client.triton.http_port import HTTP_PORT, is_http_port
+from client.triton.parts import PhotoParts, Templates
 from client.triton.pixels import Pixels, bitmap, decode
 from client.triton.request import (
     MASK_THRESHOLD,
@@ -37,11 +49,9 @@ from client.triton.request import (
     TIMEOUT,
     URL,
     Reply,
-    photo_request,
-    request_template,
-    unpack,
 )
 from contract.errors import plain
+from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
 Photo = str | os.PathLike[str] | bytes | Pixels
@@ -112,7 +122,9 @@ class Relighter:
         except SettingsError as error:
             raise RelightError(str(error)) from error
         self._url, self._timeout = url, timeout
-        self._channel = grpc.insecure_channel(url, options=MESSAGE_SIZES)
+        self._proxy = grpc_proxy(url.rpartition(":")[0].strip("[]"))
+        options = (*MESSAGE_SIZES, ("grpc.enable_http_proxy", int(bool(self._proxy))))
+        self._channel = grpc.insecure_channel(url, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Relighter:
@@ -144,8 +156,10 @@ class Relighter:
             image, path = _read_photo(photo)
             chosen = self._lights(lights, seed, path)
             plan = Plan(pictures=plan_files, variants=len(chosen))
-            template = request_template((score_threshold, mask_threshold), plan.request(), plan.pictures)
-            reply = self._ask(photo_request(template, image, prompt, light_tensors(chosen)), plan)
+            thresholds = (score_threshold, mask_threshold)
+            check_thresholds(thresholds)
+            templates = Templates(thresholds, plan.request(), plan.pictures)
+            reply = self._reply(PhotoParts(templates, image, prompt, light_tensors(chosen)))
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
@@ -154,35 +168,50 @@ class Relighter:
             raise RelightError(str(error)) from error
         return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
 
-    def _ask(self, request: Any, plan: Plan) -> Reply:
+    def _reply(self, parts: PhotoParts) -> Reply:
+        while True:
+            try:
+                answer = self._ask(parts.request)
+            except RowError as error:
+                parts.refused(error)
+                continue
+            if (reply := parts.take(answer)) is not None:
+                return reply
+
+    def _ask(self, request: Any) -> Any:
         try:
-            answer = self._stub.ModelInfer(request, timeout=self._timeout)
+            return self._stub.ModelInfer(request, timeout=self._timeout)
         except grpc.RpcError as error:
+            host, _, port = self._url.rpartition(":")
+            if is_http_port(host.strip("[]"), port, error.details() or ""):
+                raise RelightError(f"{self._url} is {HTTP_PORT}") from error
             if error.code() == grpc.StatusCode.UNAVAILABLE:
+                through = f"; it was called through {self._proxy}, which no_proxy can except" if self._proxy else ""
                 raise RelightError(
-                    f"no server answers at {self._url} ({plain(error.details())}); start one with `python -m server`"
+                    f"no server answers at {self._url} ({plain(error.details())}{through}); "
+                    "start one with `python -m server`"
                 ) from error
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
-            raise RelightError(plain(error.details())) from error
-        return unpack(answer, {name: plan.count(name) for name in plan.pictures})
+            raise RowError(plain(error.details())) from error
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
         """The requested lights; missing values are drawn. Raises ValueError."""
         if lights is None or isinstance(lights, int):
-            asked: Sequence[OneLight] = [{}] * (1 if lights is None else lights)
+            asked: Sequence[OneLight] = [{}] * (1 if lights is None else min(lights, MOST_LIGHTS + 1))
         elif isinstance(lights, Light | Mapping):
             asked = [lights]
         elif isinstance(lights, np.ndarray):
             asked = list(np.atleast_2d(lights))
         else:
             asked = lights
-        if not len(asked):
-            raise ValueError("lights must hold at least one light")
+        if not 1 <= len(asked) <= MOST_LIGHTS:
+            raise ValueError(f"lights must hold at least one light and at most {MOST_LIGHTS:,}")
         return [self._light(one, light_seed(seed, path, k)) for k, one in enumerate(asked)]
 
     def _light(self, asked: OneLight, seed: str) -> Light:
         if isinstance(asked, Light):
+            check_light(asked)
             return asked
         if not isinstance(asked, Mapping):
             return light_of_row(asked)

@@ -43,6 +43,7 @@ def parse_arguments() -> Options:
     option("--gpus", type=parse_selection, default="0", metavar="N", help="use so many, or a list: 0,2,5 (default: 0)")
     option("--max-batch", type=positive, metavar="N", help="limit every batch (default: what suits the device)")
     option("--instances", type=positive, metavar="N", help="load each network so often on a GPU (default: its config)")
+    option("--memory", type=positive, metavar="GB", help="use so much of the machine's memory (default: all)")
     option("--host", default="127.0.0.1", help="listen there; 0.0.0.0 is open to the network (default: %(default)s)")
     for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         text = f"listen for {service} there; 0: any free port (default: {number})"
@@ -60,10 +61,11 @@ def parse_arguments() -> Options:
         parser.error(f"--start-timeout is a number of seconds, not {arguments.start_timeout:g}")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
+    memory = arguments.memory or machine.memory
     control = MODEL_CONTROL if arguments.model_control else ()
     return Options(
         repository=arguments.repository,
-        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances),
+        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances, memory=memory),
         host=arguments.host,
         grpc_port=arguments.grpc_port,
         http_port=arguments.http_port,

@@ -6,12 +6,14 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.limits import megabytes, most_megapixels
 from server.gpus import parse_selection
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
@@ -23,6 +25,14 @@ LARGEST_CPU_BATCH = 8
 DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
 FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
+FIRST_MODEL = "decode"  # it refuses what needs too much memory
+# Memory is divided among the photos that are computed at once and those that wait, of which each takes a share of that.
+# How many wait is up to the clients: with max_queue_size Triton 2.51 stops for good when a queue has once been full.
+WAITING, WAITING_SHARE = 64, 0.02
+USABLE_SHARE, OWN_GIGABYTES = 0.85, 1.5  # of the machine's memory; and what the server and its networks take of it
+PHONE_PIXELS = 12_000_000  # of a photo that each machine should take
+LEAST_MEGABYTES, MOST_MEGABYTES = 100, 16_000  # for one photo; an answer of more would exceed gRPC's 2 GB
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,24 @@ class Machine:
     processes: int = 1  # instances of each Python model (decode, encode)
     instances: int | None = None  # of each network on each GPU; None keeps the hand-written number
     native: bool = False  # NVIDIA's own backends serve the networks, as in its container, not those in server/backends
+    memory: int | None = None  # GB that the server may use; None keeps the hand-written limit of a photo
     engines: Path | None = None  # where a native server keeps TensorRT engines; None: the CUDA provider alone
 
     @property
     def cpu_batch(self) -> int:
-        """Largest batch on a CPU: a row for each core, two cores for each process; more would only add latency."""
-        return min(LARGEST_CPU_BATCH, 2 * self.processes)
+        """Largest batch on a CPU: a row for each core, two cores for each process; more would only add latency.
+
+        Less where the memory does not hold so many photos of a phone.
+        """
+        rows = min(LARGEST_CPU_BATCH, 2 * self.processes)
+        if self.memory is None:
+            return rows
+        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
+
+    @property
+    def usable_megabytes(self) -> float:
+        """Memory for photos."""
+        return 1000 * max(0.0, USABLE_SHARE * (self.memory or 0) - OWN_GIGABYTES)
 
     @property
     def config_name(self) -> str:
@@ -47,14 +69,24 @@ class Machine:
         device = f"gpu{self.gpus}" if self.gpus else "cpu"
         batch = f"-batch{self.max_batch}" if self.max_batch else ""
         instances = f"-instances{self.instances}" if self.instances else ""
+        memory = f"-{self.memory}gb" if self.memory else ""
         native = "-native" if self.native else ""
         engines = "-tensorrt" if self.engines else ""
-        return f"{device}-proc{self.processes}{batch}{instances}{native}{engines}"
+        return f"{device}-proc{self.processes}{batch}{instances}{memory}{native}{engines}"
 
 
 def this_machine(gpus: int) -> Machine:
-    """Describe this machine: `gpus` GPUs, and its CPU cores shared by decode and encode."""
-    return Machine(gpus=gpus, processes=max(1, min(16, len(os.sched_getaffinity(0)) // 2)))
+    """Describe this machine: `gpus` GPUs, its memory, and its CPU cores shared by decode and encode."""
+    return Machine(gpus=gpus, processes=max(1, min(16, len(os.sched_getaffinity(0)) // 2)), memory=read_memory())
+
+
+def read_memory(limits: Sequence[Path] = MEMORY_LIMITS) -> int:
+    """Memory that this machine or, where that is less, this container gives, whole GB, at least 1."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in limits:
+        if file.exists() and (text := file.read_text().strip()).isdecimal():  # not "max"
+            found.append(int(text))
+    return max(1, min(found) // 10**9)
 
 
 def read_config(file: Path) -> model_config_pb2.ModelConfig:
@@ -74,6 +106,8 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
     derived.max_batch_size = machine.max_batch or (config.max_batch_size if machine.gpus else machine.cpu_batch)
     if config.platform == "ensemble":
         return derived
+    if config.name == FIRST_MODEL and machine.memory:
+        limit_photos(derived, machine)
     if config.backend == "python":
         derived.instance_group[0].count = machine.processes
         if not machine.gpus:
@@ -105,6 +139,20 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         for tensor in derived.input:
             tensor.allow_ragged_batch = -1 in tensor.dims
     return derived
+
+
+def limit_photos(config: model_config_pb2.ModelConfig, machine: Machine) -> None:
+    """Set how much memory a photo may take, so that a batch of such photos and those that wait fit the machine.
+
+    On GPUs photos are computed in the GPUs' memory, which the hand-written limits are for: none is larger there.
+    """
+    computed = 0 if machine.gpus else config.max_batch_size
+    shares = computed + WAITING_SHARE * WAITING * max(1, machine.gpus)
+    most = min(MOST_MEGABYTES, max(LEAST_MEGABYTES, int(machine.usable_megabytes / shares)))
+    memory, megapixels = (config.parameters[name] for name in ("max_memory_megabytes", "max_megapixels"))
+    if not machine.gpus:
+        megapixels.string_value = f"{min(float(megapixels.string_value), most_megapixels(most)):.4g}"
+    memory.string_value = str(min(most, int(memory.string_value)) if machine.gpus else most)
 
 
 def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:

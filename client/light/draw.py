@@ -19,6 +19,8 @@ from client.light.light import Light, light_of
 from client.light.values import NO_PATTERN, color_in
 from contract.light import DRAWS, NUMBERS, SPACES
 
+MOST_LIGHTS = 10_000  # of one photo: each takes 1 kB here and as much in metadata.json
+
 
 def draw_lights(
     lighting: Lighting, seed: int, image_path: str, variants: int, overrides: Overrides = NO_OVERRIDES

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from client.light.values import NO_PATTERN
 from contract.light import LIGHT, PATTERNS, SCENE, SENT, SPACES, WIDTHS, check_rows, row_of
+from contract.limits import missing_pattern
 
 COLUMNS = tuple(number.name for number in SENT)
 
@@ -60,11 +61,18 @@ def light_of(numbers: Mapping[str, float], seed: str | None = None, pattern: str
     """Make a light from numbers named as in COLUMNS. Raises ValueError with a sentence."""
     values = tuple(float(str(np.float32(numbers[name]))) for name in COLUMNS)  # JSON of float32 stays short
     exact = dict(zip(COLUMNS, values, strict=True))
-    for tensor in (LIGHT, SCENE):
-        check_rows(tensor, [row_of(tensor, exact)])
     x, y, z = (exact[f"direction_{axis}"] for axis in "xyz")
     elevation = math.degrees(math.atan2(z, math.hypot(x, y)))
-    return Light(seed, elevation, math.degrees(math.atan2(y, x)) % 360, values, pattern)
+    light = Light(seed, elevation, math.degrees(math.atan2(y, x)) % 360, values, pattern)
+    check_light(light)
+    return light
+
+
+def check_light(light: Light) -> None:
+    """Raise ValueError, a sentence, where a number is none that a light can have."""
+    numbers = light.numbers
+    for tensor in (LIGHT, SCENE):
+        check_rows(tensor, [row_of(tensor, numbers)])
 
 
 def light_of_row(row: Sequence[float] | NDArray[Any]) -> Light:
@@ -114,5 +122,4 @@ def check_patterns(lights: Sequence[Light], names: Sequence[str] | None) -> None
         missing = number > len(names) or (number and light.pattern and names[number - 1] != light.pattern)
         if missing:
             label = f"{number} ({light.pattern})" if light.pattern else f"{number}"
-            own = ", ".join(f"{index} {name}" for index, name in enumerate(names, start=1))
-            raise ValueError(f"the server has no pattern {label}; it has {own or 'none'}")
+            raise ValueError(missing_pattern(label, names))

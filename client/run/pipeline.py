@@ -8,11 +8,11 @@ import errno
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 from client.errors import PassingError, RowError, StoppedError
-from client.input.photos import read_image
-from client.input.remote import is_remote
+from client.input.photos import is_on_web, read_image
 from client.input.row import Row
 from client.light.columns import OverrideColumns, Overrides
 from client.light.draw import draw_lights
@@ -20,14 +20,15 @@ from client.light.light import Light, check_patterns, light_tensors, server_patt
 from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
+from client.output.spool import Spool
+from client.run.downloads import Downloads
 from client.run.row_queue import RowQueue
 from client.run.run import Run
 from client.triton.connection import Facts
-from client.triton.request import photo_request, request_template, unpack
+from client.triton.parts import PhotoParts, Templates
 from client.triton.servers import Servers
 
 _FILE_THREADS = 4  # hide a disk's latency; more would contend for the GIL
-_REMOTE_THREADS = 32  # a network's latency is longer
 _SPAN_WINDOWS = 4  # rows that are read and not finished, at most, in windows
 # Disk errors that concern one file name, not the whole disk.
 _OWN_FAULTS = (errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTEMPTY)
@@ -66,8 +67,9 @@ class Pipeline:
         self._run, self._photos, self._columns = run, photos, columns
         self._servers, self._facts = servers, facts
         self._folder, self._journal = folder, journal
+        self._downloads = Downloads(held=facts.window)
         self._writer = writer_of(folder.path, run.plan)
-        self._template = request_template(run.thresholds, run.plan.request(), run.plan.pictures)
+        self._templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
     async def relight_all(
         self, rows: Generator[Row, None, None], watcher: Watcher, interruptions: Interruptions
@@ -77,13 +79,13 @@ class Pipeline:
         Raises UnreachableError if no server is left, SettingsChangedError if a server's networks changed, TableError
         if the input cannot be read further, OSError if the disk fails.
         """
-        threads = _REMOTE_THREADS if is_remote(self._photos) else _FILE_THREADS
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_FILE_THREADS))
         queue = RowQueue(rows, _SPAN_WINDOWS * self._facts.window)
         interrupted = False
 
         def end() -> None:
             self._servers.stop()
+            self._downloads.stop()
             queue.end()
 
         def interrupt() -> None:
@@ -96,11 +98,17 @@ class Pipeline:
             end()
             watcher.say(f"stopping: waiting for {self._servers.in_flight} photos in flight; Ctrl-C again cancels them")
 
+        async def do_row(row: Row) -> None:
+            with contextlib.suppress(StoppedError):
+                cause = await self.relight_row(row)
+                watcher.row_failed(f"{row}: {cause}") if cause else watcher.row_done()
+
         async def do_rows() -> None:
             while (row := await queue.next()) is not None:
-                with contextlib.suppress(StoppedError):
-                    cause = await self.relight_row(row)
-                    watcher.row_failed(f"{row}: {cause}") if cause else watcher.row_done()
+                if self._is_on_web(row):
+                    await self._downloads.start(do_row(row))
+                else:
+                    await do_row(row)
                 queue.finished(1)
 
         # Twice the window: photos are read and written while the window is full of calls.
@@ -108,10 +116,11 @@ class Pipeline:
         with interruptions(interrupt):
             try:
                 await asyncio.gather(*workers)
+                await self._downloads.finish()
             finally:
                 # After an error of our own too: a cancelled call can crash an older Triton.
                 end()
-                await asyncio.gather(*workers, return_exceptions=True)
+                await asyncio.gather(*workers, self._downloads.finish(), return_exceptions=True)
         return interrupted
 
     async def relight_row(self, row: Row) -> str:
@@ -120,9 +129,12 @@ class Pipeline:
             if row.error is not None:
                 raise RowError(row.error)
             asked = self._columns.read(row.values)
-            lights, image, request = await asyncio.to_thread(self._prepare, row, asked)
-            answer = await self._servers.send(request)
-            await asyncio.to_thread(self._store, row, asked, lights, image, answer)
+            read = partial(read_image, row.image_path, self._photos, self._run.access.timeout)
+            if self._is_on_web(row):
+                async with self._downloads.photo(read) as image:
+                    await self._relight(row, asked, lambda: image)
+            else:
+                await self._relight(row, asked, read)
         except RowError as error:
             cause = str(error)
             self._journal.failed(row.index, row.values, cause, passing=isinstance(error, PassingError))
@@ -130,19 +142,43 @@ class Pipeline:
             return cause
         return ""
 
+    def _is_on_web(self, row: Row) -> bool:
+        return row.error is None and is_on_web(row.image_path, self._photos)
+
+    async def _relight(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> None:
+        """Relight a photo, which `read` gives and may block for. Raises RowError."""
+        lights, image, parts = await asyncio.to_thread(self._prepare, row, asked, read)
+        answer = await self._last_answer(parts)
+        await asyncio.to_thread(self._store, row, asked, lights, image, parts, answer)
+
+    async def _last_answer(self, parts: PhotoParts) -> Any:
+        """Send a photo's requests, of which there is one as a rule; return the last answer."""
+        while True:
+            try:
+                answer = await self._servers.send(parts.request)
+            except RowError as error:
+                await asyncio.to_thread(parts.refused, error)
+                continue
+            if parts.is_last:
+                return answer
+            await asyncio.to_thread(parts.take, answer)
+
     def _prompt(self, asked: Overrides) -> str:
         prompt: str = asked.get("prompt", self._run.prompt)
         return prompt
 
-    def _prepare(self, row: Row, asked: Overrides) -> tuple[list[Light], bytes, Any]:
-        run = self._run
-        image = read_image(row.image_path, self._photos)
+    def _prepare(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> tuple[list[Light], bytes, PhotoParts]:
+        run, image = self._run, read()
         lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-        return lights, image, photo_request(self._template, image, self._prompt(asked), light_tensors(lights))
+        store = Spool(self._folder.path)
+        return lights, image, PhotoParts(self._templates, image, self._prompt(asked), light_tensors(lights), store)
 
-    def _store(self, row: Row, asked: Overrides, lights: list[Light], image: bytes, answer: Any) -> None:
+    def _store(
+        self, row: Row, asked: Overrides, lights: list[Light], image: bytes, parts: PhotoParts, answer: Any
+    ) -> None:
         run = self._run
-        reply = unpack(answer, {name: run.plan.count(name) for name in run.plan.pictures})
+        reply = parts.take(answer)
+        assert reply is not None, "the answer is the last one"
         self._folder.agree_on_networks(reply.info.get("models"))
         patterns = server_patterns(reply.info)
         try:

@@ -106,6 +106,14 @@ def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> 
         ({"lights": [{"ambient": 2}]}, "ambient must be a number from 0 to 1, not 2"),
         ({"lights": np.zeros((2, 15))}, "a light is a row of LIGHT, 16 numbers"),
         ({"lights": 0}, "at least one light"),
+        ({"lights": 10**9}, "at most 10,000"),
+        (
+            {"lights": [Light(None, 0.0, 0.0, (0.0,) * len(COLUMNS))]},
+            r"LIGHT\[0,8\] \(shininess\) must be a number from 1",
+        ),
+        ({"lights": {"pattern": 99}}, "the server has no pattern 99; it has 1 tree_foliage"),
+        ({"mask_threshold": float("nan")}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1, not \[0.5, nan\]"),
+        ({"mask_threshold": "high"}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1, not \[0.5, 'high'\]"),
         ({"files": ("shading",)}, "no files called shading; choose from output"),
         ({"lighting": "nowhere.toml"}, r"nowhere\.toml cannot be opened"),
         ({"score_threshold": 1.01}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1"),
@@ -117,6 +125,13 @@ def test_what_cannot_be_is_said_in_a_sentence(server: Server, arguments: dict[st
     with pytest.raises(RelightError, match=sentence) as refused:
         relight(**{**photo, **arguments}, url=server.grpc_url)
     assert "ensemble" not in str(refused.value)
+
+
+def test_numbers_that_no_light_can_have_are_not_sent() -> None:
+    """The same table as the server's, without a server."""
+    for arguments in ({"score_threshold": 2}, {"lights": [Light(None, 0.0, 0.0, (9.0,) * len(COLUMNS))]}):
+        with pytest.raises(RelightError, match="must be"):
+            relight(b"photo", url="localhost:1", **arguments)
 
 
 def test_a_picture_that_was_not_asked_for_says_so(server: Server, portrait: Pixels) -> None:

@@ -32,6 +32,7 @@ def answer(server: RunningServer, **tensors: np.ndarray) -> None:  # type: ignor
         (LIGHT, "direction_z", -0.5, "LIGHT[1,2] (direction_z) must be a number from 0 to 1, not -0.5."),
         (LIGHT, "shininess", 0.0, "LIGHT[1,8] (shininess) must be a number from 1 to 1000, not 0.0."),
         (LIGHT, "pattern_id", 1.5, "LIGHT[1,9] (pattern_id) must be a whole number from 0 to 16777215, not 1.5."),
+        (LIGHT, "pattern_id", 9999.0, "the server has no pattern 9999; it has 1 tree_foliage, 2 venetian_blinds,"),
         (SCENE, "ambient", 7.0, "SCENE[1,0] (ambient) must be a number from 0 to 1, not 7.0."),
         (SCENE, "relief", math.inf, "SCENE[1,27] (relief) must be a number from 0 to 10, not inf."),
         (SCENE, "gray", 999.0, "SCENE[1,29] (gray) must be a whole number from 0 to 255, not 999.0."),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.names import NETWORKS
-from server.derive import Machine, derive, derive_all, main, read_config, write_derived
+from server.derive import Machine, derive, derive_all, main, read_config, read_memory, write_derived
 from server.installation import ServerError
 from server.tensorrt import accelerator, engine_folder, engines_of, keep_engine, shapes, tensorrt_version
 from server.torchscript import exported_format
@@ -19,6 +19,8 @@ MACHINES = (
     Machine(gpus=2),
     Machine(gpus=8, max_batch=4),
     Machine(gpus=0, max_batch=2, processes=3),
+    Machine(gpus=0, memory=16),
+    Machine(gpus=8, memory=1000),
     Machine(gpus=8, native=True),
     Machine(gpus=8, native=True, engines=Path("/engines")),
 )
@@ -62,6 +64,36 @@ def test_deriving_changes_no_tensor(machine: Machine) -> None:
                 tensor.allow_ragged_batch = False  # the one thing that may differ
             assert tensor == original
         assert list(derived.output) == list(config.output)
+
+
+@pytest.mark.parametrize(
+    ("machine", "megabytes", "megapixels"),
+    [
+        (Machine(gpus=0), "3000", "100"),  # as written by hand
+        (Machine(gpus=0, memory=1), "100", "0.5172"),  # as little as a small photo takes
+        (Machine(gpus=0, memory=16), "3689", "25.27"),  # 12.1 GB for two photos at once and 64 that wait
+        (Machine(gpus=0, memory=16, processes=4), "1926", "13.11"),  # five at once, not eight
+        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.814"),
+        (Machine(gpus=0, memory=1000), "16000", "100"),
+        (Machine(gpus=8, memory=1000), "3000", "100"),
+        (Machine(gpus=1, memory=16), "3000", "100"),
+    ],
+)
+def test_the_memory_of_a_machine_limits_what_a_photo_may_take(
+    machine: Machine, megabytes: str, megapixels: str
+) -> None:
+    derived = derive(production()["decode"], machine)
+    limits = [derived.parameters[name].string_value for name in ("max_memory_megabytes", "max_megapixels")]
+    assert limits == [megabytes, megapixels]
+
+
+def test_a_container_has_the_memory_of_its_limit(tmp_path: Path) -> None:
+    limits = [tmp_path / name for name in ("max", "less", "missing")]
+    limits[0].write_text("max\n")
+    whole = read_memory(limits[:1])
+    assert whole >= 1
+    limits[1].write_text(f"{whole * 10**9 // 2}\n")
+    assert read_memory(limits) == max(1, whole // 2)
 
 
 def test_derived_files_parse_and_meet_and_leave_the_production_files_alone(tmp_path: Path) -> None:

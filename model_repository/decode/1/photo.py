@@ -96,7 +96,8 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
     if megapixels > max_megapixels:
         raise PhotoError(
             f"The image has {megapixels:.1f} megapixels ({width} x {height}); the limit is "
-            f"{max_megapixels:g} (parameter max_megapixels of model decode)."
+            f"{max_megapixels:g} (parameter max_megapixels of model decode): make it smaller, or serve it with a "
+            "smaller --max-batch."
         )
 
 
