@@ -20,7 +20,7 @@ a.png,,900,
 a.png,9999,,
 a.png,,,a purple giraffe
 a.png,
-,window,,
+,,90,
 half.png,,,
 coffee.png,,,
 """
