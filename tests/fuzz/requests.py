@@ -32,7 +32,8 @@ from tests.rig.places import REPOSITORY, SAMPLES
 _CLIENTS = 4
 _SECONDS = 120.0  # for one answer
 _SIDE = 96  # pixels of the photo
-_BETWEEN = 16  # requests of a client between two of the known one
+_TURNS = (*MODELS, ENSEMBLE)
+_BETWEEN = 8  # requests of a client for each known one
 _GROWTH = 1.15  # of the memory, from the second quarter of the time to the last
 _CALLERS = ("StatusCode.INVALID_ARGUMENT", "400")  # statuses of what is the caller's fault, by gRPC and HTTP
 _RAW = ("onnxruntime", "ONNXRuntimeError", "Traceback", "At:\n", "Error:", "std::")
@@ -64,7 +65,7 @@ def ask(server: RunningServer, seed: int, seconds: float, requests: float = math
         with Client(server) as client:
             while time.monotonic() < end and sent < requests and server.process.poll() is None:
                 sent += 1
-                model = rng.choice((*MODELS, ENSEMBLE, ENSEMBLE))
+                model = _TURNS[(number + sent) % len(_TURNS)]
                 request = spoil(Request(model, right[model]), rng) if sent % _BETWEEN else known
                 kind, fault = judge(
                     client, request, grpc=rng.random() < 0.5, wanted=None if sent % _BETWEEN else wanted
@@ -82,8 +83,10 @@ def ask(server: RunningServer, seed: int, seconds: float, requests: float = math
         thread.join()
     if server.process.poll() is not None:
         report.findings.append((f"the server ended with {server.process.poll()}", b""))
-    report.notes.append(f"memory of the server by quarters of the time: {', '.join(f'{mb:,.0f}' for mb in memory)} MB")
-    if memory[3] > _GROWTH * memory[1] and math.isinf(requests):  # a few requests only warm the server up
+    told = ", ".join(f"{min(readings):,.0f}–{max(readings):,.0f}" for readings in memory if readings)
+    report.notes.append(f"memory of the server by quarters of the time, MB: {told}")
+    # What it falls back to, not what a large request takes for a moment. A few requests only warm it up.
+    if math.isinf(requests) and min(memory[3]) > _GROWTH * min(memory[1]):
         report.findings.append(("the server's memory grows", b""))
     return report
 
@@ -140,12 +143,13 @@ def judge(client: Client, request: Request, *, grpc: bool, wanted: list[bytes] |
     return "answered", ""
 
 
-def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> list[float]:
-    """The server's memory in MB, its highest value in each quarter of the time."""
-    start, quarters = time.monotonic(), [0.0] * 4
+def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> list[list[float]]:
+    """The server's memory in MB, its readings in each quarter of the time."""
+    start: float = time.monotonic()
+    quarters: list[list[float]] = [[], [], [], []]
     while any(thread.is_alive() for thread in threads):
         quarter = min(3, int(4 * (time.monotonic() - start) / seconds))
-        quarters[quarter] = max(quarters[quarter], memory_of(server))
+        quarters[quarter].append(memory_of(server))
         time.sleep(0.5)
     return quarters
 

@@ -108,7 +108,7 @@ def pack(content: bytes, rng: random.Random) -> bytes:
 
 
 def count_lines(content: bytes) -> tuple[int, int]:
-    """How many lines below the header hold a value, and how many at least a comma; _UNKNOWN where there is a quote."""
+    """How many lines but the header hold a value, and how many at least a comma; _UNKNOWN where there is a quote."""
     if b'"' in content or b"\0" in content:
         return _UNKNOWN, _UNKNOWN
     lines = [line for line in re.split(r"\r\n|\r|\n", content.decode("utf-8", "replace")) if line.strip()]
