@@ -29,11 +29,11 @@ from docker.served import announce, fingerprint
 from server.access import Access
 from server.command import MODEL_CONTROL, tritonserver_command
 from server.derive import Machine, this_machine, write_derived
-from server.embedded import remove_shared_memory, start, stop, undisturbed
+from server.embedded import remove_shared_memory
 from server.gpus import Gpu, Selection, find_gpus, host_policies, parse_selection
 from server.installation import DEFAULTS, ServerError
 from server.tensorrt import engines_of, tensorrt_version
-from server.watch import LAST_ANSWERS_SECONDS, Death, Watch, answered, keep_serving
+from server.watch import LAST_ANSWERS_SECONDS, Death, Watch, answered, keep_serving, start, stop, undisturbed
 
 ANY_ADDRESS = "0.0.0.0"  # within the container; Docker decides who else reaches it
 MEMORY_PREFIX = "relight_"

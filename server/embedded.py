@@ -3,15 +3,12 @@
 import errno
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +31,11 @@ from server.installation import (
 )
 from server.probe import answers_inference
 from server.startup_errors import cure, explain, failed_models, read_log
-from server.watch import LAST_ANSWERS_SECONDS, Watch
+from server.watch import LAST_ANSWERS_SECONDS, STOP_SECONDS, Watch, start, stop, undisturbed
 
-CHILD = Path(__file__).with_name("child.py")
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
 KEPT_LOGS = 10  # of ended servers, among the temporary files
 UNLOAD_SECONDS = 10.0  # that Triton gets for the other models' errors after the first
-STOP_TIMEOUT = 20.0  # seconds for an orderly shutdown, after which the processes are killed
 
 
 @dataclass(frozen=True)
@@ -132,58 +127,10 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
             yield RunningServer(grpc, http, metrics, options.repository, log, log_start, process, watch)
         finally:
             with undisturbed():
-                stop(process, LAST_ANSWERS_SECONDS if watch.died else STOP_TIMEOUT)
+                stop(process, LAST_ANSWERS_SECONDS if watch.died else STOP_SECONDS)
                 remove_shared_memory(prefix)
                 if options.notes:
                     forget_processes(options.notes)
-
-
-def start(command: list[str], env: dict[str, str], log: Path | None) -> "subprocess.Popen[bytes]":
-    """Start a command that ends with this process, in a session that a terminal's Ctrl-C does not reach.
-
-    It writes to `log`, or where this process does.
-    """
-    with log.open("ab") if log else nullcontext() as file:
-        return subprocess.Popen(
-            [sys.executable, str(CHILD), str(os.getpid()), *command],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT if log else None,
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM until the block ends, so that a second one does not interrupt the cleaning up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread alone
-        return
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
-
-
-def stop(process: "subprocess.Popen[bytes]", timeout: float = STOP_TIMEOUT) -> None:
-    """Shut the server down; kill its process group if it does not end within `timeout` seconds."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    # After a crash of the server its Python processes have lost their parent, but not their group.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_until_it_answers(server: RunningServer, access: Access, timeout: float) -> None:

@@ -1,14 +1,17 @@
-"""Watches a running Triton: tells which of its processes has died, and why where the kernel says so.
+"""Starts tritonserver, watches and stops it: tells which of its processes has died, and why where the kernel says so.
 
 Triton says that it is ready, and fails every call, after one of its models' processes has died; somebody has to look.
 """
 
 import json
+import os
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +22,8 @@ from server.http_api import ask
 from server.installation import ServerError
 from server.probe import READY_TIMEOUT
 
+CHILD = Path(__file__).with_name("child.py")
+STOP_SECONDS = 20.0  # for an orderly shutdown, after which the processes are killed
 LOOK_SECONDS = 1.0  # a look costs 5 ms
 ORDERLY_SECONDS = 0.5  # within this time Triton takes note of a process that it has told to end
 # For requests in flight after a death. Those that need the dead process fail one by one, and Triton waits for it in
@@ -142,6 +147,54 @@ def answered(http_url: str) -> int:
     """How many requests the ensemble of a server has answered so far. Raises ServerError."""
     statistics = json.loads(ask(http_url, f"/v2/models/{ENSEMBLE}/stats", timeout=READY_TIMEOUT))
     return sum(int(model["inference_stats"]["success"]["count"]) for model in statistics["model_stats"])
+
+
+def start(command: list[str], env: dict[str, str], log: Path | None) -> "subprocess.Popen[bytes]":
+    """Start a command that ends with this process, in a session that a terminal's Ctrl-C does not reach.
+
+    It writes to `log`, or where this process does.
+    """
+    with log.open("ab") if log else nullcontext() as file:
+        return subprocess.Popen(
+            [sys.executable, str(CHILD), str(os.getpid()), *command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT if log else None,
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until the block ends, so that a second one does not interrupt the cleaning up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def stop(process: "subprocess.Popen[bytes]", timeout: float) -> None:
+    """Shut the server down; kill its process group if it does not end within `timeout` seconds."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    # After a crash of the server its Python processes have lost their parent, but not their group.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def children(process: int) -> list[int]:

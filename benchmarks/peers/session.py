@@ -17,7 +17,7 @@ from benchmarks.peers.contestants import RAY_PYTHON, Job
 from benchmarks.peers.worker import adopt_orphans
 from benchmarks.rig.processes import cpu_seconds, end, memory_bytes, tree_of
 from benchmarks.rig.report import BenchmarkError
-from server.embedded import undisturbed
+from server.watch import undisturbed
 
 ANSWER_SECONDS, STOP_SECONDS = 600.0, 40.0  # for one answer; for an orderly end
 SAMPLING_SHARE = 0.02  # of a core, for reading the memory
