@@ -11,19 +11,16 @@ Everything here is synchronous, so it works where an event loop already runs, as
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2_grpc
 
-from client.errors import RowError
+from client.errors import RowError, UnreachableError
 from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
 from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
 from client.light.draw import MOST_LIGHTS, draw_light, light_seed
@@ -38,20 +35,10 @@ from client.light.light import (
     server_patterns,
 )
 from client.output.plan import Plan, parse_pictures
-from client.proxies import grpc_proxy
-from client.triton.http_port import HTTP_PORT, is_http_port
+from client.triton.blocking import BlockingConnection
 from client.triton.parts import PhotoParts, Templates
 from client.triton.pixels import Pixels, bitmap, decode
-from client.triton.request import (
-    MASK_THRESHOLD,
-    MESSAGE_SIZES,
-    PROMPT,
-    SCORE_THRESHOLD,
-    TIMEOUT,
-    URL,
-    Reply,
-)
-from contract.errors import plain
+from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL, Reply
 from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
@@ -109,11 +96,7 @@ class Relit:
 
 
 class Relighter:
-    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe.
-
-    No call is cancelled, because that can crash Triton before 24.12 (server#7368): the connection stays open until late
-    answers have come.
-    """
+    """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe."""
 
     def __init__(
         self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
@@ -126,14 +109,7 @@ class Relighter:
             self._lighting = read_lighting(Path(lighting))
         except SettingsError as error:
             raise RelightError(str(error)) from error
-        self._url, self._timeout = url, timeout
-        self._proxy = grpc_proxy(url.rpartition(":")[0].strip("[]"))
-        options = (*MESSAGE_SIZES, ("grpc.enable_http_proxy", int(bool(self._proxy))))
-        self._channel = grpc.insecure_channel(url, options=options)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lock = threading.Lock()
-        self._unanswered = 0  # calls
-        self._closed = False
+        self._connection = BlockingConnection(url, timeout)
 
     def __enter__(self) -> Relighter:
         return self
@@ -145,11 +121,7 @@ class Relighter:
 
     def close(self) -> None:
         """Close the connection, as soon as no answer is missing."""
-        with self._lock:
-            self._closed = True
-            if self._unanswered:
-                return
-        self._channel.close()
+        self._connection.close()
 
     def __call__(
         self,
@@ -176,48 +148,19 @@ class Relighter:
             check_patterns(chosen, patterns)
             decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
             pictures = {name: np.stack(all_k) if name in PER_LIGHT else all_k[0] for name, all_k in decoded.items()}
-        except (ValueError, RowError, ImportError) as error:
+        except (ValueError, RowError, UnreachableError, ImportError) as error:
             raise RelightError(str(error)) from error
         return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
 
     def _reply(self, parts: PhotoParts) -> Reply:
         while True:
             try:
-                answer = self._ask(parts.request)
+                answer = self._connection.infer(parts.request)
             except RowError as error:
                 parts.refused(error)
                 continue
             if (reply := parts.take(answer)) is not None:
                 return reply
-
-    def _ask(self, request: Any) -> Any:
-        with self._lock:
-            self._unanswered += 1
-        call = self._stub.ModelInfer.future(request)
-        call.add_done_callback(self._answered)
-        try:
-            return call.result(timeout=self._timeout)
-        except grpc.FutureTimeoutError as error:
-            raise RelightError(f"the server did not answer within {self._timeout:g} s; raise timeout") from error
-        except grpc.RpcError as error:
-            host, _, port = self._url.rpartition(":")
-            if is_http_port(host.strip("[]"), port, error.details() or ""):
-                raise RelightError(f"{self._url} is {HTTP_PORT}") from error
-            if error.code() == grpc.StatusCode.UNAVAILABLE:
-                through = f"; it was called through {self._proxy}, which no_proxy can except" if self._proxy else ""
-                raise RelightError(
-                    f"no server answers at {self._url} ({plain(error.details())}{through}); "
-                    "start one with `python -m server`"
-                ) from error
-            raise RowError(plain(error.details())) from error
-
-    def _answered(self, call: grpc.Future) -> None:
-        """Close the connection after the last answer, if that has been asked for."""
-        with self._lock:
-            self._unanswered -= 1
-            last = self._closed and not self._unanswered
-        if last:
-            self._channel.close()
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
         """The requested lights; missing values are drawn. Raises ValueError."""

@@ -87,7 +87,8 @@ def check(output: Path, table: Path, photos: int) -> list[str]:
             findings.append(f"row {number}: {row['error'] or 'no error for a broken photo'}")
         if row["error"]:
             continue
-        pictures = {name: output / row[f"{name}_image_path"] for name in FILES}
+        first = output / row["output_image_path"]
+        pictures = {name: first.with_name(first.name.replace("_output", f"_{name}")) for name in FILES}
         expected |= set(pictures.values())
         for name in ("output", "albedo"):
             if (found := read_number(pictures[name])) != number:
