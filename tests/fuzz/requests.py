@@ -32,7 +32,8 @@ from tests.rig.places import REPOSITORY, SAMPLES
 _CLIENTS = 4
 _SECONDS = 120.0  # for one answer
 _SIDE = 96  # pixels of the photo
-_BETWEEN = 16  # requests of a client between two of the known one
+_TURNS = (*MODELS, ENSEMBLE)
+_BETWEEN = 8  # requests of a client for each known one
 _GROWTH = 1.15  # of the memory, from the second quarter of the time to the last
 _CALLERS = ("StatusCode.INVALID_ARGUMENT", "400")  # statuses of what is the caller's fault, by gRPC and HTTP
 _RAW = ("onnxruntime", "ONNXRuntimeError", "Traceback", "At:\n", "Error:", "std::")
@@ -64,7 +65,7 @@ def ask(server: RunningServer, seed: int, seconds: float, requests: float = math
         with Client(server) as client:
             while time.monotonic() < end and sent < requests and server.process.poll() is None:
                 sent += 1
-                model = rng.choice((*MODELS, ENSEMBLE, ENSEMBLE))
+                model = _TURNS[(number + sent) % len(_TURNS)]
                 request = spoil(Request(model, right[model]), rng) if sent % _BETWEEN else known
                 kind, fault = judge(
                     client, request, grpc=rng.random() < 0.5, wanted=None if sent % _BETWEEN else wanted

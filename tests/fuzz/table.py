@@ -108,8 +108,9 @@ def pack(content: bytes, rng: random.Random) -> bytes:
 
 
 def count_lines(content: bytes) -> tuple[int, int]:
-    """How many lines below the header hold a value, and how many at least a comma; _UNKNOWN where there is a quote."""
+    """How many lines but the header hold a value, and how many at least a comma; _UNKNOWN where there is a quote."""
     if b'"' in content or b"\0" in content:
         return _UNKNOWN, _UNKNOWN
     lines = [line for line in re.split(r"\r\n|\r|\n", content.decode("utf-8", "replace")) if line.strip()]
-    return sum(bool(line.replace(",", "").strip()) for line in lines[1:]), max(0, len(lines) - 1)
+    with_values = [line for line in lines if line.replace(",", "").strip()]
+    return max(0, len(with_values) - 1), max(0, len(lines) - 1)

@@ -30,11 +30,11 @@ def outcome(file: Path, least: int, most: int, *, command: bool) -> str:
     except Exception as error:
         return f"failed with {type(error).__name__}: {str(error)!a}"
     if told:
-        return f"failed: {told}"
+        return f"failed with {told}"
     if isinstance(found, str):
         return f"refused {found!a}"
     if least >= 0 and not least <= found <= most:
-        return f"failed: {found} rows of {least} to {most}"
+        return f"failed with {found} rows of {least} to {most}"
     return f"read {found}"
 
 
