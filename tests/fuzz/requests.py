@@ -83,8 +83,10 @@ def ask(server: RunningServer, seed: int, seconds: float, requests: float = math
         thread.join()
     if server.process.poll() is not None:
         report.findings.append((f"the server ended with {server.process.poll()}", b""))
-    report.notes.append(f"memory of the server by quarters of the time: {', '.join(f'{mb:,.0f}' for mb in memory)} MB")
-    if memory[3] > _GROWTH * memory[1] and math.isinf(requests):  # a few requests only warm the server up
+    told = ", ".join(f"{min(readings):,.0f}–{max(readings):,.0f}" for readings in memory if readings)
+    report.notes.append(f"memory of the server by quarters of the time, MB: {told}")
+    # What it falls back to, not what a large request takes for a moment. A few requests only warm it up.
+    if math.isinf(requests) and min(memory[3]) > _GROWTH * min(memory[1]):
         report.findings.append(("the server's memory grows", b""))
     return report
 
@@ -141,12 +143,13 @@ def judge(client: Client, request: Request, *, grpc: bool, wanted: list[bytes] |
     return "answered", ""
 
 
-def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> list[float]:
-    """The server's memory in MB, its highest value in each quarter of the time."""
-    start, quarters = time.monotonic(), [0.0] * 4
+def watch(server: RunningServer, threads: list[threading.Thread], seconds: float) -> list[list[float]]:
+    """The server's memory in MB, its readings in each quarter of the time."""
+    start: float = time.monotonic()
+    quarters: list[list[float]] = [[], [], [], []]
     while any(thread.is_alive() for thread in threads):
         quarter = min(3, int(4 * (time.monotonic() - start) / seconds))
-        quarters[quarter] = max(quarters[quarter], memory_of(server))
+        quarters[quarter].append(memory_of(server))
         time.sleep(0.5)
     return quarters
 
