@@ -73,8 +73,16 @@ def run_or_split(batch: list[list[Any]], run: Run) -> list[Any]:
         return run(batch)
     except Exception as error:  # runtimes raise types of their own per kind of fault, without a common base
         if len(batch) == 1:
-            return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))]
+            return [pb_utils.InferenceResponse(error=failure(error))]
         return [run_or_split([inputs], run)[0] for inputs in batch]
+
+
+def failure(error: Exception) -> Any:
+    """Triton's error for one of a runtime's: the caller's fault where ONNX Runtime says that a tensor's content is."""
+    if "INVALID_ARGUMENT" in str(error):
+        sentence = "The network cannot compute with these tensors: send finite numbers within their ranges."
+        return pb_utils.TritonError(sentence, pb_utils.TritonError.INVALID_ARG)
+    return pb_utils.TritonError(str(error))
 
 
 def rows_of(batch: list[list[Any]]) -> list[int]:

@@ -15,7 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
+from batches import (
+    answer,
+    answer_fitting,
+    failure,
+    join_on_cpu,
+    join_on_gpu,
+    model_file,
+    rows_of,
+    split_on_cpu,
+    split_on_gpu,
+)
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -85,7 +95,7 @@ class TritonPythonModel:
         try:
             answers = [row.result() for row in rows]
         except Exception as error:  # runtimes raise types of their own per kind of fault, without a common base
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+            return pb_utils.InferenceResponse(error=failure(error))
         joined = answers[0] if len(answers) == 1 else [np.concatenate(parts) for parts in zip(*answers, strict=True)]
         tensors = [pb_utils.Tensor(name, array) for name, array in zip(self.outputs, joined, strict=True)]
         return pb_utils.InferenceResponse(tensors)
