@@ -58,7 +58,7 @@ class Delight(nn.Module):
         return albedo.half(), residual(photo, albedo)
 
     def face_gain(self, light: Tensor, encoded: Tensor) -> Tensor:
-        """One over the light on the face, and less and less of it around the face, float [B,1,148,148].
+        """One over the light on the face, and less and less of it around the face, float [B,1,112,112].
 
         Args:
             light: luminance, linear, float [B,1,192,192].
@@ -78,7 +78,7 @@ class Delight(nn.Module):
         return joined
 
     def enlarge(self, image: Tensor) -> Tensor:
-        """Resize float [B,1,148,148] to [B,1,192,192]."""
+        """Resize float [B,1,112,112] to [B,1,192,192]."""
         return F.interpolate(image, (SIDE // 4, SIDE // 4), mode="bilinear", align_corners=False)
 
 

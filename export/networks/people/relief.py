@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-SIDE = 148  # cells across the photo
+SIDE = 112  # cells across the photo
 LEAST_REACH = 2.0  # cells
 WINDOW_AREA = (32.0 / 35.0) ** 2  # integral of a window that reaches 1 in both directions
 
@@ -35,8 +35,8 @@ class Relief(nn.Module):
             aspect: float [B,1], width ÷ height of the photo.
 
         Returns:
-            slopes ∂z/∂x and ∂z/∂y, float [B,2,148,148], 0 where no face is · how far a cell is covered, float
-            [B,1,148,148], about 1 within a face and one half at its rim.
+            slopes ∂z/∂x and ∂z/∂y, float [B,2,112,112], 0 where no face is · how far a cell is covered, float
+            [B,1,112,112], about 1 within a face and one half at its rim.
         """
         batch, faces = points.shape[0], points.shape[1]
         index = self.triangles.reshape(1, 1, -1, 1).expand(batch, faces, -1, 3)
@@ -52,9 +52,9 @@ class Relief(nn.Module):
         window_y = window(self.places.reshape(1, 1, 1, -1) - y.unsqueeze(3), reach_y.unsqueeze(3))
         # A normal's z is twice the area: in the middle of a face the weights add up to 1. The back is left out.
         scale = (nz > 0.0).float() * strength / (2.0 * WINDOW_AREA * reach_x * reach_y)
-        columns = [(part * scale).unsqueeze(3) * window_x for part in (nx, ny, nz)]  # each [B,F,T,148]
+        columns = [(part * scale).unsqueeze(3) * window_x for part in (nx, ny, nz)]  # each [B,F,T,112]
         spread = torch.cat(columns, dim=3).reshape(batch, -1, 3 * SIDE)
-        drawn = window_y.reshape(batch, -1, SIDE).transpose(1, 2) @ spread  # [B,148,3·148]
+        drawn = window_y.reshape(batch, -1, SIDE).transpose(1, 2) @ spread  # [B,112,3·112]
         nx, ny, nz = drawn.reshape(batch, SIDE, 3, SIDE).transpose(1, 2).chunk(3, dim=1)
         return -torch.cat((nx, ny), dim=1) / nz.clamp(min=1e-6), nz
 

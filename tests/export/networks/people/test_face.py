@@ -12,7 +12,7 @@ from export.networks.people.face import Face
 from export.networks.people.face_detector import FaceDetector
 from export.networks.people.face_mesh import FaceMesh
 from export.networks.people.faces import Faces
-from export.networks.people.relief import Relief
+from export.networks.people.relief import SIDE, Relief
 from export.networks.people.shipped import load_shipped
 from tests.rig.lights import light
 from tests.rig.lights import tensors as lights
@@ -107,12 +107,12 @@ def test_a_ball_is_drawn_with_its_own_slopes() -> None:
     slope, cover = Relief(torch.cat(turned))(
         points, torch.full((1, 1, 1), 0.03), torch.ones(1, 1, 1), torch.tensor([[2.0]])
     )
-    assert cover[0, 0, 74, 74].item() == pytest.approx(1.0, abs=0.05)
+    assert cover[0, 0, SIDE // 2, SIDE // 2].item() == pytest.approx(1.0, abs=0.05)
     assert cover[0, 0, 5, 5].item() == 0.0
     # At 0.1 right of the middle the ball falls by 0.1 / √(0.09 − 0.01).
-    column = int(1.1 / 2.0 * 148)
-    assert slope[0, 0, 74, column].item() == pytest.approx(-0.354, abs=0.03)
-    assert slope[0, 1, 74, column].item() == pytest.approx(0.0, abs=0.03)
+    column = int(1.1 / 2.0 * SIDE)
+    assert slope[0, 0, SIDE // 2, column].item() == pytest.approx(-0.354, abs=0.03)
+    assert slope[0, 1, SIDE // 2, column].item() == pytest.approx(0.0, abs=0.03)
 
 
 def test_rows_do_not_depend_on_their_batch() -> None:
