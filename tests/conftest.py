@@ -15,6 +15,7 @@ from export.files.formats import FORMATS
 from server.derive import this_machine
 from server.embedded import Options, RunningServer, embedded_server
 from tests.rig.places import REPOSITORY, ROOT
+from tests.rig.plain_models import write_plain_models
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,12 @@ def repository() -> Path:
     if not all((REPOSITORY / name / "1" / "model.onnx").exists() for name in ("segment", "recombine")):
         subprocess.run([sys.executable, "-m", "export"], cwd=ROOT, check=True)
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def plain_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository whose networks cost next to nothing, for tests of what lies around them."""
+    return write_plain_models(tmp_path_factory.mktemp("plain") / "models", repository)
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +46,20 @@ def tiny_repositories(repository: Path, tmp_path_factory: pytest.TempPathFactory
     """Model repositories with preset `tiny`, by format; exported side by side, but for `recombine`, which is copied."""
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, "-m", "export", "--preset", "tiny", "--side", "192", "--autoencoder", "tiny"]
-    command += [word for stage in STAGES for word in ("--only", stage)]
+    shares = (("onnx", ("segment",)), ("onnx", ("albedo", "shadow")), ("torchscript", STAGES))  # as long as each other
     repositories: dict[str, Path] = {name: folder / name / "models" for name in FORMATS}
     for path in repositories.values():
         shutil.copytree(repository / "recombine", path / "recombine")
     # Networks this small spend their time waiting for a second thread.
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     exports = [
-        subprocess.Popen([*command, "--format", name, "--repository", str(path)], cwd=ROOT, env=one_thread)
-        for name, path in repositories.items()
+        subprocess.Popen(
+            [*command, "--format", name, "--repository", str(repositories[name])]
+            + [word for stage in stages for word in ("--only", stage)],
+            cwd=ROOT,
+            env=one_thread,
+        )
+        for name, stages in shares
     ]
     assert [export.wait() for export in exports] == [0] * len(exports)
     return repositories

@@ -6,7 +6,6 @@ Exit code 0 when every row is there once with its own photo in every picture, an
 import argparse
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from tests.night.faults import DISK, Night
 from tests.night.photos import broken, read_number, write_photos
 from tests.rig.places import REPOSITORY, ROOT
+from tests.rig.plain_models import write_plain_models
 from tests.rig.runs import lines, recorded
 
 DISK_SIZE = "400m"
@@ -45,7 +45,7 @@ def spend(disk: Path, photos: int, pause: float, seed: int) -> int:
     """Run the client to its end under faults; print what was done to it and what is wrong, and return an exit code."""
     with tempfile.TemporaryDirectory(prefix="night-") as name:
         folder = Path(name)
-        models, table = write_models(folder / "models"), write_photos(folder, photos)
+        models, table = write_plain_models(folder / "models", REPOSITORY), write_photos(folder, photos)
         with Night(folder, models, table, disk, random.Random(seed), pause) as night:
             began = time.monotonic()
             night.run()
@@ -62,17 +62,6 @@ def spend(disk: Path, photos: int, pause: float, seed: int) -> int:
     print("\n".join(findings) or f"{photos} rows, each once, {len(FILES)} pictures of each with its number")
     print(f"{seconds:.0f} s, seed {seed}")
     return 1 if findings else 0
-
-
-def write_models(folder: Path) -> Path:
-    """A model repository whose networks let a photo through."""
-    names = {"segment": "Everything", "albedo": "Photo", "shadow": "Ambient"}
-    command = [sys.executable, "-m", "export", "--repository", str(folder)]
-    for stage, name in names.items():
-        command += [f"--{stage}", f"tests.night.networks:{name}", "--only", stage]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    shutil.copytree(REPOSITORY / "recombine" / "1", folder / "recombine" / "1", dirs_exist_ok=True)
-    return folder
 
 
 def check(output: Path, table: Path, photos: int) -> list[str]:

@@ -43,8 +43,12 @@ class Supervised:
         return self.said.count("Ctrl-C stops it.")
 
     def is_up(self) -> bool:
-        """Whether it has come up since its last death."""
-        return self.lives() > self.said.count("Triton is started again.")
+        """Whether it has come up since its last death, and none of its processes has died since."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            dead = any(process.status() == psutil.STATUS_ZOMBIE for process in family)
+            return not dead and self.lives() > self.said.count("Triton is started again.")
+        return False
 
     def processes(self, program: str, argument: str) -> list[int]:
         """Ids of the server's present processes that run `program` with `argument` in their command lines."""

@@ -37,10 +37,10 @@ Answer = tuple[str, str]  # the checksum that INFO has for the albedo network, a
 
 
 @pytest.fixture(scope="module")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def served(plain_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose networks can be exchanged by who has the key."""
     models = tmp_path_factory.mktemp("upgrade") / "models"
-    shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
+    shutil.copytree(plain_repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
     log, access = models.parent / "triton.log", Access(admin_key=KEY)
     extra = (*MODEL_CONTROL, *trace_flags(models.parent / "trace.json"))
     machine = replace(this_machine(gpus=0), max_batch=1)  # no request waits for others

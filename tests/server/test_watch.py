@@ -19,9 +19,9 @@ WAIT_SECONDS = 60.0  # for what takes under 10 on an idle machine
 
 
 def test_a_dead_process_is_named_with_its_cause_and_triton_starts_again_on_the_same_ports(
-    repository: Path, tmp_path: Path
+    plain_repository: Path, tmp_path: Path
 ) -> None:
-    with supervised_server(tmp_path, repository) as server:
+    with supervised_server(tmp_path, plain_repository) as server:
         wait_for(server.is_up, WAIT_SECONDS)
         before = server.processes("", "")
         server.kill("triton_python_backend_stub", "/segment", signal.SIGSEGV)

@@ -52,11 +52,11 @@ TritonPythonModel._files = fatal_green
 
 
 @pytest.fixture(scope="module")
-def supervised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+def supervised(plain_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
     """A server that a test may kill, also with a photo that is all red or all green; it starts again."""
     folder = tmp_path_factory.mktemp("supervised")
     (folder / "models").mkdir()
-    for model in repository.iterdir():
+    for model in plain_repository.iterdir():
         copy = folder / "models" / model.name
         if model.name in FATAL:
             shutil.copytree(model, copy, ignore=shutil.ignore_patterns("__pycache__"))

@@ -282,7 +282,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_server_that_wants_tls_and_a_header_gets_both_and_says_what_is_missing(
-    repository: Path, keys: Path, tmp_path: Path
+    plain_repository: Path, keys: Path, tmp_path: Path
 ) -> None:
     flags = (
         "--grpc-use-ssl-mutual=true",
@@ -293,7 +293,7 @@ def test_a_server_that_wants_tls_and_a_header_gets_both_and_says_what_is_missing
     )
     ours = read_tls(keys / "ca.crt", keys / "a.crt", keys / "a.key")
     header = parse_header("triton-grpc-protocol-key:secret")
-    with bare_server(repository, tmp_path / "tls.log", *flags) as (port, _):
+    with bare_server(plain_repository, tmp_path / "tls.log", *flags) as (port, _):
         url = f"localhost:{port}"
         assert use(ask, url, credentials=ours, headers=[header]) > 100
         with pytest.raises(UnreachableError, match=r"refuses access .*expecting header.*see --header"):
