@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXTRAS := client,export,networks,server,cpu,benchmarks,test,lint
 MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
-ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host simulate sweep)
+ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host simulate)
 
 .PHONY: help demo test lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help

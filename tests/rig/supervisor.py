@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from contract.names import ENSEMBLE, MODELS
 from server.embedded import claim_ports
 from tests.rig.places import REPOSITORY, ROOT
 
@@ -43,12 +44,9 @@ class Supervised:
         return self.said.count("Ctrl-C stops it.")
 
     def is_up(self) -> bool:
-        """Whether it has come up since its last death, and none of its processes has died since."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self.process.pid).children(recursive=True)
-            dead = any(process.status() == psutil.STATUS_ZOMBIE for process in family)
-            return not dead and self.lives() > self.said.count("Triton is started again.")
-        return False
+        """Whether it has come up since its last death, and a process of every model is there."""
+        there = (self.processes("triton_python_backend_stub", f"{model}_0_0") for model in MODELS if model != ENSEMBLE)
+        return self.lives() > self.said.count("Triton is started again.") and all(there)
 
     def processes(self, program: str, argument: str) -> list[int]:
         """Ids of the server's present processes that run `program` with `argument` in their command lines."""
