@@ -45,6 +45,8 @@ from client.triton.request import (
 from contract.errors import plain
 from contract.names import PER_LIGHT
 
+_LAST_ANSWERS_SECONDS = 60.0  # that a connection stays open for late answers
+
 Photo = str | os.PathLike[str] | bytes | Pixels
 OneLight = Light | Mapping[str, Any] | NDArray[Any]
 Lights = int | OneLight | Sequence[OneLight] | None
@@ -119,9 +121,8 @@ class Relighter:
         self._url, self._timeout = url, timeout
         self._channel = grpc.insecure_channel(url, options=MESSAGE_SIZES)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lock = threading.Lock()
+        self._answers = threading.Condition()
         self._unanswered = 0  # calls
-        self._closed = False
 
     def __enter__(self) -> Relighter:
         return self
@@ -132,12 +133,11 @@ class Relighter:
         self.close()
 
     def close(self) -> None:
-        """Close the connection, as soon as no answer is missing."""
-        with self._lock:
-            self._closed = True
-            if self._unanswered:
-                return
-        self._channel.close()
+        """Close the connection as soon as no answer is missing; a program that ends waits for that, up to a minute."""
+        if self._unanswered:
+            threading.Thread(target=self._close_when_answered).start()
+        else:
+            self._channel.close()
 
     def __call__(
         self,
@@ -167,7 +167,7 @@ class Relighter:
         return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
 
     def _ask(self, request: Any, plan: Plan) -> Reply:
-        with self._lock:
+        with self._answers:
             self._unanswered += 1
         call = self._stub.ModelInfer.future(request)
         call.add_done_callback(self._answered)
@@ -184,12 +184,14 @@ class Relighter:
         return unpack(answer, {name: plan.count(name) for name in plan.pictures})
 
     def _answered(self, call: grpc.Future) -> None:
-        """Close the connection after the last answer, if that has been asked for."""
-        with self._lock:
+        with self._answers:
             self._unanswered -= 1
-            last = self._closed and not self._unanswered
-        if last:
-            self._channel.close()
+            self._answers.notify_all()
+
+    def _close_when_answered(self) -> None:
+        with self._answers:
+            self._answers.wait_for(lambda: not self._unanswered, _LAST_ANSWERS_SECONDS)
+        self._channel.close()
 
     def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
         """The requested lights; missing values are drawn. Raises ValueError."""
