@@ -186,9 +186,9 @@ def test_an_impatient_second_ctrl_c_costs_neither_the_server_nor_a_row(
         client.wait(WAIT_SECONDS)
     assert client.returncode == 130, told(tmp_path)
     assert "Traceback" not in told(tmp_path)
-    assert supervised.said.count("Triton ended by itself") == crashes
     finish(supervised, table, tmp_path)
     assert_equal_to(tmp_path, undisturbed)
+    assert supervised.said.count("Triton ended by itself") == crashes
 
 
 def test_two_runs_into_one_folder_are_refused_until_the_first_is_gone(
