@@ -14,12 +14,14 @@ from client.triton.http_port import HTTP_PORT, is_http_port
 from client.triton.request import MESSAGE_SIZES
 from contract.errors import plain
 
+_LAST_ANSWERS_SECONDS = 60.0  # that a connection stays open for late answers
+
 
 class BlockingConnection:
     """Calls one server. Thread-safe.
 
     No call is cancelled, because that can crash Triton before 24.12 (server#7368): the connection stays open until late
-    answers have come.
+    answers have come, also at the end of a program.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -29,16 +31,15 @@ class BlockingConnection:
         options = (*MESSAGE_SIZES, ("grpc.enable_http_proxy", int(bool(self._proxy))))
         self._channel = grpc.insecure_channel(url, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lock = threading.Lock()
+        self._answers = threading.Condition()
         self._unanswered = 0  # calls
-        self._closed = False
 
     def infer(self, request: Any) -> Any:
         """The ModelInferResponse to a ModelInferRequest.
 
         Raises RowError if the server refuses it, UnreachableError if it does not answer.
         """
-        with self._lock:
+        with self._answers:
             self._unanswered += 1
         call = self._stub.ModelInfer.future(request)
         call.add_done_callback(self._answered)
@@ -59,17 +60,18 @@ class BlockingConnection:
             raise RowError(plain(error.details())) from error
 
     def close(self) -> None:
-        """Close the connection, as soon as no answer is missing."""
-        with self._lock:
-            self._closed = True
-            if self._unanswered:
-                return
-        self._channel.close()
+        """Close the connection as soon as no answer is missing; a program that ends waits for that, up to a minute."""
+        if self._unanswered:
+            threading.Thread(target=self._close_when_answered).start()
+        else:
+            self._channel.close()
 
     def _answered(self, call: grpc.Future) -> None:
-        """Close the connection after the last answer, if that has been asked for."""
-        with self._lock:
+        with self._answers:
             self._unanswered -= 1
-            last = self._closed and not self._unanswered
-        if last:
-            self._channel.close()
+            self._answers.notify_all()
+
+    def _close_when_answered(self) -> None:
+        with self._answers:
+            self._answers.wait_for(lambda: not self._unanswered, _LAST_ANSWERS_SECONDS)
+        self._channel.close()

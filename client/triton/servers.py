@@ -150,7 +150,7 @@ class Servers:
             probe.cancel()
         connections = [server.connection for server in self._dispatcher.servers]
         if unanswered := sum(connection.unanswered for connection in connections):
-            self._say(f"{unanswered} photos are still on the servers: waiting until they are answered; Ctrl-C does not")
+            self._say(f"{unanswered} photos are still on the servers: waiting for their answers; Ctrl-C leaves at once")
         await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _wait_until_ready(self, deadline: float) -> dict[Server, Facts]:
