@@ -2,7 +2,7 @@
 # Writes Alertmanager's settings from the environment, which .env.example explains, and becomes Alertmanager.
 # It reads no environment itself. Where nothing is set, alerts are shown on its page and sent to nobody.
 set -eu
-settings=/tmp/alertmanager.yml
+settings="${TMPDIR:-/tmp}/alertmanager.yml"
 : "${ALERT_EMAIL:+${ALERT_SMTP:?is missing: the host:port that takes mail for ALERT_EMAIL}}"
 
 quoted() { # a text of YAML
