@@ -27,6 +27,7 @@ def test_what_the_fuzzer_found_is_the_callers_fault(server: RunningServer) -> No
             ("shadow", two),
             ("recombine", none),
             ("encode", {"SCENE": right["encode"]["SCENE"][:, :0]}),
+            ("encode", {"OUTPUT_PIXELS": right["encode"]["OUTPUT_PIXELS"][:, :, :0]}),
             ("encode", {"FILES": np.array([[b"output;jpeg:" + b"9" * 5000]], np.object_)}),
         ):
             request = Request(model, {**right[model], **changed})

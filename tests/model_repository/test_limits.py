@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
@@ -42,6 +43,18 @@ def test_the_sentence_of_a_refusal_says_how_many_lights_are_allowed() -> None:
     for limit in (100, 3000, 8000):
         pixels = 1024 * 1024
         assert megabytes(most_lights(pixels, limit), pixels) <= max(limit, megabytes(1, pixels))
+
+
+def test_the_memory_of_a_request_with_many_lights_is_given_back(server: RunningServer) -> None:
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    (shadow,) = (process for process in family if "shadow_0_0" in process.cmdline())
+    photo = np.full((64, 64, 3), 128, np.uint8)
+    with Relighter(server.grpc_url) as relighter:
+        for count in (80, 1):
+            relighter(photo, lights=count, files="mask", score_threshold=0)
+            if count > 1:
+                before = shadow.memory_info().rss
+    assert shadow.memory_info().rss < before - 300e6
 
 
 @pytest.mark.parametrize(("protocol", "status"), [("grpc", "StatusCode.INVALID_ARGUMENT"), ("http", "400")])

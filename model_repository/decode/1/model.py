@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +63,12 @@ class TritonPythonModel:
             self._check_numbers(arrays)
             outputs = self._outputs(photos, arrays["PROMPT"].reshape(-1))
         except (PhotoError, PromptError, NumberError) as error:
-            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
+            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
+        except Exception as error:  # ours; raised, it would fail the other requests of the batch too
+            pb_utils.Logger.log_error(traceback.format_exc())
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"decode has failed: {error}"))
         finally:
             if self.note:
                 self.note.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,10 +24,8 @@ from info import read_models, write_info
 
 Arrays = dict[str, npt.NDArray[Any]]
 Job = Callable[[], bytes]
-INPUTS = (
-    *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK"),
-    *("SCORE", "BOX", "COUNT", "RESIDUAL", "SCENE", "FILES"),
-)
+PIXELS = ("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK")
+INPUTS = (*PIXELS, "SCORE", "BOX", "COUNT", "RESIDUAL", "SCENE", "FILES")
 
 
 class TritonPythonModel:
@@ -57,9 +56,12 @@ class TritonPythonModel:
                 for index in range(len(arrays["ORIGINAL"]))
             ]
         except FilesError as error:
-            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT. Any other error is raised, and ours.
+            # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
+        except Exception as error:  # ours; raised, it would fail the other requests of the batch too
+            pb_utils.Logger.log_error(traceback.format_exc())
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"encode has failed: {error}"))
         tensors = [pb_utils.Tensor(name, np.array([photo[name] for photo in photos], np.object_)) for name in photos[0]]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
@@ -69,6 +71,9 @@ class TritonPythonModel:
         score = float(arrays["SCORE"][0])
         if arrays["COUNT"][0] == 0:
             raise FilesError(f"Nobody found, best score {score:.2f}: lower --score-threshold or change --prompt.")
+        for name in PIXELS:
+            if not arrays[name].size:
+                raise FilesError(f"{name} has no pixels, [{','.join(map(str, arrays[name].shape))}] for a photo.")
         photo, mask = arrays["ORIGINAL"], arrays["MASK"]
         gray = read_gray(arrays["SCENE"])
         groups: dict[str, list[Job]] = {

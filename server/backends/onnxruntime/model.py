@@ -30,6 +30,7 @@ from batches import (
 Arrays = list[npt.NDArray[Any]]
 
 SMALL_BYTES = 100_000_000  # of a network's file with its weights
+LARGE_ANSWER = 64_000_000  # bytes: about sixty lights' shading
 
 
 class TritonPythonModel:
@@ -57,6 +58,9 @@ class TritonPythonModel:
             )
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
+        self.was_large = False  # whether the memory of the last run is worth giving back
+        self.shrinking = onnxruntime.RunOptions()
+        self.shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.symbols = {tensor.name: tuple(tensor.shape) for tensor in self.session.get_inputs()}
         check_names(config, self.session)
 
@@ -87,7 +91,16 @@ class TritonPythonModel:
     def run_row(self, inputs: Arrays, row: int) -> Arrays:
         """The model's answer to one row of a request."""
         feed = {name: array[row : row + 1] for name, array in zip(self.inputs, inputs, strict=True)}
-        answers: Arrays = self.session.run(self.outputs, feed)
+        return self.run_on_cpu(feed)
+
+    def run_on_cpu(self, feed: dict[str, Any]) -> Arrays:
+        """The model's answer; a run after a large answer gives back what ONNX Runtime has kept of that one's memory.
+
+        Otherwise one request with many lights would take gigabytes for good. Giving back after each run would slow it.
+        """
+        options, self.was_large = self.shrinking if self.was_large else None, False
+        answers: Arrays = self.session.run(self.outputs, feed, options)
+        self.was_large = self.was_large or sum(answer.nbytes for answer in answers) > LARGE_ANSWER
         return answers
 
     def respond(self, rows: "list[Future[Arrays]]") -> Any:
@@ -105,7 +118,7 @@ class TritonPythonModel:
         if self.device[0] == "cuda":
             return self.run_on_gpu(batch)
         feed = {name: join_on_cpu(batch, position) for position, name in enumerate(self.inputs)}
-        return split_on_cpu(self.outputs, self.session.run(self.outputs, feed), rows_of(batch))
+        return split_on_cpu(self.outputs, self.run_on_cpu(feed), rows_of(batch))
 
     def run_on_gpu(self, batch: list[list[Any]]) -> list[Any]:
         """Join, run and split on the instance's GPU; tensors enter and leave without touching the CPU."""
