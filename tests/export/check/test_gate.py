@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from contract.names import STAGES
 from contract.versions import REPORT
+from export import exporter
 from export.check.gate import PRECISIONS, Measurement, Precision, compare
+from export.check.reference import Reference, ask
 from export.errors import ExportError
-from export.exporter import Candidate, export
+from export.exporter import CHECKED_BATCHES, Candidate, export
 from export.files import torchscript_file
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Options, build
@@ -27,6 +29,18 @@ def options() -> Options:
 
 def network(stage: str) -> nn.Module:
     return build(stage, PRESETS["tiny"][stage], options()).network
+
+
+@cache
+def answers(stage: str) -> Reference:
+    contract = read_contract(stage)
+    return ask(network(stage), contract, "tiny", max(CHECKED_BATCHES))
+
+
+@pytest.fixture(autouse=True)
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has the same network of a stage: what it answers in float32 is computed once."""
+    monkeypatch.setattr(exporter, "ask", lambda _, contract, *rest, **options: answers(contract.name))
 
 
 def export_tiny(stage: str, folder: Path, precision: Precision = "fp32") -> dict[str, object]:

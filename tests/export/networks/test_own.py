@@ -102,8 +102,8 @@ def test_a_network_of_ones_own_is_exported_with_its_checkpoint_and_the_others_st
     assert all(found.passed for found in verify_network(tmp_path / "models" / "albedo" / "1", contract, "cpu", None))
 
 
-def test_a_network_that_knows_no_residual_is_kept_and_served(repository: Path, tmp_path: Path) -> None:
-    models = shutil.copytree(repository, tmp_path / "models")
+def test_a_network_that_knows_no_residual_is_kept_and_served(plain_repository: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(plain_repository, tmp_path / "models")
     network = build_own("my_pkg.nets:Unscored", None)
     export(Candidate("albedo", "unscored", "none", network), models / "albedo" / "1")
     machine = replace(this_machine(gpus=0), max_batch=1)
