@@ -1,7 +1,8 @@
-"""The numbers of a light and of the picture that it lights: place, range, default and unit of each, in one table.
+"""The numbers of a light source and of the picture that it lights: place, range, default and unit, in one table.
 
-A request has K pictures of one photo. LIGHT is float32 [K,16], a row for the light of each picture; SCENE is float32
-[K,32], a row for the rest that shapes it. Elements of the two that the table does not name are zero.
+A request has K pictures of one photo, each with up to L sources. LIGHT is float32 [K,L,16], a row for each source, of
+which one with intensity 0 is absent; SCENE is float32 [K,32], a row for the rest that shapes a picture: above all the
+environment, the light from everywhere else. Elements of the two that the table does not name are zero.
 """
 
 from __future__ import annotations
@@ -64,29 +65,52 @@ class Number:
     draw: int = -1
 
 
-# The direction is a unit vector toward the light: +x right, +y down, +z toward the camera. The two angles give it:
-# (cos e · cos a, cos e · sin a, sin e).
+def _of_harmonic(index: int) -> Interval:
+    """The range of a coefficient: at most twice the mean, and only the mean is never negative."""
+    return FACTOR if index == 0 else Interval(-2 * FACTOR.high, 2 * FACTOR.high)
+
+
+# The environment's irradiance ÷ π, what a white surface with the unit normal n = (x, y, z) returns, is the sum of nine
+# coefficients per channel times these polynomials: spherical harmonics up to order 2 without their constants, after
+# Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001.
+HARMONICS = ("1", "y", "z", "x", "xy", "yz", "3z² − 1", "xz", "x² − y²")
+CHANNELS = ("red", "green", "blue")
+# What is behind the person, by number from 0: a plain gray; the photo's own, exposed like the person; a plane of that
+# gray under the person's light; the picture that the request brings as BACKDROP.
+BACKGROUNDS = ("gray", "photo", "relit", "picture")
+
+# The direction is a unit vector toward the source: +x right, +y down, +z toward the camera; where z is negative it
+# stands behind the person. The two angles give it: (cos e · cos a, cos e · sin a, sin e).
 TABLE = (
     Number("light_azimuth", "", 0, Interval(-360, 360), 0, "°: 0 from the right, 90 from below", "light.azimuth", 1),
-    Number("light_elevation", "", 0, Interval(0, 90), 45, "° above the picture's plane", "light.elevation", 0),
+    Number("light_elevation", "", 0, Interval(-90, 90), 45, "° in front of the picture's plane", "light.elevation", 0),
     Number("direction_x", LIGHT, 0, Interval(-1, 1), 0, "of a unit vector"),
     Number("direction_y", LIGHT, 1, Interval(-1, 1), 0, "of a unit vector"),
-    Number("direction_z", LIGHT, 2, Interval(0, 1), 1, "of a unit vector"),
-    Number("intensity", LIGHT, 3, FACTOR, 1, "linear; of a drawn light 1 − ambient"),
+    Number("direction_z", LIGHT, 2, Interval(-1, 1), 1, "of a unit vector"),
+    Number("intensity", LIGHT, 3, FACTOR, 1, "linear; 0 is absent; of a drawn key light 1 − ambient"),
     Number("color_red", LIGHT, 4, FACTOR, 1, "multiplier"),
     Number("color_green", LIGHT, 5, FACTOR, 1, "multiplier"),
     Number("color_blue", LIGHT, 6, FACTOR, 1, "multiplier"),
-    Number("specular", LIGHT, 7, UNIT, 0, "linear", "light.specular", 4),
+    Number("specular", LIGHT, 7, UNIT, 0, "share of the intensity", "light.specular", 4),
     Number("shininess", LIGHT, 8, Interval(1, 1000), 32, "exponent", "light.shininess", 5),
     Number("pattern_id", LIGHT, 9, WHOLE, 0, "0 is none"),
-    Number("pattern_opacity", LIGHT, 10, UNIT, 0.75, "share of the light", "pattern.opacity", 7),
+    Number("pattern_opacity", LIGHT, 10, UNIT, 0.75, "share of the source that it takes", "pattern.opacity", 7),
     Number("pattern_blur", LIGHT, 11, Interval(0, 16), 5, "σ in px of a photo of side 1024", "pattern.blur", 8),
     Number("pattern_seed", LIGHT, 12, WHOLE, 0, "chooses drawing and place of the pattern", draw=9),
-    Number("ambient", SCENE, 0, UNIT, 0, "linear, of the light's colour, from all around", "light.ambient", 2),
+    Number("angular_size", LIGHT, 13, Interval(0, 90), 0, "° across: how soft its cast shadows are", "light.size", 14),
+    Number("pattern_ambient", LIGHT, 14, UNIT, 1, "share of the pattern on the environment", "pattern.ambient", 15),
+    Number("cast_shadow", LIGHT, 15, UNIT, 0, "share of the source that a cast shadow takes", "light.cast", 16),
+    Number("ambient", "", 0, UNIT, 0, "linear, of the key's colour, from all around", "light.ambient", 2),
+    *(
+        Number(f"irradiance_{index}_{channel}", SCENE, 3 * index + place, _of_harmonic(index), 0, f"times {harmonic}")
+        for index, harmonic in enumerate(HARMONICS)
+        for place, channel in enumerate(CHANNELS)
+    ),
     Number("relief", SCENE, 27, FACTOR, 1, "0 is flat, 1 natural", "light.relief", 3),
     Number("albedo_blend", SCENE, 28, UNIT, 0, "share of the photo in its albedo", "albedo_blend", 10),
     Number("gray", SCENE, 29, Interval(0, 255, whole=True), 128, "sRGB level of the background", "gray", 13),
     Number("arithmetic", SCENE, 30, Interval(0, 1, whole=True), 0, "0 linear values, 1 sRGB values"),
+    Number("background", SCENE, 31, Interval(0, len(BACKGROUNDS) - 1, whole=True), 0, ", ".join(BACKGROUNDS)),
 )
 NUMBERS = {number.name: number for number in TABLE}
 SENT = tuple(number for number in TABLE if number.tensor)
@@ -112,17 +136,25 @@ def row_of(tensor: str, values: Mapping[str, float]) -> list[float]:
     return row
 
 
-def check_rows(tensor: str, rows: Iterable[Sequence[float]]) -> None:
-    """Raise ValueError, a sentence, where a row of LIGHT or SCENE holds what no light can have."""
+def check_rows(tensor: str, rows: Iterable[Sequence[float]], sources: int = 1) -> None:
+    """Raise ValueError, a sentence, where a row of LIGHT or SCENE holds what no light can have.
+
+    Every `sources` rows of LIGHT are those of one picture.
+    """
     named = {number.position: number for number in SENT if number.tensor == tensor}
+
+    def place_of(index: int, place: object) -> str:
+        row = f"{index // sources},{index % sources}" if tensor == LIGHT else f"{index}"
+        return f"{tensor}[{row},{place}]"
+
     for index, row in enumerate(rows):
         for place, value in enumerate(row):
             if place not in named and value != 0:
-                raise ValueError(f"{tensor}[{index},{place}] has no meaning and must be 0, not {value:g}")
+                raise ValueError(f"{place_of(index, place)} has no meaning and must be 0, not {value:g}")
             if place in named:
                 try:
                     named[place].interval.check(value)
                 except ValueError as error:
-                    raise ValueError(f"{tensor}[{index},{place}] ({named[place].name}) {error}") from None
+                    raise ValueError(f"{place_of(index, place)} ({named[place].name}) {error}") from None
         if tensor == LIGHT and not 0.99 < math.hypot(*row[:3]) < 1.01:
-            raise ValueError(f"{tensor}[{index},0:3] (direction) must have length 1, not {math.hypot(*row[:3]):g}")
+            raise ValueError(f"{place_of(index, '0:3')} (direction) must have length 1, not {math.hypot(*row[:3]):g}")

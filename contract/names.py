@@ -5,6 +5,6 @@ STAGES = ("segment", "albedo", "shadow")  # networks that a preset chooses
 NETWORKS = (*STAGES, "recombine")  # models that an export writes
 MODELS = (ENSEMBLE, DECODE, *NETWORKS, "encode")
 
-PER_LIGHT = ("output", "degraded")  # one picture for each light
-PER_PHOTO = ("albedo", "mask", "foreground", "background")  # one picture for each photo
+PER_LIGHT = ("output", "degraded", "shading", "environment")  # one picture for each light
+PER_PHOTO = ("albedo", "mask", "alpha", "normal", "depth", "foreground", "background")  # one picture for each photo
 PICTURES = PER_LIGHT + PER_PHOTO  # as FILES names them; the ensemble's outputs have the same names in capitals
