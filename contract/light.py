@@ -1,8 +1,8 @@
 """The numbers of a light source and of the picture that it lights: place, range, default and unit, in one table.
 
-A request has K pictures of one photo, each with up to L sources. LIGHT is float32 [K,L,16], a row for each source, of
-which one with intensity 0 is absent; SCENE is float32 [K,32], a row for the rest that shapes a picture: above all the
-environment, the light from everywhere else. Elements of the two that the table does not name are zero.
+A request has K pictures of one photo, each with up to L sources. LIGHT is float32 [K,L,16], a row for each source: one
+with intensity 0 is absent, and only the first of a picture may have a pattern. SCENE is float32 [K,32], a row for the
+rest that shapes a picture: above all the environment, the light from everywhere else.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def row_of(tensor: str, values: Mapping[str, float]) -> list[float]:
 def check_rows(tensor: str, rows: Iterable[Sequence[float]], sources: int = 1) -> None:
     """Raise ValueError, a sentence, where a row of LIGHT or SCENE holds what no light can have.
 
-    Every `sources` rows of LIGHT are those of one picture.
+    Every `sources` rows of LIGHT are those of one picture, of which the first alone may have a pattern.
     """
     named = {number.position: number for number in SENT if number.tensor == tensor}
 
@@ -156,5 +156,9 @@ def check_rows(tensor: str, rows: Iterable[Sequence[float]], sources: int = 1) -
                     named[place].interval.check(value)
                 except ValueError as error:
                     raise ValueError(f"{place_of(index, place)} ({named[place].name}) {error}") from None
+        if tensor == LIGHT and index % sources and row[position("pattern_id")]:
+            raise ValueError(
+                f"{place_of(index, 9)} (pattern_id) must be 0: a picture's first source alone has a pattern"
+            )
         if tensor == LIGHT and not 0.99 < math.hypot(*row[:3]) < 1.01:
             raise ValueError(f"{place_of(index, '0:3')} (direction) must have length 1, not {math.hypot(*row[:3]):g}")

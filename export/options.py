@@ -69,8 +69,6 @@ def parser() -> argparse.ArgumentParser:
     add("--materials", type=Path, metavar="DIR", help=text)
     text = "leave the ten built-in patterns out (default: keep them)"
     add("--materials-only", action="store_true", help=text)
-    text = f"let the surface cast shadows on itself, strength 0–1{default}"
-    add("--cast-shadows", type=float, default=0.0, metavar="STRENGTH", help=text)
     text = "write this network alone and leave the others as they are; may be repeated (default: write all)"
     add("--only", choices=NETWORKS, action="append", default=[], help=text)
     add("--repository", type=Path, default=REPOSITORY, metavar="DIR", help=f"write to this model repository{default}")
@@ -83,8 +81,6 @@ def read_command(argv: list[str]) -> Command:
     arguments = line.parse_args(argv)
     if arguments.materials_only and arguments.materials is None:
         line.error("--materials-only needs --materials DIR")
-    if not 0.0 <= arguments.cast_shadows <= 1.0:
-        line.error(f"--cast-shadows is a strength from 0 to 1, not {arguments.cast_shadows:g}")
     if arguments.side < 8 or 768 % arguments.side or arguments.side % 8:
         line.error(f"--side must divide 768 and be a multiple of 8, such as 768, 384 or 192; {arguments.side} does not")
     if arguments.format == "onnx" and arguments.precision == "bf16":

@@ -35,12 +35,18 @@ RANGES = {
     "ALBEDO": (0.0, 1.0),
     "RESIDUAL": (0.0, float("inf")),
     "SHADING": (0.0, float("inf")),
+    "NORMAL": (-1.0, 1.0),
+    "HEIGHT": (float("-inf"), float("inf")),
 }
 
 # Where the whole range of a number would leave nothing to compare: white pictures, highlights of a single point.
 EXAMPLE_LIMITS = {
-    **dict.fromkeys(("intensity", "color_red", "color_green", "color_blue", "relief"), 1.0),
-    **{"shininess": 64.0, "pattern_id": 11.0},
+    **dict.fromkeys(("intensity", "color_red", "color_green", "color_blue", "relief"), (0.0, 1.0)),
+    **{"shininess": (1.0, 64.0), "pattern_id": (0.0, 11.0)},
+    **{number.name: (0.0, 0.5) for number in SENT if number.name.startswith("irradiance_0")},
+    **{
+        number.name: (-0.2, 0.2) for number in SENT if number.name.startswith("irradiance") and "_0_" not in number.name
+    },
 }
 
 # NaN from a network that does not compute them.
@@ -75,18 +81,20 @@ def read_contract(name: str) -> Contract:
 
 
 def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """Draw random inputs that keep a contract, each of `batch` rows: photos of 72×90 pixels, 3 lights each.
+    """Draw random inputs that keep a contract, each of `batch` rows: photos of 72×90 pixels, 3 pictures, 2 sources.
 
     Every row differs, so that a graph that mixes up the rows of a batch gives a different answer.
     """
     generator = torch.Generator().manual_seed(seed)
-    varying = {"ORIGINAL": (72, 90), LIGHT: (3,), SCENE: (3,), "SHADING": (3,)}
+    varying = {"ORIGINAL": (72, 90), LIGHT: (3, 2), SCENE: (3,), "SHADING": (3,), "PLANES": (2,)}
 
     def draw(spec: TensorSpec) -> Tensor:
         free = iter(varying.get(spec.name, ()))
         shape = (batch, *(next(free) if size == -1 else size for size in spec.dims))
         if spec.name in WIDTHS:
-            return example_rows(spec.name, batch, shape[1], generator)
+            return example_rows(spec.name, shape, generator)
+        if spec.name == "PLANES":
+            return torch.zeros(shape, dtype=spec.dtype)  # of 16 bits the low byte would differ by any rounding
         if spec.name == "TOKEN_MASK":
             lengths = torch.randint(2, shape[1], (batch, 1), generator=generator)
             return (torch.arange(shape[1]) < lengths).to(spec.dtype)
@@ -119,18 +127,19 @@ def example_photos(batch: int, size: tuple[int, ...], generator: torch.Generator
     return (smooth * 235 + grain * 20).to(torch.uint8)
 
 
-def example_rows(tensor: str, batch: int, pictures: int, generator: torch.Generator) -> Tensor:
-    """Draw LIGHT or SCENE, float32 [batch,pictures,·], over the range of every number; every other photo in sRGB."""
-    rows = torch.zeros((batch, pictures, WIDTHS[tensor]))
+def example_rows(tensor: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw LIGHT or SCENE, float32 of the shape, over the range of every number; every other photo in sRGB."""
+    rows = torch.zeros(shape)
     for number in SENT:
         if number.tensor == tensor:
-            low, high = number.interval.low, EXAMPLE_LIMITS.get(number.name, number.interval.high)
-            drawn = low + (high - low) * torch.rand((batch, pictures), generator=generator)
+            low, high = EXAMPLE_LIMITS.get(number.name, (number.interval.low, number.interval.high))
+            drawn = low + (high - low) * torch.rand(shape[:-1], generator=generator)
             rows[..., number.position] = drawn.round() if number.interval.whole else drawn
     if tensor == LIGHT:
-        direction = torch.randn((batch, pictures, 3), generator=generator)
+        direction = torch.randn((*shape[:-1], 3), generator=generator)
         direction[..., 2] = direction[..., 2].abs() + 0.1
         rows[..., 0:3] = direction / direction.norm(dim=-1, keepdim=True)
+        rows[:, :, 1:, NUMBERS["pattern_id"].position] = 0.0
     else:
-        rows[..., NUMBERS["arithmetic"].position] = (torch.arange(batch) % 2).reshape(batch, 1)
+        rows[..., NUMBERS["arithmetic"].position] = (torch.arange(shape[0]) % 2).reshape(-1, 1)
     return rows

@@ -21,7 +21,7 @@ BLENDED = dict.fromkeys(("OUTPUT_PIXELS", "DEGRADED_PIXELS"), 13.01 / 255)
 # Half precision is judged by what the pictures lose; each measure has its limit.
 MASK_IOU, MASK_IOU_RANDOM = 0.99, 0.98  # masks of random weights are close to the threshold everywhere
 COSINE = 0.999
-PSNR = {"ALBEDO": 40.0, "SHADING": 35.0}  # dB
+PSNR = {"ALBEDO": 40.0, "SHADING": 35.0, "NORMAL": 35.0, "HEIGHT": 35.0}  # dB
 LEEWAY = {"SCORE": 0.02, "BOX": 0.02, "RESIDUAL": 0.02, "COUNT": 0.1}  # in the units of `largest`
 
 

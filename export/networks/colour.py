@@ -3,8 +3,11 @@
 import torch
 from torch import Tensor
 
-STEPS = 1 << 14  # entries of half the encoding table; at sRGB's steepest (12.92) one step is 0.2 of an 8-bit level
+from contract.files import HEADROOM, WHITE
+
+STEPS = 1 << 14  # entries of the encoding table up to 1; at sRGB's steepest (12.92) one step is 0.2 of an 8-bit level
 SCALE = STEPS - 1.0  # the index of a working value of 1
+PART = int(HEADROOM) * STEPS  # entries of a part of the encoding table
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
@@ -18,8 +21,8 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, linear * 12.92, curve)
 
 
-# Both tables have two halves: linear light, then the identity, for arithmetic on sRGB values themselves. Adding half a
-# table's length to the index selects the space per photo without a branch.
+# The tables have a part for linear light and one for sRGB values as working values. Adding a part's place to the index
+# selects it per photo without a branch.
 
 
 def decoding_table() -> Tensor:
@@ -29,9 +32,17 @@ def decoding_table() -> Tensor:
 
 
 def encoding_table() -> Tensor:
-    """Return the nearest 8-bit sRGB code of STEPS working values in linear light, then of STEPS in sRGB; uint8."""
-    value = torch.arange(STEPS, dtype=torch.float64) / (STEPS - 1)
-    return (torch.cat((linear_to_srgb(value), value)) * 255.0).round().to(torch.uint8)
+    """Return the finished bytes of working values up to HEADROOM, uint8 [6·PART]: the tables of PLANES, each twice.
+
+    Table 0 is the nearest 8-bit sRGB code, tables 1 and 2 are the high and the low byte of linear light × WHITE. The
+    first three are of working values in linear light, the others of those in sRGB.
+    """
+    value = torch.arange(PART, dtype=torch.float64) / SCALE
+    tables = []
+    for light, code in ((value, linear_to_srgb(value)), (srgb_to_linear(value), value)):
+        deep = (light * WHITE).round().clamp(max=65_535.0).to(torch.int32)
+        tables += [(code.clamp(max=1.0) * 255.0).round().to(torch.int32), deep // 256, deep % 256]
+    return torch.cat(tables).to(torch.uint8)
 
 
 def decode_levels(levels: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
@@ -39,9 +50,12 @@ def decode_levels(levels: Tensor, table: Tensor, in_srgb: Tensor) -> Tensor:
     return look_up(table, levels.to(torch.int32) + in_srgb * 256)
 
 
-def encoding_offset(in_srgb: Tensor) -> Tensor:
-    """What to add to SCALE × a working value, so that its integer part is the index into the encoding table."""
-    return in_srgb * float(STEPS) + 0.5
+def encoding_offset(in_srgb: Tensor, planes: Tensor) -> Tensor:
+    """What to add to SCALE × a working value, so that its integer part is the index into the encoding table.
+
+    Takes 0 for linear light and 1 for sRGB, and numbers of PLANES, which broadcast; float32.
+    """
+    return (in_srgb * 3.0 + planes) * float(PART) + 0.5
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:

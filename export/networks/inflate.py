@@ -24,9 +24,9 @@ class Inflate(Shadow):
     rounding: Tensor
     surround: Tensor
 
-    def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
+    def __init__(self, patterns: PatternBank) -> None:
         """As every shadow network; the blurs are kept as matrices."""
-        super().__init__(patterns, cast)
+        super().__init__(patterns)
         octaves = [gaussian_matrix(share * ALPHA_SIDE, ALPHA_SIDE, 2, ALPHA_SIDE // 2, "replicate") for share in SIGMAS]
         rounding = gaussian_matrix(ROUNDING * ALPHA_SIDE, ALPHA_SIDE, 2, SIDE, "replicate")
         self.register_buffer("octaves", torch.stack(octaves), persistent=False)

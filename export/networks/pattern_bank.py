@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from contract.light import position
 from export.errors import ExportError
+from export.networks.filters import sample
 from export.networks.patterns import PATTERNS, SIDE, blurred, draw
 
 VARIANTS = 3  # drawings of each built-in pattern; the pattern seed chooses one
@@ -25,7 +25,7 @@ MULTIPLIERS = (1583458089, 784588716, 950706376, 1226874159)
 
 
 class PatternBank(nn.Module):
-    """Samples a shadow pattern per light: rotated, scaled, shifted and blurred as LIGHT says.
+    """Samples a shadow pattern per picture: rotated, scaled, shifted and blurred as LIGHT says.
 
     Ids count from 1; 0 and ids beyond the bank are no pattern.
     """
@@ -56,14 +56,14 @@ class PatternBank(nn.Module):
         self.register_buffer("centres", centres, persistent=False)
 
     def forward(self, light: Tensor, aspect: Tensor) -> Tensor:
-        """Return how much light each pattern takes.
+        """Return how much light passes each pattern.
 
         Args:
-            light: float32 [B,K,16].
+            light: float32 [B,K,16], the source of each picture that the pattern belongs to.
             aspect: float32 [B,1], width ÷ height of the photo.
 
         Returns:
-            factor float [B,K,518,518] in 0–1 to multiply the diffuse light with: 1 − opacity × pattern.
+            float [B,K,518,518] in 0–1, what the pattern lets through: 1 − opacity × pattern.
         """
         batch, lights = light.shape[0], light.shape[1]
         flat = light.reshape(batch * lights, 16)
@@ -71,12 +71,9 @@ class PatternBank(nn.Module):
         present = (wanted >= 1) & (wanted <= len(self.names))
         seed = flat[:, position("pattern_seed")].to(torch.int64).clamp(min=0)
         texture = (wanted.clamp(1, len(self.names)) - 1) * VARIANTS + seed % VARIANTS
-        pattern = F.grid_sample(
+        pattern = sample(
             self.blend(texture, flat[:, position("pattern_blur")] * BLUR_SCALE),
-            self.place(seed, aspect.expand(batch, lights).reshape(batch * lights)),
-            mode="bilinear",
-            padding_mode="reflection",
-            align_corners=False,
+            *self.place(seed, aspect.expand(batch, lights).reshape(batch * lights)),
         )
         opacity = (flat[:, position("pattern_opacity")] * present.to(flat.dtype)).reshape(batch, lights, 1, 1)
         return 1.0 - opacity * pattern.reshape(batch, lights, 518, 518)
@@ -91,10 +88,10 @@ class PatternBank(nn.Module):
         soft = self.bank.index_select(0, first + 1).unsqueeze(1).float() / 255.0
         return sharp + share * (soft - sharp)
 
-    def place(self, seed: Tensor, aspect: Tensor) -> Tensor:
-        """Rotate, scale and shift by random numbers of the seed [N]; sampling grid, float [N,518,518,2] in −1 to 1.
+    def place(self, seed: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotate, scale and shift by random numbers of the seed [N]; where to sample, x and y, float [N,518,518].
 
-        The pattern covers a square over the photo's longer side, so it is never stretched.
+        −1 to 1 is the texture; it is reflected beyond, where no number is larger than 3. The pattern covers a square over the photo's longer side, so it is never stretched.
         """
         turn, zoom, left, up = (
             ((seed + 1) * multiplier % MODULUS).float().reshape(-1, 1, 1) / float(MODULUS) for multiplier in MULTIPLIERS
@@ -108,7 +105,12 @@ class PatternBank(nn.Module):
         cosine, sine = (1.0 - half * half) / size, 2.0 * half / size
         across = cosine * x + sine * y + (2.0 * left - 1.0) * 2.0 * SHIFT
         down = cosine * y - sine * x + (2.0 * up - 1.0) * 2.0 * SHIFT
-        return torch.stack((across, down), dim=3)
+        return reflect(across), reflect(down)
+
+
+def reflect(place: Tensor) -> Tensor:
+    """Reflect places between −3 and 3 at −1 and 1."""
+    return 2.0 * place.clamp(-1.0, 1.0) - place
 
 
 def read_materials(folder: Path) -> dict[str, Tensor]:

@@ -30,7 +30,6 @@ class Options:
     """What networks are built with; each uses what concerns it."""
 
     patterns: PatternBank
-    cast_shadows: float = 0.0  # strength, 0–1
     random_weights: bool = False  # the published architectures without loading their weights
     selection: Literal["best", "union"] = "best"  # SAM3's best instance, or the union of those above the threshold
     steps: int = 1  # Marigold's denoising steps, 1–4
@@ -99,7 +98,7 @@ def build_depth(choice: Choice, options: Options) -> Built:
 
     ways = (depth.load_depth, depth.full_random_depth, depth.tiny_depth)
     model, weights = get_model(choice, options, depth.SOURCE, ways)
-    return Built(depth.DepthShadow(model, options.patterns, options.cast_shadows), weights)
+    return Built(depth.DepthShadow(model, options.patterns), weights)
 
 
 BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
@@ -114,8 +113,8 @@ BUILDERS: Mapping[str, Mapping[str, Callable[[Choice, Options], Built]]] = {
         "marigold": build_marigold,
     },
     "shadow": {
-        "face": lambda choice, options: Built(Face(options.patterns, options.cast_shadows), "shipped"),
-        "inflate": lambda choice, options: Built(Inflate(options.patterns, options.cast_shadows), "none"),
+        "face": lambda choice, options: Built(Face(options.patterns), "shipped"),
+        "inflate": lambda choice, options: Built(Inflate(options.patterns), "none"),
         "depth-anything": build_depth,
     },
     "recombine": {"recombine": lambda choice, options: Built(Recombine(), "none")},

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from contract.files import HEADROOM
 from contract.light import position
 from export.networks import colour
 from export.networks.filters import box_mean, cells, halve
@@ -36,36 +37,38 @@ class Recombine(nn.Module):
         thresholds: Tensor,
         albedo: Tensor,
         shading: Tensor,
-        light: Tensor,
         scene: Tensor,
+        planes: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Relight a batch of photos of one size with K lights each.
+        """Relight a batch of photos of one size, K pictures of each.
 
         Args:
             original: uint8 [B,H,W,3], sRGB.
             alpha: float32 [B,1,288,288], 0–1.
             thresholds: float32 [B,2]; the second cuts the mask.
             albedo: float16 [B,3,768,768], linear light, 0–1.
-            shading: float16 [B,K,2,518,518]: diffuse × pattern, specular.
-            light: float32 [B,K,16].
+            shading: float16 [B,K,6,518,518]: diffuse and specular red, green, blue.
             scene: float32 [B,K,32].
+            planes: int32 [B,P], one of the contract's PLANES: the tables that finish a value.
 
         Returns:
-            output uint8 [B,K,H,W,3], the relit person over the background gray · degraded uint8 [B,K,H,W,3], the
-            same over black · albedo uint8 [B,H,W,3] · mask uint8 [B,H,W], 255 inside. Colours are sRGB.
+            output uint8 [B,K,P,H,W,3], the relit person over the background gray · degraded uint8 [B,K,P,H,W,3], the
+            same over black · albedo uint8 [B,P,H,W,3] · mask uint8 [B,H,W], 255 inside. Of 8 bits colours are sRGB.
         """
         batch, height, width = original.shape[0], original.shape[1], original.shape[2]
-        lights = light.shape[1]
+        pictures = scene.shape[1]
         size = (height, width)
         # Nothing impossible may become an index out of the tables, which fails a whole batch on some backends.
-        light = torch.nan_to_num(light).clamp(-LARGEST, LARGEST)
         scene = torch.nan_to_num(scene).clamp(-LARGEST, LARGEST)
-        shading = torch.nan_to_num(shading.float()).clamp(-LARGEST, LARGEST)
+        shading = shading.float()
+        shading = torch.where(shading <= LARGEST, shading, 0.0).clamp(min=-LARGEST)  # NaN is not less
         in_srgb = (scene[:, 0:1, position("arithmetic")] >= 0.5).to(torch.int32).reshape(batch, 1, 1, 1)
-        offset = colour.encoding_offset(in_srgb.float())
+        planes = planes.reshape(batch, -1, 1, 1, 1)
+        offset = colour.encoding_offset(in_srgb.float().unsqueeze(1), planes.clamp(0, 2).float())
+        brightest = torch.where(planes[:, :1] > 0, HEADROOM - 1.0 / colour.STEPS, 1.0)
         photo = colour.decode_levels(original.permute(0, 3, 1, 2), self.decoding, in_srgb)
         gain = albedo_gain(photo, albedo.float(), in_srgb)
-        albedo_index = (photo * enlarge(gain * colour.SCALE, size)).clamp(max=colour.SCALE) + offset
+        albedo_out = (photo * enlarge(gain * colour.SCALE, size)).clamp(max=colour.SCALE).unsqueeze(1)
 
         mask = enlarge(signed_distance(alpha, thresholds[:, 1]), size)
         mask = (mask * (0.5 * (height + width) / alpha.shape[3]) + 0.5).clamp(0.0, 1.0)
@@ -73,29 +76,27 @@ class Recombine(nn.Module):
         mask_levels = (mask * 255.0 + 0.5).to(torch.uint8)
         inside = (mask_levels.float() * (colour.SCALE / 255.0)).unsqueeze(1)  # 0 to SCALE: blends and scales at once
 
-        # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend, light and colour are one small map to carry up.
-        blend = scene[:, :, position("albedo_blend")].reshape(batch, lights, 1, 1, 1)
-        red = position("color_red")
-        light_colour = light[:, :, red : red + 3].reshape(batch, lights, 3, 1, 1)
-        small_gain = enlarge(gain, (SIDE, SIDE)).unsqueeze(1)
-        factor = (small_gain * ((1.0 - blend) * light_colour) + blend * light_colour) * shading[:, :, 0:1]
-        diffuse = enlarge(factor.reshape(batch * lights, 3, SIDE, SIDE), size).reshape(batch, lights, 3, height, width)
-        specular = enlarge(shading[:, :, 1], size).unsqueeze(2)
-        relit = (photo.unsqueeze(1) * diffuse + specular * light_colour).clamp(0.0, 1.0) * inside
+        # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend and light are one small map to carry up.
+        blend = scene[:, :, position("albedo_blend")].reshape(batch, pictures, 1, 1, 1)
+        factor = (enlarge(gain, (SIDE, SIDE)).unsqueeze(1) * (1.0 - blend) + blend) * shading[:, :, :3]
+        diffuse, specular = (
+            enlarge(small.flatten(1, 2), size).reshape(batch, pictures, 3, height, width)
+            for small in (factor, shading[:, :, 3:])
+        )
+        relit = torch.minimum((photo.unsqueeze(1) * diffuse + specular).clamp(min=0.0), brightest) * inside
 
         level = scene[:, :, position("gray")].round().clamp(0.0, 255.0)
-        gray = colour.decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, lights, 1, 1, 1)
-        black, ground = offset.unsqueeze(1), (colour.SCALE - inside) * gray + offset.unsqueeze(1)
+        gray = colour.decode_levels(level, self.decoding, in_srgb.reshape(batch, 1)).reshape(batch, pictures, 1, 1, 1)
+        ground = (colour.SCALE - inside) * gray
 
-        def finish(index: Tensor) -> Tensor:
-            return colour.look_up(self.encoding, index.to(torch.int32))
+        def finish(value: Tensor) -> Tensor:
+            """Look up every table of PLANES: float [B,N,3,H,W] → uint8 [B,N,P,H,W,3]."""
+            index = (value.unsqueeze(2) + offset.unsqueeze(1)).to(torch.int32)
+            codes = colour.look_up(self.encoding, index)
+            # Five dimensions: six take ONNX Runtime ten times as long.
+            return codes.flatten(1, 2).permute(0, 1, 3, 4, 2).reshape(*index.shape[:3], height, width, 3)
 
-        return (
-            finish(relit + ground).permute(0, 1, 3, 4, 2),
-            finish(relit + black).permute(0, 1, 3, 4, 2),
-            finish(albedo_index).permute(0, 2, 3, 1),
-            mask_levels.squeeze(1),
-        )
+        return finish(relit + ground), finish(relit), finish(albedo_out).squeeze(1), mask_levels.squeeze(1)
 
 
 def enlarge(image: Tensor, size: tuple[int, int]) -> Tensor:

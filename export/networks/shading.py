@@ -1,4 +1,4 @@
-"""Light on a height field: normals, ambient + Lambert, Blinn-Phong specular; what every shadow network ends in."""
+"""The stage `shadow`: a height field, which each network finds in its own way, and the light on it."""
 
 from abc import ABC, abstractmethod
 
@@ -6,32 +6,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from contract.light import position
+from contract.light import BACKGROUNDS, position
+from export.networks.cast_shadows import visibility
 from export.networks.filters import spatial_mean
+from export.networks.illumination import SLOPE, illuminate, normals
 from export.networks.pattern_bank import PatternBank
 
 SIDE = 518
-# Standard deviation of the height in photo heights at relief 1. A hemisphere as wide as half the photo has 0.06; four
-# times that turns faces visibly toward or away from the light.
-SLOPE = 0.24
-
-MARCH = (0.01, 0.02, 0.035, 0.055, 0.08, 0.11, 0.15, 0.20, 0.26, 0.33)  # distances toward the light, photo heights
-SOFTNESS = 0.5  # width of a penumbra per distance from what casts it
-MARCH_SIDE = 128  # cast shadows are soft: this resolution is enough
+EDGE = 8.0  # slope of the cut where the person ends and a backdrop's plane begins, per unit of alpha
 
 
 class Shadow(nn.Module, ABC):
-    """The stage `shadow`: a height field, which each network finds in its own way, and the light on it."""
+    """Finds a surface, and lights K pictures of it."""
 
-    def __init__(self, patterns: PatternBank, cast: float = 0.0) -> None:
-        """Take what shapes the light.
-
-        Args:
-            patterns: the shadow patterns that LIGHT's ids choose from.
-            cast: strength of cast shadows: 0 none, 1 no direct light in them.
-        """
+    def __init__(self, patterns: PatternBank) -> None:
+        """Take the shadow patterns that LIGHT's ids choose from."""
         super().__init__()
-        self.patterns, self.cast = patterns, cast
+        self.patterns = patterns
 
     @abstractmethod
     def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,25 +47,58 @@ class Shadow(nn.Module, ABC):
         height, caster = self.heights(pixels, alpha, mask)
         return slopes(height, aspect), caster
 
-    def forward(self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor, scene: Tensor) -> Tensor:
+    def forward(
+        self, shadow_pixels: Tensor, alpha: Tensor, aspect: Tensor, light: Tensor, scene: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Light a batch of photos.
 
         Args:
             shadow_pixels: uint8 [B,3,518,518], sRGB.
             alpha: float32 [B,1,288,288], 0–1.
             aspect: float32 [B,1], width ÷ height of the photo.
-            light: float32 [B,K,16].
+            light: float32 [B,K,L,16].
             scene: float32 [B,K,32].
 
         Returns:
-            shading float16 [B,K,2,518,518], linear light: diffuse × pattern, specular × pattern.
+            shading float16 [B,K,6,518,518], linear light: diffuse and specular red, green, blue · normal float16
+            [B,3,518,518] of the first picture, unit length, +x right, +y down, +z toward the camera · height float16
+            [B,1,518,518], near = high, in standard deviations within the mask.
         """
         mask = F.interpolate(alpha, (SIDE, SIDE), mode="bilinear", align_corners=False)
-        slope, caster = self.surface(shadow_pixels, alpha, mask, aspect)
-        visible = 1.0 - self.cast * cast_shadows(caster, light, scene, aspect) if self.cast else None
-        diffuse, specular = shade(slope, light, scene, visible)
-        pattern = self.patterns(light, aspect)
-        return torch.stack((diffuse * pattern, specular * pattern), dim=2).half()
+        slope, height = self.surface(shadow_pixels, alpha, mask, aspect)
+        relief = scene[:, :, position("relief")]
+        pattern = self.patterns(light[:, :, 0], aspect)
+        share = light[:, :, 0, position("pattern_ambient")].unsqueeze(2).unsqueeze(3)
+        diffuse, specular = illuminate(
+            normals(slope * on_backdrop(mask, scene), relief),
+            light,
+            scene,
+            reach=through_first(pattern, enlarge(visibility(height * SLOPE, light, relief, aspect))),
+            shade=1.0 - share * (1.0 - pattern),
+        )
+        shading = torch.cat((diffuse.half(), specular.half()), dim=2)
+        return shading, torch.cat(normals(slope, relief[:, :1]), dim=1).half(), height.half()
+
+
+def on_backdrop(mask: Tensor, scene: Tensor) -> Tensor:
+    """0 outside of the person, where the background is a plane under the same light, and 1 elsewhere.
+
+    Takes the mask, float [B,1,H,W] in 0–1, and SCENE, float [B,K,32], whose first picture counts; float [B,1,H,W].
+    """
+    relit = scene[:, 0, position("background")].round() == BACKGROUNDS.index("relit")
+    outside = (0.5 - (mask - 0.5) * EDGE).clamp(0.0, 1.0)
+    return 1.0 - outside * relit.to(mask.dtype).reshape(-1, 1, 1, 1)
+
+
+def through_first(pattern: Tensor, visible: Tensor) -> Tensor:
+    """What is visible of each source, float [B,K,L,H,W], of the first through its pattern, float [B,K,H,W]."""
+    return torch.cat((visible[:, :, :1] * pattern.unsqueeze(2), visible[:, :, 1:]), dim=2)
+
+
+def enlarge(visible: Tensor) -> Tensor:
+    """Enlarge float [B,K,L,·,·] to [B,K,L,518,518]."""
+    whole = F.interpolate(visible.flatten(1, 2), (SIDE, SIDE), mode="bilinear", align_corners=False)
+    return whole.reshape(*visible.shape[:3], SIDE, SIDE)
 
 
 def standardise(height: Tensor, mask: Tensor) -> Tensor:
@@ -94,88 +118,3 @@ def slopes(height: Tensor, aspect: Tensor) -> Tensor:
     x = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * (0.5 * height.shape[3])
     y = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) * (0.5 * height.shape[2])
     return torch.cat((x / aspect.reshape(-1, 1, 1, 1).clamp(min=0.01), y), dim=1)
-
-
-def shade(slope: Tensor, light: Tensor, scene: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Light a surface with K lights.
-
-    diffuse = a + i·max(0, n·l) with n = normalize(−relief·z_x, −relief·z_y, 1), ambient a and intensity i;
-    specular = s·max(0, n·h)^shininess, h halfway between light and camera (Blinn, 1977), none where n·l < 0.
-
-    Args:
-        slope: float [B,2,H,W], gradient of the standardised height.
-        light: float [B,K,16], the contract's LIGHT.
-        scene: float [B,K,32], the contract's SCENE.
-        visible: float [B,K,H,W] in 0–1, how much of each light reaches a point; None where all does.
-
-    Returns:
-        diffuse and specular, float [B,K,H,W] each, linear light.
-    """
-    batch, lights = light.shape[0], light.shape[1]
-    direction = normalise(light[:, :, 0:3])
-    intensity, specular, shininess = (number(light, name) for name in ("intensity", "specular", "shininess"))
-    ambient, relief = number(scene, "ambient"), number(scene, "relief")
-    steepness = relief * SLOPE
-    normal_x, normal_y = -slope[:, 0:1] * steepness, -slope[:, 1:2] * steepness
-    length = torch.sqrt(normal_x * normal_x + normal_y * normal_y + 1.0)
-
-    def facing(vector: Tensor) -> Tensor:
-        x, y, z = (vector[:, :, index].reshape(batch, lights, 1, 1) for index in range(3))
-        return ((normal_x * x + normal_y * y + z) / length).clamp(min=0.0)
-
-    lambert = facing(direction) if visible is None else facing(direction) * visible
-    # The camera is at (0, 0, 1). As a tensor it would come from the host with every batch, and a GPU would wait for it.
-    halfway = normalise(torch.cat((direction[:, :, :2], direction[:, :, 2:] + 1.0), dim=2))
-    highlight = torch.pow(facing(halfway).clamp(min=1e-4), shininess.clamp(min=1.0))
-    lit = (lambert * 20.0).clamp(max=1.0)  # fades in at grazing light rather than cutting
-    return ambient + intensity * lambert, specular * highlight * lit
-
-
-def number(rows: Tensor, name: str) -> Tensor:
-    """One number of each row of LIGHT or SCENE, float [B,K,·]; float [B,K,1,1]."""
-    return rows[:, :, position(name)].reshape(rows.shape[0], rows.shape[1], 1, 1)
-
-
-def normalise(vector: Tensor) -> Tensor:
-    """Scale float [B,K,3] to length 1; zero stays zero."""
-    x, y, z = vector.chunk(3, dim=2)
-    # A clamp, since the exporter drops an added 1e-12 as if it were zero.
-    return vector / torch.sqrt(x * x + y * y + z * z).clamp(min=1e-6)
-
-
-def cast_shadows(height: Tensor, light: Tensor, scene: Tensor, aspect: Tensor) -> Tensor:
-    """Shadows that the surface casts on itself, by marching the height field toward each light.
-
-    A point is dark by how far the surface stands above the ray to the light, counted in penumbra widths, which grow
-    with the distance to what stands there.
-
-    Args:
-        height: float [B,1,H,W], standardised.
-        light: float [B,K,16].
-        scene: float [B,K,32].
-        aspect: float [B,1], width ÷ height.
-
-    Returns:
-        float [B,K,H,W] in 0–1: 1 in full shadow.
-    """
-    batch, lights = light.shape[0], light.shape[1]
-    count = batch * lights
-    direction = normalise(light[:, :, 0:3]).reshape(count, 3, 1, 1)
-    relief = number(scene, "relief").reshape(count, 1, 1, 1)
-    small = F.interpolate(height, (MARCH_SIDE, MARCH_SIDE), mode="bilinear", align_corners=False) * SLOPE
-    field = small.expand(batch, lights, MARCH_SIDE, MARCH_SIDE).reshape(count, 1, MARCH_SIDE, MARCH_SIDE) * relief
-    level = torch.sqrt(direction[:, 0:1] ** 2 + direction[:, 1:2] ** 2 + 1e-6)
-    climb = direction[:, 2:3] / level
-    wide = aspect.expand(batch, lights).reshape(count, 1, 1, 1)
-    step_x, step_y = direction[:, 0:1] / level / wide, direction[:, 1:2] / level
-    centres = ((torch.arange(MARCH_SIDE) + 0.5) / MARCH_SIDE).to(light)
-    shadow = torch.zeros_like(field)
-    for distance in MARCH:
-        x = centres.reshape(1, 1, 1, -1) + distance * step_x + torch.zeros_like(field)
-        y = centres.reshape(1, 1, -1, 1) + distance * step_y + torch.zeros_like(field)
-        grid = torch.stack((x[:, 0], y[:, 0]), dim=3) * 2.0 - 1.0
-        there = F.grid_sample(field, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        above = there - field - distance * climb
-        shadow = torch.maximum(shadow, (above / (SOFTNESS * distance)).clamp(0.0, 1.0))
-    small_shadow = shadow.reshape(batch, lights, MARCH_SIDE, MARCH_SIDE)
-    return F.interpolate(small_shadow, height.shape[2:], mode="bilinear", align_corners=False)

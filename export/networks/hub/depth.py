@@ -31,13 +31,13 @@ class DepthShadow(Shadow):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: DepthAnythingForDepthEstimation, patterns: PatternBank, cast: float = 0.0) -> None:
+    def __init__(self, model: DepthAnythingForDepthEstimation, patterns: PatternBank) -> None:
         """Wrap a depth network; the rest is as for every Shadow.
 
         `model` gives relative inverse depth: larger is nearer. Its weights may be in half precision. Raises ValueError
         for one that gives metric depth, where larger is farther.
         """
-        super().__init__(patterns, cast)
+        super().__init__(patterns)
         refuse_other_depth(model)
         self.model = model
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1), persistent=False)

@@ -1,4 +1,4 @@
-"""Draws the slopes of face meshes, smooth where a rasteriser would show triangles."""
+"""Draws the slopes and heights of face meshes, smooth where a rasteriser would show triangles."""
 
 import torch
 from torch import Tensor, nn
@@ -25,22 +25,26 @@ class Relief(nn.Module):
         self.register_buffer("triangles", triangles, persistent=False)
         self.register_buffer("places", (torch.arange(SIDE) + 0.5) / SIDE, persistent=False)
 
-    def forward(self, points: Tensor, reach: Tensor, strength: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, points: Tensor, heights: Tensor, reach: Tensor, strength: Tensor, aspect: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw the faces of each photo.
 
         Args:
             points: float [B,F,N,3] in photo heights, x from 0 to aspect, z towards the camera.
+            heights: float [B,F,N,1], what is drawn beside the slopes.
             reach: float [B,F,1], half the width of a window in photo heights.
             strength: float [B,F,1] in 0–1; 0 draws nothing.
             aspect: float [B,1], width ÷ height of the photo.
 
         Returns:
-            slopes ∂z/∂x and ∂z/∂y, float [B,2,112,112], 0 where no face is · how far a cell is covered, float
-            [B,1,112,112], about 1 within a face and one half at its rim.
+            slopes ∂z/∂x and ∂z/∂y, float [B,2,112,112], 0 where no face is · the heights, float [B,1,112,112], 0 there
+            too · how far a cell is covered, float [B,1,112,112], about 1 within a face and one half at its rim.
         """
         batch, faces = points.shape[0], points.shape[1]
         index = self.triangles.reshape(1, 1, -1, 1).expand(batch, faces, -1, 3)
         first, second, third = points.gather(2, index).reshape(batch, faces, -1, 3, 3).unbind(3)
+        height = heights.gather(2, index[..., :1]).reshape(batch, faces, -1, 3).mean(3)
         (ax, ay, az), (bx, by, bz) = (third - first).unbind(3), (second - first).unbind(3)
         nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
         x, y, _ = ((first + second + third) / 3.0).unbind(3)
@@ -52,11 +56,12 @@ class Relief(nn.Module):
         window_y = window(self.places.reshape(1, 1, 1, -1) - y.unsqueeze(3), reach_y.unsqueeze(3))
         # A normal's z is twice the area: in the middle of a face the weights add up to 1. The back is left out.
         scale = (nz > 0.0).float() * strength / (2.0 * WINDOW_AREA * reach_x * reach_y)
-        columns = [(part * scale).unsqueeze(3) * window_x for part in (nx, ny, nz)]  # each [B,F,T,112]
-        spread = torch.cat(columns, dim=3).reshape(batch, -1, 3 * SIDE)
-        drawn = window_y.reshape(batch, -1, SIDE).transpose(1, 2) @ spread  # [B,112,3·112]
-        nx, ny, nz = drawn.reshape(batch, SIDE, 3, SIDE).transpose(1, 2).chunk(3, dim=1)
-        return -torch.cat((nx, ny), dim=1) / nz.clamp(min=1e-6), nz
+        columns = [(part * scale).unsqueeze(3) * window_x for part in (nx, ny, nz * height, nz)]  # each [B,F,T,112]
+        spread = torch.cat(columns, dim=3).reshape(batch, -1, 4 * SIDE)
+        drawn = window_y.reshape(batch, -1, SIDE).transpose(1, 2) @ spread  # [B,112,4·112]
+        nx, ny, raised, nz = drawn.reshape(batch, SIDE, 4, SIDE).transpose(1, 2).chunk(4, dim=1)
+        weight = nz.clamp(min=1e-6)
+        return -torch.cat((nx, ny), dim=1) / weight, raised / weight, nz
 
 
 def window(away: Tensor, reach: Tensor) -> Tensor:
