@@ -6,13 +6,16 @@ from torch.nn import functional as F
 
 from contract.light import position
 from export.networks.filters import sample
+from export.networks.illumination import NATURAL, SLOPE
 
-SIDE = 112  # points across the photo: cast shadows are soft, this resolution is enough
+FIELD = 112  # points of the field across the photo
+SIDE = 259  # points across the photo at which horizons, which are smooth, are compared with sources
 FRAME = 144  # cells of the field that is turned toward a source, across the photo's diagonal
 # Distances from a point at which the surface may stand in the way, in cells.
 OFFSETS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48)
 SMALLEST = 2.0  # degrees across: a smaller source would show the cells
-LOWEST = -1.0  # slope under which a horizon hides nothing
+LOWEST = -2.0  # slope of a horizon under which nothing changes
+BEHIND = 0.1  # sine of the angle behind the picture's plane up to which the surface is taken to be deeper
 RADIANS = 3.141592653589793 / 180.0
 
 
@@ -24,13 +27,13 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
     that sets. The sine of the difference is (sin e − cos e · tan η) · cos η.
 
     Args:
-        height: float [B,1,S,S] at relief 1, in photo heights.
+        height: float [B,1,S,S], standardised.
         light: float [B,K,L,16].
         relief: float [B,K], by which heights are multiplied.
         aspect: float [B,1], width ÷ height.
 
     Returns:
-        float [B,K,L,128,128], 1 where all of a source is seen, 1 − `cast_shadow` where nothing of it is.
+        float [B,K,L,259,259], 1 where all of a source is seen, 1 − `cast_shadow` where nothing of it is.
     """
     batch, pictures, sources = light.shape[0], light.shape[1], light.shape[2]
     count = pictures * sources
@@ -41,10 +44,10 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
     wide = aspect.clamp(min=0.01).reshape(batch, 1, 1, 1)
     radius = 0.5 * torch.sqrt(wide * wide + 1.0)
 
-    small = F.interpolate(height, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    small = F.interpolate(height, (FIELD, FIELD), mode="bilinear", align_corners=False)
     frame = (torch.arange(FRAME).to(light) + 0.5) * (2.0 / FRAME) - 1.0
     along, across = frame.reshape(1, 1, 1, -1) * radius, frame.reshape(1, 1, -1, 1) * radius
-    small = small.expand(batch, count, SIDE, SIDE)
+    small = small.expand(batch, count, FIELD, FIELD)
     turned = sample_each(
         small, (along * ahead_x - across * ahead_y) * (2.0 / wide), (along * ahead_y + across * ahead_x) * 2.0
     )
@@ -61,7 +64,9 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
         horizon, (right * ahead_x + down * ahead_y) / radius, (down * ahead_x - right * ahead_y) / radius
     )
     steepness = relief.unsqueeze(2).expand(batch, pictures, sources).reshape(batch, count, 1, 1)
-    slope = (seen * (steepness / cell)).clamp(min=LOWEST)
+    # What a source behind the person reaches is decided by the surface of the normals, which is deep enough for that.
+    depth = 1.0 + (SLOPE / NATURAL - 1.0) * (-z / BEHIND).clamp(0.0, 1.0)
+    slope = (seen * (steepness * depth * (NATURAL / cell))).clamp(min=LOWEST)
 
     above = (z - level * slope) / torch.sqrt(1.0 + slope * slope)
     size, cast = (light[..., position(name)].reshape(batch, count, 1, 1) for name in ("angular_size", "cast_shadow"))

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from contract.light import CHANNELS, HARMONICS, position
 
-# Standard deviation of the height in photo heights at relief 1. A hemisphere as wide as half the photo has 0.06; four
-# times that turns faces visibly toward or away from the light.
-SLOPE = 0.24
+# Standard deviation of the height in photo heights at relief 1. A hemisphere as wide as half the photo has NATURAL, and
+# with it shadows have their true length. Four times that turns faces visibly toward or away from the light.
+NATURAL = 0.06
+SLOPE = 4.0 * NATURAL
 Normal: TypeAlias = tuple[Tensor, Tensor, Tensor]
 GRAZING = 0.05  # cosine up to which a highlight fades in, rather than being cut where the light grazes
 
@@ -71,7 +72,7 @@ def normals(slope: Tensor, relief: Tensor) -> Normal:
 
 
 def facing(normal: Normal, direction: Tensor) -> Tensor:
-    """The cosine between each normal, float [B,K,H,W] each, and each direction, float [B,K,L,3]; 0 beyond a right angle.
+    """The cosine between each normal, float [B,K,H,W] each, and direction, float [B,K,L,3]; 0 beyond a right angle.
 
     Element by element, which rounds alike whatever the number of pictures; float [B,K,L,H,W].
     """

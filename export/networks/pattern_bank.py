@@ -91,7 +91,8 @@ class PatternBank(nn.Module):
     def place(self, seed: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
         """Rotate, scale and shift by random numbers of the seed [N]; where to sample, x and y, float [N,518,518].
 
-        −1 to 1 is the texture; it is reflected beyond, where no number is larger than 3. The pattern covers a square over the photo's longer side, so it is never stretched.
+        −1 to 1 is the texture, which is reflected beyond. The pattern covers a square over the photo's longer side, so
+        it is never stretched.
         """
         turn, zoom, left, up = (
             ((seed + 1) * multiplier % MODULUS).float().reshape(-1, 1, 1) / float(MODULUS) for multiplier in MULTIPLIERS

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from contract.light import BACKGROUNDS, position
 from export.networks.cast_shadows import visibility
 from export.networks.filters import spatial_mean
-from export.networks.illumination import SLOPE, illuminate, normals
+from export.networks.illumination import illuminate, normals
 from export.networks.pattern_bank import PatternBank
 
 SIDE = 518
@@ -73,7 +73,7 @@ class Shadow(nn.Module, ABC):
             normals(slope * on_backdrop(mask, scene), relief),
             light,
             scene,
-            reach=through_first(pattern, enlarge(visibility(height * SLOPE, light, relief, aspect))),
+            reach=through_first(pattern, enlarge(visibility(height, light, relief, aspect))),
             shade=1.0 - share * (1.0 - pattern),
         )
         shading = torch.cat((diffuse.half(), specular.half()), dim=2)

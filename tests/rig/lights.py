@@ -1,13 +1,14 @@
 """LIGHT and SCENE for the tests."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contract.light import LIGHT, SCENE, row_of
+from contract.light import CHANNELS, LIGHT, SCENE, row_of
 
 Numbers = dict[str, float]
 
@@ -15,7 +16,7 @@ Numbers = dict[str, float]
 def light(azimuth: float = 0.0, elevation: float = 45.0, **numbers: float) -> Numbers:
     """The numbers of a light and its picture by their names; angles in degrees, what is not given has its default.
 
-    Ambient light is 0.3 and the direct light the rest, unless told otherwise.
+    Ambient light (the environment's mean) is 0.3 and the direct light the rest, unless told otherwise.
     """
     a, e = math.radians(azimuth), math.radians(elevation)
     direction = {
@@ -23,17 +24,26 @@ def light(azimuth: float = 0.0, elevation: float = 45.0, **numbers: float) -> Nu
         "direction_y": math.cos(e) * math.sin(a),
         "direction_z": math.sin(e),
     }
-    ambient = numbers.get("ambient", 0.3)
-    return direction | {"ambient": ambient, "intensity": 1.0 - ambient, "pattern_seed": 7.0} | numbers
+    ambient = numbers.pop("ambient", 0.3)
+    return direction | even(ambient) | {"intensity": 1.0 - ambient, "pattern_seed": 7.0} | numbers
 
 
-def tensors(*lights: Numbers, photos: int = 1) -> tuple[Tensor, Tensor]:
-    """LIGHT [photos,K,16] and SCENE [photos,K,32], the same for each photo."""
-    light_rows, scene_rows = (
-        torch.tensor([[row_of(tensor, one) for one in lights]], dtype=torch.float32).repeat(photos, 1, 1)
-        for tensor in (LIGHT, SCENE)
-    )
-    return light_rows, scene_rows
+def even(ambient: float) -> Numbers:
+    """The same light from everywhere."""
+    return {f"irradiance_0_{channel}": ambient for channel in CHANNELS}
+
+
+def tensors(*pictures: Numbers | Sequence[Numbers], photos: int = 1) -> tuple[Tensor, Tensor]:
+    """LIGHT [photos,K,L,16] and SCENE [photos,K,32], the same for each photo.
+
+    Each picture has the numbers of one source, or of several, the first of which also has the scene's.
+    """
+    groups = [[one] if isinstance(one, dict) else list(one) for one in pictures]
+    most = max(map(len, groups))
+    padded = [group + [{"intensity": 0.0}] * (most - len(group)) for group in groups]
+    light_rows = torch.tensor([[[row_of(LIGHT, one) for one in group] for group in padded]], dtype=torch.float32)
+    scene_rows = torch.tensor([[row_of(SCENE, group[0]) for group in groups]], dtype=torch.float32)
+    return light_rows.repeat(photos, 1, 1, 1), scene_rows.repeat(photos, 1, 1)
 
 
 def plain_light() -> dict[str, NDArray[np.float32]]:

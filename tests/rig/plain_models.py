@@ -42,16 +42,29 @@ GRAPHS = {
         RESIDUAL = Reshape (mean, plane)
     }""",
     "shadow": """shadow (uint8[N,3,518,518] SHADOW_PIXELS, float[N,1,288,288] ALPHA, float[N,1] ASPECT,
-                         float[N,K,16] LIGHT, float[N,K,32] SCENE) => (float16[N,K,2,518,518] SHADING) {
-        first = Constant <value_int = 0> ()
-        ambient = Gather <axis = 2> (SCENE, first)
-        last = Constant <value_ints = [2, 3, 4]> ()
-        diffuse = Unsqueeze (ambient, last)
-        specular = Sub (diffuse, diffuse)
-        both = Concat <axis = 2> (diffuse, specular)
-        half = Cast <to = 10> (both)
+                         float[N,K,L,16] LIGHT, float[N,K,32] SCENE)
+        => (float16[N,K,6,518,518] SHADING, float16[N,3,518,518] NORMAL, float16[N,1,518,518] HEIGHT) {
+        axis = Constant <value_ints = [2]> ()
+        start = Constant <value_ints = [0]> ()
+        stop = Constant <value_ints = [3]> ()
+        ambient = Slice (SCENE, start, stop, axis)
+        nothing = Sub (ambient, ambient)
+        both = Concat <axis = 2> (ambient, nothing)
+        last = Constant <value_ints = [3, 4]> ()
+        even = Unsqueeze (both, last)
+        half = Cast <to = 10> (even)
         size = Constant <value_ints = [1, 1, 1, 518, 518]> ()
         SHADING = Expand (half, size)
+        plane = Constant <value_ints = [-1, 1, 1, 1]> ()
+        aspect = Reshape (ASPECT, plane)
+        zero = Sub (aspect, aspect)
+        one = Exp (zero)
+        toward = Concat <axis = 1> (zero, zero, one)
+        flat = Constant <value_ints = [1, 1, 518, 518]> ()
+        wide = Expand (toward, flat)
+        NORMAL = Cast <to = 10> (wide)
+        level = Expand (zero, flat)
+        HEIGHT = Cast <to = 10> (level)
     }""",
 }
 
