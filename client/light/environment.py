@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from client.light.distributions import SettingsError
-from client.light.map_files import ENDINGS, read_map
+from client.light.map_files import ENDINGS, digest_of, read_map
 from client.light.radiance_map import LUMINANCE, Floats, project
 from client.light.skies import SKIES
 from client.light.spot import Spot as Spot
@@ -84,9 +84,7 @@ def read_environments(place: str) -> tuple[Environment, ...]:
     for file, other in pairwise(files):
         if file.stem == other.stem:
             raise SettingsError(f"{other} has the name of {file.name}; rename one of the two")
-    return tuple(
-        environment_of(file.stem, hashlib.sha256(file.read_bytes()).hexdigest(), read_map(file)) for file in files
-    )
+    return tuple(environment_of(file.stem, digest_of(file), read_map(file)) for file in files)
 
 
 def turned(environment: Environment, azimuth: float) -> Environment:
@@ -95,7 +93,7 @@ def turned(environment: Environment, azimuth: float) -> Environment:
     rotation = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
     spot = environment.spot
     if spot is not None:
-        x, y, z = (rotation @ spot.direction).tolist()
+        x, y, z = np.clip(rotation @ spot.direction, -1, 1).tolist()
         spot = replace(spot, direction=(x, y, z))
     whole, rest = (_rotated(irradiance, rotation) for irradiance in (environment.whole, environment.rest))
     return replace(environment, whole=whole, rest=rest, spot=spot)
@@ -117,7 +115,7 @@ def exposed(environment: Environment, exposure: float) -> Environment:
     if spot is not None:
         mean += _visible_mean(spot) * float(LUMINANCE @ spot.color)
         brightest = max(brightest, *spot.color)
-    most = FACTOR.high / brightest  # the harmonics are then in their ranges as well
+    most = (1 - 1e-9) * FACTOR.high / brightest  # the other harmonics are then in their ranges as well
     scale = min(exposure / mean, most) if mean > 0 else most
     if spot is not None:
         red, green, blue = (scale * channel for channel in spot.color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,14 @@ def read_map(file: Path) -> Floats:
     if not radiance.any():
         raise SettingsError(f"{file} is black and gives no light; leave it out")
     return radiance
+
+
+def digest_of(file: Path) -> str:
+    """The hex digits of the SHA-256 of a file's bytes. Raises SettingsError, a sentence."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from error
 
 
 def _read_hdr(file: Path) -> Pixels:

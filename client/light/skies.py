@@ -145,6 +145,6 @@ SKIES: Mapping[str, Callable[[], Floats]] = {
     "ring_light": lambda: _room(5000, _lamp(_ring(_direction(180, 0), 9, 15), 70, 5600)),
     "window_room": lambda: _room(4000, _lamp(_rectangle(-112, 12, 42, 50), 22, 7000)),
     "neon": lambda: _room(
-        9000, 22 * _rectangle(-115, 8, 10, 70)[..., None] * _PINK, 26 * _rectangle(105, 0, 10, 70)[..., None] * _CYAN
+        9000, 22 * _rectangle(-115, 8, 10, 70)[..., None] * _PINK, 30 * _rectangle(105, 0, 10, 70)[..., None] * _CYAN
     ),
 }
