@@ -189,9 +189,10 @@ def _environment(environment: Mapping[str, Any] | None, phrases: Phrases) -> tup
     if environment is None:
         return _Fact(()), False
     named = phrases.named["environment"]
-    parts = [part.lower() for part in re.findall(r"[^\W_]+", PurePath(environment["name"]).stem)]
+    whole = PurePath(environment["name"]).stem.lower()
+    parts = re.findall(r"[^\W_]+", whole)
     words = [part for part in parts if part.isalpha() and len(part) > 1 and part not in phrases.ignored]
-    key = "unnamed" if not words else words[-1] if words[-1] in named else "other"
+    key = next((key for key in (whole, *words[-1:]) if key in named), "other" if words else "unnamed")
     outdoors = not phrases.outdoors.isdisjoint(parts)
     return _Fact(named[key], {"name": (" ".join(words),)}), outdoors
 
