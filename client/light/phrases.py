@@ -168,6 +168,8 @@ def _range(place: str, name: str, value: object) -> tuple[float, float]:
 
 def _named(section: str, values: Mapping[str, object]) -> dict[str, Words]:
     slots = _NAMED[section][0]
+    if section == "kind" and [] in values.values():  # a sentence without any light has a hole
+        raise ValueError(f"kind.{next(name for name, value in values.items() if value == [])} must have a text")
     return {name: _texts(f"{section}.{name}", value, slots) for name, value in values.items() if name not in _NO_SLOTS}
 
 

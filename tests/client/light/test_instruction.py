@@ -245,6 +245,7 @@ def test_words_and_thresholds_of_ones_own(tmp_path: Path) -> None:
             "person lit by {light}",
             "sentences.instructions has 'Show the person",
         ),
+        ('sun = ["{strength} {hardness} {color} sunlight {direction}"]', "sun = []", "kind.sun must have a text"),
         ("[kind]", "[kind", "not valid TOML"),
     ],
 )
