@@ -1,4 +1,4 @@
-"""What light costs: the ten shadow patterns, and eight lights in one request against eight requests."""
+"""What light costs: the ten shadow patterns, eight lights in one request, and three sources in each."""
 
 import tempfile
 import time
@@ -19,19 +19,21 @@ from contract.light import LIGHT
 from contract.names import ENSEMBLE
 from export.networks.pattern_bank import PatternBank
 
-LIGHTS, ROUNDS = 8, 5
+LIGHTS, SOURCES, ROUNDS = 8, 3, 5
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; medians of ROUNDS rounds."""
     options = Parser("lights", str(__doc__), "--json lights.json").parse_args(arguments)
-    one, together, apart = measure_requests()
+    one, together, apart, lit = measure_requests()
     figures = [
         Figure("a pattern, one core, per photo", measure_patterns(), "CPU-ms", "under 30"),
         Figure("one light in one request", one * 1000, "ms", "-"),
         Figure(f"{LIGHTS} lights in one request", together * 1000, "ms", "-"),
         Figure(f"{LIGHTS} requests of one light", apart * 1000, "ms", "-"),
         Figure(f"{LIGHTS} in one ÷ {LIGHTS} requests", together / apart, "ratio", f"{1 / LIGHTS:.3f}"),
+        Figure(f"{LIGHTS} lights of {SOURCES} sources in one request", lit * 1000, "ms", "-"),
+        Figure(f"{SOURCES} sources ÷ one", lit / together, "ratio", "at most 1.5"),
     ]
     show("Light", figures, options.json)
     return 0
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure_patterns() -> float:
     """CPU-milliseconds of one pattern per photo, the mean of all ten, on one core."""
     aspect = np.ones((1, 1), np.float32)
-    feeds = [{LIGHT: light_tensors([[pattern_alone(n)]])[LIGHT], "ASPECT": aspect} for n in range(1, 11)]
+    feeds = [{LIGHT: light_tensors([[pattern_alone(n)]])[LIGHT][:, :, 0], "ASPECT": aspect} for n in range(1, 11)]
     example = {name: torch.from_numpy(np.repeat(value, 2, axis=0)) for name, value in feeds[0].items()}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "patterns.onnx"
@@ -65,9 +67,13 @@ def measure_patterns() -> float:
     return median_of(ROUNDS, draw_all) / len(feeds) * 1000
 
 
-def measure_requests() -> tuple[float, float, float]:
-    """Seconds for one light, LIGHTS lights in one request, and LIGHTS requests, through the embedded server."""
+def measure_requests() -> tuple[float, float, float, float]:
+    """Seconds for one light, LIGHTS lights in one request, LIGHTS requests, and one of LIGHTS lights of SOURCES sources.
+
+    Through the embedded server.
+    """
     photo, lights = (SAMPLES / "grace_hopper.jpg").read_bytes(), around(LIGHTS)
+    several = around(LIGHTS, SOURCES)
     with serving() as server, triton.InferenceServerClient(server.grpc_url) as client:
 
         def ask(some: Sequence[Light]) -> object:
@@ -75,9 +81,14 @@ def measure_requests() -> tuple[float, float, float]:
             return client.infer(ENSEMBLE, inputs, outputs=[triton.InferRequestedOutput("OUTPUT")])
 
         def measure() -> list[float]:
-            actions = (lambda: ask(lights[:1]), lambda: ask(lights), lambda: [ask([light]) for light in lights])
+            actions = (
+                lambda: ask(lights[:1]),
+                lambda: ask(lights),
+                lambda: [ask([light]) for light in lights],
+                lambda: ask(several),
+            )
             return [median_of(1, action, time.perf_counter) for action in actions]
 
         measure()  # warm-up
-        one, together, apart = np.median([measure() for _ in range(ROUNDS)], axis=0).tolist()
-    return one, together, apart
+        one, together, apart, lit = np.median([measure() for _ in range(ROUNDS)], axis=0).tolist()
+    return one, together, apart, lit

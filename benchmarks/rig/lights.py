@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from client.light.distributions import read_lighting
+from client.light import light as client_light
 from client.light.draw import draw_lights
-from contract.light import WIDTHS, row_of
+from client.light.lighting import read_lighting
+from contract.light import CHANNELS, LIGHT, SCENE, WIDTHS, row_of
 
 Tensors = dict[str, NDArray[Any]]  # by name, each [batch,…]; strings as objects
-Light = dict[str, tuple[float, ...]]  # of one picture: a row of LIGHT and one of SCENE
+Rows = tuple[tuple[float, ...], ...]
+Light = dict[str, Rows]  # of one picture: a row of LIGHT for each source, and one of SCENE
 SEED = 0
 
 
-def light_of(numbers: Mapping[str, float]) -> Light:
-    """A light of numbers by their names; what is not given has its default."""
-    return {tensor: tuple(row_of(tensor, numbers)) for tensor in WIDTHS}
+def light_of(*sources: Mapping[str, float]) -> Light:
+    """A light of its sources' numbers by their names, the first of which also has the scene's; the rest is default."""
+    return {LIGHT: tuple(tuple(row_of(LIGHT, one)) for one in sources), SCENE: (tuple(row_of(SCENE, sources[0])),)}
+
+
+def even(ambient: float) -> dict[str, float]:
+    """The same light from everywhere."""
+    return {f"irradiance_0_{channel}": ambient for channel in CHANNELS}
 
 
 # One white light from the upper left.
 TO_THE_LIGHT = {"direction_x": -0.5, "direction_y": -0.5, "direction_z": 0.7071}
-WHITE = light_of({**TO_THE_LIGHT, "ambient": 0.7, "intensity": 0.3, "albedo_blend": 0.2})
+WHITE = light_of({**TO_THE_LIGHT, **even(0.7), "intensity": 0.3, "albedo_blend": 0.2})
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,25 @@ class Row:
 
 def drawn(photo: str) -> Light:
     """The light that the client draws for a photo of this name."""
-    (light,) = draw_lights(read_lighting(), SEED, photo, 1)
-    return light_of(light.numbers)
+    lighting = read_lighting()
+    tensors = client_light.light_tensors(draw_lights(lighting, SEED, photo, 1), lighting.most_sources())
+    light, scene = (np.atleast_2d(tensors[name][0, 0]).tolist() for name in (LIGHT, SCENE))
+    return {LIGHT: tuple(map(tuple, light)), SCENE: tuple(map(tuple, scene))}
 
 
-def around(count: int) -> list[Light]:
-    """Lights from all around the head, each with another pattern."""
+def around(count: int, sources: int = 1) -> list[Light]:
+    """Lights from all around the head, each with another pattern, and further sources beside it."""
     angles = np.linspace(0.0, 2.0 * np.pi, count, endpoint=False).tolist()
-    rest = {"direction_z": 0.714, "ambient": 0.4, "intensity": 0.6, "pattern_opacity": 0.7, "albedo_blend": 0.2}
+    rest = {"direction_z": 0.714, "intensity": 0.6, "albedo_blend": 0.2, "cast_shadow": 1.0, "specular": 0.2}
+    key = {**rest, **even(0.4), "pattern_opacity": 0.7}
     return [
-        light_of(rest | {"direction_x": 0.7 * cos(angle), "direction_y": 0.7 * sin(angle), "pattern_id": number})
+        light_of(
+            *(
+                (rest if k else key | {"pattern_id": number})
+                | {"direction_x": 0.7 * cos(angle + 2.0 * k), "direction_y": 0.7 * sin(angle + 2.0 * k)}
+                for k in range(sources)
+            )
+        )
         for number, angle in enumerate(angles, 1)
     ]
 
@@ -58,5 +74,6 @@ def pattern_alone(number: int) -> Light:
 
 
 def light_tensors(photos: Sequence[Sequence[Light]]) -> Tensors:
-    """LIGHT [B,K,16] and SCENE [B,K,32], float32, of B photos with K lights each."""
-    return {name: np.array([[one[name] for one in lights] for lights in photos], np.float32) for name in WIDTHS}
+    """LIGHT [B,K,L,16] and SCENE [B,K,32], float32, of B photos with K lights each, of L sources."""
+    rows = {name: np.array([[one[name] for one in lights] for lights in photos], np.float32) for name in WIDTHS}
+    return {LIGHT: rows[LIGHT], SCENE: rows[SCENE][:, :, 0]}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import REPOSITORY
 from benchmarks.rig.lights import Light, Tensors, light_tensors
+from contract.files import PLANES
 from contract.names import NETWORKS
 
 # The networks' inputs must be the very same for pictures to be compared, so everyone scales photos by these lines.
@@ -64,14 +65,15 @@ def squash(photos: Sequence[Pixels]) -> Tensors:
 
 
 def constants(count: int) -> Tensors:
-    """The inputs that are the same for every photo: thresholds, and the first prompt, a person."""
+    """The inputs that are the same for every photo: thresholds, the first prompt, a person, and 8-bit pixels."""
     tokens = np.zeros((count, TOKENS), np.int64)
-    return {"THRESHOLDS": np.full((count, 2), THRESHOLDS, np.float32), "TOKENS": tokens, "TOKEN_MASK": tokens}
+    thresholds, planes = np.full((count, 2), THRESHOLDS, np.float32), np.array([PLANES[8]] * count, np.int32)
+    return {"THRESHOLDS": thresholds, "TOKENS": tokens, "TOKEN_MASK": tokens, "PLANES": planes}
 
 
 def pictures(known: Tensors) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """PICTURES of a batch, of what `recombine` gives: the first light's output, albedo, mask."""
-    return known["OUTPUT_PIXELS"][:, 0], known["ALBEDO_OUT"], known["MASK"]
+    return known["OUTPUT_PIXELS"][:, 0, 0], known["ALBEDO_OUT"][:, 0], known["MASK"]
 
 
 def read_with_opencv(data: bytes) -> Pixels:

@@ -144,7 +144,7 @@ def summarise(samples: Sequence[Gpus]) -> GpuUse | None:
 
 def ask_for(photo: bytes, lights: Sequence[Light], prompt: str = PROMPT, files: str = FILES) -> Tensors:
     """The ensemble's inputs for one photo: its file's bytes, K lights, whom to cut out, what to encode and how."""
-    texts = {"IMAGE": photo, "PROMPT": prompt.encode(), "FILES": files.encode()}
+    texts = {"IMAGE": photo, "PROMPT": prompt.encode(), "FILES": files.encode(), "BACKDROP": b""}
     return {
         **{name: np.array([[text]], object) for name, text in texts.items()},
         "THRESHOLDS": np.array([THRESHOLDS], np.float32),

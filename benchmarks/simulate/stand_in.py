@@ -52,7 +52,7 @@ class TritonPythonModel:
         ]
 
     def constants(self, arrays: Arrays) -> Arrays:
-        """Every output in its config's shape, full of 0.9 (a score that keeps the photo) or 1; -1 is the lights."""
+        """Every output in its config's shape, full of 0.9 (a score that keeps the photo) or 1; -1 is the pictures."""
         rows, lights = len(next(iter(arrays.values()))), arrays["LIGHT"].shape[1] if "LIGHT" in arrays else 1
         return {
             tensor["name"]: constant(tensor["data_type"], rows, *(lights if n == -1 else n for n in tensor["dims"]))
@@ -62,10 +62,11 @@ class TritonPythonModel:
 
 def recombine(arrays: Arrays) -> Arrays:
     """The photo itself in every role: a constant would be encoded faster than a photo. A copy less for a single one."""
-    photos, lights = arrays["ORIGINAL"], arrays["LIGHT"].shape[1]
-    relit = photos[:, np.newaxis] if lights == 1 else np.repeat(photos[:, np.newaxis], lights, axis=1)
+    photos, pictures, planes = arrays["ORIGINAL"], arrays["SCENE"].shape[1], arrays["PLANES"].shape[1]
+    albedo = photos[:, np.newaxis] if planes == 1 else np.repeat(photos[:, np.newaxis], planes, axis=1)
+    relit = albedo[:, np.newaxis] if pictures == 1 else np.repeat(albedo[:, np.newaxis], pictures, axis=1)
     mask = np.repeat(ellipse(*photos.shape[1:3])[np.newaxis] * np.uint8(255), len(photos), axis=0)
-    return {"OUTPUT_PIXELS": relit, "DEGRADED_PIXELS": relit, "ALBEDO_OUT": photos, "MASK": mask}
+    return {"OUTPUT_PIXELS": relit, "DEGRADED_PIXELS": relit, "ALBEDO_OUT": albedo, "MASK": mask}
 
 
 @lru_cache(maxsize=16)

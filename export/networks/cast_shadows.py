@@ -12,7 +12,7 @@ FIELD = 112  # points of the field across the photo
 SIDE = 259  # points across the photo at which horizons, which are smooth, are compared with sources
 FRAME = 144  # cells of the field that is turned toward a source, across the photo's diagonal
 # Distances from a point at which the surface may stand in the way, in cells.
-OFFSETS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48)
+OFFSETS = (*range(1, 13), 14, 16, 18, 20, 22, 25, 28, 31, 35, 39, 44, 49)
 SMALLEST = 2.0  # degrees across: a smaller source would show the cells
 LOWEST = -2.0  # slope of a horizon under which nothing changes
 BEHIND = 0.1  # sine of the angle behind the picture's plane up to which the surface is taken to be deeper

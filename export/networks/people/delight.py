@@ -67,7 +67,7 @@ class Delight(nn.Module):
         square = torch.ones_like(light[:, 0, 0, :1])  # the photo's true width is not known here
         points, side, seen = self.faces(encoded, square)
         strength = ((seen - DOUBTFUL) / (SURE - DOUBTFUL)).clamp(0.0, 1.0)
-        slope, cover = self.relief(points, REACH * side, strength, square)
+        slope, _, cover = self.relief(points, points[..., 2:], REACH * side, strength, square)
         cover = cover.clamp(max=1.0)
         here = F.interpolate(light, (FACE_CELLS, FACE_CELLS), mode="bilinear", align_corners=False)
         gain = 1.0 / skin_light(here, slope, cover)

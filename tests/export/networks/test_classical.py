@@ -34,7 +34,7 @@ from export.networks.presets import DEFAULT, PRESETS, Choice, Options
 from export.networks.presets import build as build_choice
 from export.networks.retinex import Retinex
 from export.tensors import example_inputs, read_contract
-from tests.rig.lights import Numbers, tensors
+from tests.rig.lights import Numbers, even, tensors
 from tests.rig.places import SAMPLES
 
 FACES = {"astronaut.png": (0.44, 0.27), "grace_hopper.jpg": (0.50, 0.35)}  # centres, x and y in 0–1
@@ -106,13 +106,13 @@ def test_the_logarithm_is_one() -> None:
 def test_recombine_takes_any_size_and_any_number_of_lights(
     repository: Path, size: tuple[int, int], lights: int
 ) -> None:
-    _, alpha, thresholds, albedo, shading, _, _ = example_inputs(read_contract("recombine"), 1)
+    _, alpha, thresholds, albedo, shading, _, planes = example_inputs(read_contract("recombine"), 1)
     photo = torch.randint(0, 256, (1, *size, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    rows = tensors(*[{}] * lights)
-    inputs = (photo, alpha, thresholds, albedo, shading[:, :1].repeat(1, lights, 1, 1, 1), *rows)
+    _, scene = tensors(*[{}] * lights)
+    inputs = (photo, alpha, thresholds, albedo, shading[:, :1].repeat(1, lights, 1, 1, 1), scene, planes)
     output, degraded, reflectance, mask = run(repository, "recombine", inputs)
-    assert output.shape == degraded.shape == (1, lights, *size, 3)
-    assert reflectance.shape == (1, *size, 3)
+    assert output.shape == degraded.shape == (1, lights, 2, *size, 3)
+    assert reflectance.shape == (1, 2, *size, 3)
     assert mask.shape == (1, *size)
     assert np.ptp(output, axis=1).max() == 0  # the same light K times
 
@@ -141,7 +141,8 @@ def test_tables_are_looked_up_with_narrow_indices(repository: Path) -> None:
 
 def encode_levels(values: Tensor, in_srgb: Tensor) -> Tensor:
     """sRGB levels of working values in 0–1, looked up as `recombine` does."""
-    return look_up(encoding_table(), (values * SCALE + encoding_offset(in_srgb)).to(torch.int32))
+    offset = encoding_offset(in_srgb, torch.tensor(0.0))
+    return look_up(encoding_table(), (values * SCALE + offset).to(torch.int32))
 
 
 @pytest.mark.parametrize("in_srgb", [0, 1], ids=["linear light", "sRGB"])
@@ -181,8 +182,8 @@ def shade_disc(light: Numbers, disc: Tensor, pixels: Tensor | None = None) -> Te
     """The diffuse light of `inflate` on a mask, float [518,518]."""
     flat = torch.full((1, 3, 518, 518), 128, dtype=torch.uint8) if pixels is None else pixels
     with torch.no_grad():
-        shading: Tensor = build("shadow")(flat, disc, torch.ones(1, 1), *tensors(light))
-    assert shading.shape == (1, 1, 2, 518, 518)
+        shading: Tensor = build("shadow")(flat, disc, torch.ones(1, 1), *tensors(light))[0]
+    assert shading.shape == (1, 1, 6, 518, 518)
     return shading[0, 0, 0].float()
 
 
@@ -209,7 +210,7 @@ def test_a_mirrored_photo_under_a_mirrored_light_is_the_mirrored_picture() -> No
 
 def test_ambient_light_alone_has_no_shadow() -> None:
     assert torch.equal(
-        shade_disc({"direction_x": -0.8, "direction_z": 0.6, "ambient": 1.0, "intensity": 0.0}, disc()),
+        shade_disc({"direction_x": -0.8, "direction_z": 0.6, "intensity": 0.0} | even(1.0), disc()),
         torch.ones(518, 518),
     )
 
@@ -219,12 +220,13 @@ def test_under_neutral_light_the_person_is_the_photo(repository: Path, arithmeti
     """Blend 1 keeps the photo's own colours, shading 1 its brightness; around it is the background gray."""
     photo = sample("grace_hopper.jpg", 200)
     _, _, thresholds, albedo, _, _, _ = example_inputs(read_contract("recombine"), 1)
-    shading = torch.stack((torch.ones(1, 1, 518, 518), torch.zeros(1, 1, 518, 518)), dim=2).half()
-    lit = tensors({"albedo_blend": 1.0, "gray": 77.0, "arithmetic": arithmetic})
-    inputs = (torch.from_numpy(photo.copy())[None], disc(), thresholds, albedo, shading, *lit)
+    shading = torch.cat((torch.ones(1, 1, 3, 518, 518), torch.zeros(1, 1, 3, 518, 518)), dim=2).half()
+    _, scene = tensors({"albedo_blend": 1.0, "gray": 77.0, "arithmetic": arithmetic})
+    planes = torch.zeros(1, 1, dtype=torch.int32)
+    inputs = (torch.from_numpy(photo.copy())[None], disc(), thresholds, albedo, shading, scene, planes)
     output, degraded, _, mask = (answer[0] for answer in run(repository, "recombine", inputs))
     inside, outside = mask == 255, mask == 0
     assert inside.sum() > 5000
-    for picture, gray in ((output[0], 77), (degraded[0], 0)):
+    for picture, gray in ((output[0, 0], 77), (degraded[0, 0], 0)):
         assert np.abs(picture.astype(int) - photo)[inside].max() <= 1
         assert (picture[outside] == gray).all()

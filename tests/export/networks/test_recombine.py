@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from contract.files import HEADROOM, PLANES, WHITE
 from export.files import onnx_file
+from export.networks.colour import srgb_to_linear
 from export.networks.recombine import Recombine
 from export.tensors import example_inputs, read_contract
 from tests.rig.lights import Numbers, light, tensors
@@ -30,16 +32,23 @@ def photo_of(name: str, side: int) -> Tensor:
 
 
 def relit(
-    network: Recombine, photo: Tensor, row: Numbers, shading: float = 1.0, albedo: Tensor | None = None
+    network: Recombine,
+    photo: Tensor,
+    row: Numbers,
+    shading: float = 1.0,
+    albedo: Tensor | None = None,
+    planes: tuple[int, ...] = PLANES[8],
 ) -> tuple[Tensor, Tensor]:
-    """OUTPUT_PIXELS and ALBEDO_OUT for a full mask and an even shading."""
+    """OUTPUT_PIXELS and ALBEDO_OUT for a full mask and an even shading: uint8 [H,W,3], or [P,H,W,3] of two planes."""
     full = torch.ones(1, 1, 288, 288)
-    even = torch.zeros(1, 1, 2, 518, 518)
-    even[:, :, 0] = shading
+    even = torch.zeros(1, 1, 6, 518, 518)
+    even[:, :, :3] = shading
     reflectance = torch.full((1, 3, 768, 768), 0.5) if albedo is None else albedo
     thresholds = torch.full((1, 2), 0.5)
-    output, _, albedo_out, _ = network(photo, full, thresholds, reflectance.half(), even.half(), *tensors(row))
-    return output[0, 0], albedo_out[0]
+    _, scene = tensors(row)
+    tables = torch.tensor([planes], dtype=torch.int32)
+    output, _, albedo_out, _ = network(photo, full, thresholds, reflectance.half(), even.half(), scene, tables)
+    return output[0, 0].squeeze(0), albedo_out[0].squeeze(0)
 
 
 @pytest.mark.parametrize("arithmetic", [0.0, 1.0])
@@ -59,6 +68,23 @@ def test_linear_space_multiplies_light(recombine: Recombine) -> None:
     photo = torch.full((1, 64, 64, 3), 188, dtype=torch.uint8)  # half of full light
     output, _ = relit(recombine, photo, light(albedo_blend=1.0), shading=0.5)
     assert int((output.int() - 137).abs().max()) <= 1  # a quarter of full light
+
+
+@pytest.mark.parametrize("arithmetic", [0.0, 1.0], ids=["linear light", "sRGB"])
+@pytest.mark.parametrize("shading", [0.5, 3.0])
+def test_sixteen_bits_hold_linear_light_beyond_white(recombine: Recombine, arithmetic: float, shading: float) -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    photo = levels.reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
+    row = light(albedo_blend=1.0, arithmetic=arithmetic)
+    output, albedo = relit(recombine, photo, row, shading, planes=PLANES[16])
+    high, low = output.int()
+    value = levels.double().reshape(16, 16, 1) / 255.0
+    working = (value if arithmetic else srgb_to_linear(value)) * shading
+    truth = srgb_to_linear(working) if arithmetic else working
+    step = float((truth / working.clamp(min=1e-6)).max()) if arithmetic else 1.0  # of sRGB values, one is steeper
+    missed = ((high * 256 + low) / WHITE - truth.clamp(max=HEADROOM)).abs()
+    assert float(missed.max()) < 3.0 * max(step, 1.0) / WHITE
+    assert albedo.shape == (2, 16, 16, 3)
 
 
 def high_frequencies(picture: Tensor) -> Tensor:
@@ -83,7 +109,7 @@ def test_the_albedo_keeps_the_photos_detail_where_plain_enlargement_loses_it(rec
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["ALBEDO", "SHADING", "LIGHT", "SCENE"])
+@pytest.mark.parametrize("name", ["ALBEDO", "SHADING", "SCENE"])
 def test_an_impossible_answer_spoils_its_own_photo_alone(repository: Path, name: str, value: float) -> None:
     """A number that became an index out of the tables would fail the whole batch."""
     contract = read_contract("recombine")

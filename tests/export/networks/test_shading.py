@@ -15,13 +15,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from contract.light import LIGHT, SCENE
+from contract.light import CHANNELS, LIGHT, SCENE, position
 from export.errors import ExportError
+from export.networks.cast_shadows import visibility
 from export.networks.filters import gaussian_blur
+from export.networks.illumination import NATURAL, SLOPE, illuminate, normals
 from export.networks.inflate import Inflate
 from export.networks.pattern_bank import BLUR_SCALE, VARIANTS, PatternBank
 from export.networks.patterns import PATTERNS, SIDE, Canvas, draw
-from export.networks.shading import cast_shadows, shade, slopes
+from export.networks.shading import slopes
 from tests.rig.lights import Numbers, light, tensors
 from tests.rig.places import SAMPLES
 
@@ -78,15 +80,23 @@ ASPECT = torch.ones(1, 1)
 @settings(max_examples=12, deadline=None)
 @given(row=lights)
 def test_any_light_gives_finite_shading_in_range(shadow: Inflate, row: Numbers) -> None:
-    shading = shadow(pixels(), disc(), ASPECT, *tensors(row)).float()
+    shading, normal, height = (one.float() for one in shadow(pixels(), disc(), ASPECT, *tensors(row)))
     assert torch.isfinite(shading).all()
+    assert torch.isfinite(height).all()
+    assert float((normal.norm(dim=1) - 1.0).abs().max()) < 2e-3
     assert float(shading.min()) >= 0.0
-    assert float(shading[:, :, 0].max()) <= 1.001  # diffuse × pattern never adds light
+    assert float(shading[:, :, :3].max()) <= 1.001  # neither patterns nor cast shadows add light
 
 
 def test_a_light_does_not_depend_on_the_others_or_on_the_batch(repository: Path) -> None:
     session = onnxruntime.InferenceSession(repository / "shadow" / "1" / "model.onnx")
-    rows = [light(40.0 * k, specular=0.2, pattern_id=k % 11, pattern_seed=k) for k in range(5)]
+    rows = [
+        [
+            light(40.0 * k, specular=0.2, pattern_id=k, pattern_seed=k, cast_shadow=1.0, irradiance_3_red=0.1),
+            *[light(40.0 * k + 100.0, specular=0.3, color_red=0.5, cast_shadow=0.5)] * (k > 0),
+        ]
+        for k in range(5)
+    ]
     feed = {
         "SHADOW_PIXELS": torch.cat((pixels(), pixels().flip(2), pixels().flip(3))).numpy(),
         "ALPHA": torch.cat((disc(), disc().roll(30, 2), disc().roll(-30, 3))).numpy(),
@@ -98,6 +108,8 @@ def test_a_light_does_not_depend_on_the_others_or_on_the_batch(repository: Path)
         for k in range(5):
             alone = {name: value[photo : photo + 1] for name, value in feed.items()}
             alone |= {name: alone[name][:, k : k + 1] for name in (LIGHT, SCENE)}
+            if k == 0:  # the second source of the others is absent here
+                alone[LIGHT] = alone[LIGHT][:, :, :1]
             assert np.array_equal(session.run(None, alone)[0][0, 0], together[photo, k]), (photo, k)
 
 
@@ -107,22 +119,26 @@ def test_mirrored_light_on_a_mirrored_photo_mirrors_the_result(
     shadow: Inflate, azimuth: float, elevation: float
 ) -> None:
     photo, mask = pixels(), disc().roll(20, 3)
-    here = shadow(photo, mask, ASPECT, *tensors(light(azimuth, elevation, specular=0.3)))
-    there = shadow(photo.flip(3), mask.flip(3), ASPECT, *tensors(light(180.0 - azimuth, elevation, specular=0.3)))
-    assert float((here - there.flip(4)).abs().max()) < 4e-3
+    lit = {"specular": 0.3, "cast_shadow": 1.0, "angular_size": 10.0}
+    here, normal, _ = shadow(photo, mask, ASPECT, *tensors(light(azimuth, elevation, **lit, irradiance_3_red=0.2)))
+    turned = light(180.0 - azimuth, elevation, **lit, irradiance_3_red=-0.2)
+    there, mirrored, _ = shadow(photo.flip(3), mask.flip(3), ASPECT, *tensors(turned))
+    assert float((here - there.flip(4)).abs().max()) < 6e-3
+    assert float((normal - mirrored.flip(3) * torch.tensor([-1.0, 1.0, 1.0]).reshape(1, 3, 1, 1)).abs().max()) < 2e-3
 
 
 @settings(max_examples=8, deadline=None)
 @given(azimuth=st.floats(0.0, 360.0), low=unit, high=unit)
 def test_brighter_ambient_never_darkens(shadow: Inflate, azimuth: float, low: float, high: float) -> None:
     dim, bright = sorted((low, high))
-    shading = shadow(pixels(), disc(), ASPECT, *tensors(light(azimuth, ambient=dim), light(azimuth, ambient=bright)))
+    rows = (light(azimuth, ambient=dim), light(azimuth, ambient=bright))
+    shading, _, _ = shadow(pixels(), disc(), ASPECT, *tensors(*rows))
     assert bool((shading[0, 1, 0] >= shading[0, 0, 0] - 1e-3).all())
 
 
 def test_light_from_the_left_brightens_the_left(shadow: Inflate) -> None:
     gray = torch.full((1, 3, 518, 518), 128, dtype=torch.uint8)
-    from_left, from_above = shadow(gray, disc(), ASPECT, *tensors(light(180.0), light(270.0)))[0, :, 0].float()
+    from_left, from_above = shadow(gray, disc(), ASPECT, *tensors(light(180.0), light(270.0)))[0][0, :, 0].float()
     inside = slice(150, 368)
     assert from_left[inside, 150:250].mean() > from_left[inside, 268:368].mean() + 0.1
     assert from_above[150:250, inside].mean() > from_above[268:368, inside].mean() + 0.1
@@ -140,24 +156,78 @@ def test_light_falls_at_the_same_angle_whatever_the_aspect() -> None:
     assert float(steep_square[150, 100]) == pytest.approx(float(steep_wide[150, 100]), abs=0.02)
 
 
-def test_shading_is_ambient_plus_lambert_on_a_known_slope() -> None:
-    from export.networks.shading import SLOPE
+def lit(slope: Tensor, *pictures: Numbers | list[Numbers]) -> tuple[Tensor, Tensor]:
+    """Diffuse and specular light on slopes [1,2,H,W] at relief 1 that all light reaches, float [K,3,H,W] each."""
+    rows, scene = tensors(*pictures)
+    reach = torch.ones(1, *rows.shape[1:3], *slope.shape[2:])
+    normal = normals(slope, torch.ones(1, rows.shape[1]))
+    diffuse, specular = illuminate(normal, rows, scene, reach, reach[:, :, 0])
+    return diffuse[0], specular[0]
 
+
+def test_shading_is_ambient_plus_lambert_on_a_known_slope() -> None:
     slope = torch.zeros(1, 2, 1, 1)
     slope[0, 0] = 1.0 / SLOPE  # rises by one per step to the right: the normal is (−1, 0, 1)/√2
-    diffuse, specular = shade(slope, *tensors(light(180.0, 45.0, ambient=0.2, specular=0.5, shininess=10.0)))
-    assert float(diffuse) == pytest.approx(1.0, abs=1e-5)  # light along the normal
+    along = light(180.0, 45.0, ambient=0.2, specular=0.5, shininess=10.0, color_green=0.5)
+    diffuse, specular = lit(slope, along, light(0.0, 45.0, ambient=0.2))
+    assert diffuse[0].flatten().tolist() == pytest.approx([1.0, 0.6, 1.0], abs=1e-5)  # light along the normal
     halfway = math.cos(math.radians(22.5))
-    assert float(specular) == pytest.approx(0.5 * halfway**10, abs=1e-4)
-    away, _ = shade(slope, *tensors(light(0.0, 45.0, ambient=0.2)))
-    assert float(away) == pytest.approx(0.2, abs=1e-5)
+    strength = 0.8 * 0.5 * halfway**10  # of its intensity, 0.8, a source reflects one half
+    assert specular[0].flatten().tolist() == pytest.approx([strength, 0.5 * strength, strength], abs=1e-4)
+    assert diffuse[1].flatten().tolist() == pytest.approx([0.2] * 3, abs=1e-5)
+
+
+def sphere(side: int = 65) -> tuple[Tensor, Tensor]:
+    """Slopes [1,2,S,S] of the camera's side of a sphere, and its unit normals [3,S,S]; level outside of it."""
+    place = (torch.arange(side) + 0.5) / side * 2.2 - 1.1
+    x, y = place.expand(side, side), place.reshape(-1, 1).expand(side, side)
+    inside = x * x + y * y < 0.98
+    z = torch.sqrt((1.0 - x * x - y * y).clamp(min=0.02))
+    normal = torch.where(inside, torch.stack((x, y, z)), torch.tensor([0.0, 0.0, 1.0]).reshape(3, 1, 1))
+    return -(normal[:2] / normal[2:] / SLOPE)[None], normal
+
+
+def test_an_environment_lights_a_sphere_by_ramamoorthi_and_hanrahan() -> None:
+    """Irradiance by equation 13 of their paper, from radiance coefficients of orthonormal harmonics."""
+    slope, normal = sphere()
+    x, y, z = normal
+    radiance = torch.randn(9, 3, generator=torch.Generator().manual_seed(1)) * 0.3
+    radiance[0] = 3.0  # bright enough to be positive everywhere
+    c1, c2, c3, c4, c5 = 0.429043, 0.511664, 0.743125, 0.886227, 0.247708
+    l00, l1m1, l10, l11, l2m2, l2m1, l20, l21, l22 = radiance.reshape(9, 3, 1, 1)
+    truth = (
+        c1 * l22 * (x * x - y * y)
+        + c3 * l20 * z * z
+        + c4 * l00
+        - c5 * l20
+        + 2.0 * c1 * (l2m2 * x * y + l21 * x * z + l2m1 * y * z)
+        + 2.0 * c2 * (l11 * x + l1m1 * y + l10 * z)
+    ) / math.pi
+    ours = torch.tensor([c4, 2 * c2, 2 * c2, 2 * c2, 2 * c1, 2 * c1, c5, 2 * c1, c1]).reshape(9, 1) / math.pi * radiance
+    numbers = {
+        f"irradiance_{index}_{channel}": float(ours[index, place])
+        for index in range(9)
+        for place, channel in enumerate(CHANNELS)
+    }
+    diffuse, _ = lit(slope, {"intensity": 0.0, **numbers})
+    assert float(truth.min()) > 0.0
+    assert float((diffuse[0] - truth).abs().max()) < 1e-4
+
+
+def test_two_sources_give_the_sum_of_each() -> None:
+    slope, _ = sphere()
+    key = light(200.0, 30.0, ambient=0.0, specular=0.4, color_red=1.2)
+    rim = light(20.0, -40.0, ambient=0.0, specular=0.2, color_blue=0.3)
+    sums = [sum(lit(slope, one)[kind] for one in (key, rim)) for kind in (0, 1)]
+    for found, expected in zip(lit(slope, [key, rim]), sums, strict=True):
+        assert float((found - expected).abs().max()) < 1e-6
 
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_each_pattern_shades_differs_by_seed_and_repeats(patterns: PatternBank, number: int) -> None:
     assert patterns.names[number - 1] == PATTERNS[number - 1].__name__
     rows, _ = tensors(*(light(pattern_id=number, pattern_opacity=0.8, pattern_seed=seed) for seed in (1, 1, 2)))
-    first, again, other = patterns(rows, ASPECT)[0]
+    first, again, other = patterns(rows[:, :, 0], ASPECT)[0]
     assert torch.equal(first, again)
     assert float((first - other).abs().mean()) > 0.02
     assert 0.2 - 1e-5 <= float(first.min()) < 0.6
@@ -177,12 +247,12 @@ def test_each_pattern_is_seen_on_a_face(pattern: Callable[[Canvas], Tensor]) -> 
 
 def test_no_pattern_and_unknown_patterns_take_no_light(patterns: PatternBank) -> None:
     rows, _ = tensors(light(pattern_id=0), light(pattern_id=11))
-    assert bool((patterns(rows, ASPECT) == 1.0).all())
+    assert bool((patterns(rows[:, :, 0], ASPECT) == 1.0).all())
 
 
 def test_blur_softens_a_pattern_step_by_step(patterns: PatternBank) -> None:
     rows, _ = tensors(*(light(pattern_id=10, pattern_blur=blur) for blur in (0.0, 2.0, 4.0, 8.0, 16.0)))
-    drawn = patterns(rows, ASPECT)[0]
+    drawn = patterns(rows[:, :, 0], ASPECT)[0]
     edges = [float((one[:, 1:] - one[:, :-1]).abs().max()) for one in drawn]
     assert edges == sorted(edges, reverse=True)
     assert edges[0] > 2.0 * edges[-1]
@@ -196,7 +266,7 @@ def test_a_folder_of_materials_joins_or_replaces_the_patterns(tmp_path: Path, pa
     assert joined.names == (*patterns.names, "gobo")
     assert alone.names == ("gobo",)
     rows, _ = tensors(light(pattern_id=1, pattern_opacity=1.0, pattern_blur=0.0))
-    drawn = alone(rows, ASPECT)[0, 0]
+    drawn = alone(rows[:, :, 0], ASPECT)[0, 0]
     assert float(drawn[:, 20:80].mean()) < 0.05
     assert float(drawn[:, 440:500].mean()) > 0.95
 
@@ -209,15 +279,38 @@ def test_materials_that_are_no_images_are_refused_by_name(tmp_path: Path) -> Non
         PatternBank(tmp_path)
 
 
-def test_a_ridge_casts_a_shadow_away_from_the_light_softer_with_distance() -> None:
-    height = torch.zeros(1, 1, 128, 128)
-    height[:, :, :, 60:64] = 1.0
-    shadow = cast_shadows(height, *tensors(light(180.0, 20.0), light(180.0, 85.0)), ASPECT)[0]
-    low, high = shadow[0, 64], shadow[1, 64]
-    assert float(low[66:76].mean()) > 0.5  # behind the ridge, seen from a light on the left
-    assert float(low[:55].max()) < 0.05  # before it
-    assert float(low[66:76].mean()) > float(low[90:100].mean())
-    assert float(high.sum()) < 0.5 * float(low.sum())  # a high light casts short shadows
+def shadow_of_a_wall(*pictures: Numbers) -> Tensor:
+    """How visible sources are along a row behind a wall 0.1 photo heights high that ends at x = ½; float [K,259]."""
+    x = (torch.arange(518) + 0.5) / 518
+    height = ((x < 0.5) * (0.1 / NATURAL)).float().expand(1, 1, 518, 518)
+    rows, scene = tensors(*pictures)
+    return visibility(height, rows, scene[:, :, position("relief")], ASPECT)[0, :, 0, 130]
+
+
+@pytest.mark.parametrize("elevation", [20.0, 30.0, 45.0])
+def test_a_wall_casts_its_shadow_as_far_as_the_light_is_low(elevation: float) -> None:
+    (seen,) = shadow_of_a_wall(light(180.0, elevation, cast_shadow=1.0))
+    length = 0.1 / math.tan(math.radians(elevation))
+    assert float(seen[:120].min()) > 0.99  # on the wall
+    dark = (seen < 0.5).nonzero().flatten().float() / 259
+    assert float(dark.max()) == pytest.approx(0.5 + length, abs=0.01 + 0.1 * length)
+    assert float(dark.min()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_larger_source_casts_a_softer_shadow_and_strength_scales_it() -> None:
+    hard, soft, half = shadow_of_a_wall(
+        light(180.0, 30.0, cast_shadow=1.0, angular_size=2.0),
+        light(180.0, 30.0, cast_shadow=1.0, angular_size=20.0),
+        light(180.0, 30.0, cast_shadow=0.5, angular_size=2.0),
+    )
+    partial = [int(((one > 0.05) & (one < 0.95)).sum()) for one in (hard, soft)]
+    assert partial[1] > 2 * partial[0]
+    assert float((half - (0.5 + 0.5 * hard)).abs().max()) < 1e-6
+
+
+def test_a_light_from_the_front_casts_no_shadow() -> None:
+    (seen,) = shadow_of_a_wall(light(0.0, 90.0, cast_shadow=1.0))
+    assert float(seen.min()) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -228,4 +321,5 @@ def test_an_impossible_light_gives_finite_shading(repository: Path, name: str, v
     session = onnxruntime.InferenceSession(repository / "shadow" / "1" / "model.onnx")
     rows, scene = tensors({"specular": 0.5, "pattern_id": 3.0, name: value})
     feed = {"SHADOW_PIXELS": pixels().numpy(), "ALPHA": disc().numpy(), "ASPECT": ASPECT.numpy()}
-    assert np.isfinite(session.run(None, {**feed, LIGHT: rows.numpy(), SCENE: scene.numpy()})[0]).all()
+    answers = session.run(None, {**feed, LIGHT: rows.numpy(), SCENE: scene.numpy()})
+    assert all(np.isfinite(answer).all() for answer in answers)
