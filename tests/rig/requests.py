@@ -5,22 +5,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contract.light import LIGHT, SCENE, row_of
+from contract.light import CHANNELS, LIGHT, SCENE, row_of
 
 FILES = b"output,albedo,mask;png"
 TIMEOUT = 120.0  # seconds for one answer; a batch takes about one
 Rows = dict[str, npt.NDArray[np.float32]]  # LIGHT and SCENE
 
 
-def lights(count: int, seed: int = 0) -> Rows:
-    """LIGHT float32 [1,count,16] and SCENE [1,count,32]: white light from somewhere in front, without a pattern."""
+def lights(count: int, seed: int = 0, **scene: float) -> Rows:
+    """LIGHT float32 [1,count,1,16] and SCENE [1,count,32]: white light from somewhere in front, without a pattern."""
     direction = np.random.default_rng(seed).normal(size=(count, 3))
     direction[:, 2] = np.abs(direction[:, 2])
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    scene = {"ambient": 0.6, "albedo_blend": 0.2}
+    around = {f"irradiance_0_{channel}": 0.6 for channel in CHANNELS} | {"albedo_blend": 0.2} | scene
     rows = [{"direction_x": x, "direction_y": y, "direction_z": z, "intensity": 0.4} for x, y, z in direction.tolist()]
-    light, scenes = ([row_of(tensor, row | scene) for row in rows] for tensor in (LIGHT, SCENE))
-    return {LIGHT: np.array([light], np.float32), SCENE: np.array([scenes], np.float32)}
+    light = np.array([[row_of(LIGHT, row)] for row in rows], np.float32)
+    return {LIGHT: light[np.newaxis], SCENE: np.array([[row_of(SCENE, around)] * count], np.float32)}
 
 
 def request(
@@ -29,6 +29,7 @@ def request(
     light: Rows | None = None,
     files: bytes = FILES,
     score: float = 0.0,
+    backdrop: bytes = b"",
 ) -> list[Any]:
     """The inputs of a request for one photo, or for several of one size."""
     photos = photo if isinstance(photo, list) else [photo]
@@ -38,6 +39,7 @@ def request(
         "THRESHOLDS": (np.array([[score, 0.5]] * len(photos), np.float32), "FP32"),
         **{name: (np.repeat(rows, len(photos), axis=0), "FP32") for name, rows in (light or lights(1)).items()},
         "FILES": (np.array([[files]] * len(photos), np.object_), "BYTES"),
+        "BACKDROP": (np.array([[backdrop]] * len(photos), np.object_), "BYTES"),
     }
     tensors = []
     for name, (value, datatype) in values.items():
