@@ -1,14 +1,21 @@
 """Requests to the ensemble as any Triton client makes them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
 
 from contract.light import CHANNELS, LIGHT, SCENE, row_of
+from contract.names import ENSEMBLE, PICTURES
+from server.embedded import RunningServer
 
 FILES = b"output,albedo,mask;png"
 TIMEOUT = 120.0  # seconds for one answer; a batch takes about one
+OUTPUTS = tuple(name.upper() for name in PICTURES)
+Answer = dict[str, Any]  # output → its array, [1, …]
 Rows = dict[str, npt.NDArray[np.float32]]  # LIGHT and SCENE
 
 
@@ -47,3 +54,23 @@ def request(
         tensor.set_data_from_numpy(value)
         tensors.append(tensor)
     return tensors
+
+
+def ask(server: RunningServer, inputs: list[Any]) -> Answer:
+    """One unary gRPC call for every output. Raises InferenceServerException."""
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+        result = client.infer(ENSEMBLE, inputs, client_timeout=TIMEOUT)
+        return {name: result.as_numpy(name) for name in (*OUTPUTS, "INFO")}
+
+
+def ask_all(server: RunningServer, requests: list[list[Any]]) -> list[Answer | str]:
+    """Send requests at once; return each one's answer, or the words of its refusal."""
+
+    def outcome(inputs: list[Any]) -> Answer | str:
+        try:
+            return ask(server, inputs)
+        except InferenceServerException as error:
+            return str(error.message())
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(outcome, requests))
