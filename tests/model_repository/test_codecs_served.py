@@ -41,9 +41,9 @@ def encode(
     size = (HEIGHT, WIDTH)
     tensors: dict[str, Array] = {
         "ORIGINAL": np.full((1, *size, 3), 100, np.uint8),
-        "OUTPUT_PIXELS": np.full((1, 2, *size, 3, planes), 40, np.uint8),
-        "DEGRADED_PIXELS": np.full((1, 2, *size, 3, planes), 30, np.uint8),
-        "ALBEDO_OUT": np.full((1, *size, 3, planes), 50, np.uint8),
+        "OUTPUT_PIXELS": np.full((1, 2, planes, *size, 3), 40, np.uint8),
+        "DEGRADED_PIXELS": np.full((1, 2, planes, *size, 3), 30, np.uint8),
+        "ALBEDO_OUT": np.full((1, planes, *size, 3), 50, np.uint8),
         "MASK": np.full((1, *size), 255, np.uint8),
         "ALPHA": np.ones((1, 1, 288, 288), np.float32),
         "SHADING": np.ones((1, 2, 6, 518, 518), np.float16),
@@ -161,7 +161,7 @@ def test_the_output_lies_over_the_background_of_the_first_picture(server: Runnin
 @pytest.mark.parametrize(
     ("files", "changed", "sentence"),
     [
-        (b"output;png:16", {}, "OUTPUT_PIXELS is [2,40,48,3,1] and must be [2,40,48,3,2]"),
+        (b"output;png:16", {}, "OUTPUT_PIXELS is [2,1,40,48,3] and must be [2,2,40,48,3]"),
         (b"output", {"MASK": np.zeros((1, 5, 5), np.uint8)}, "MASK is [5,5] and must be [40,48]"),
         (
             b"output",

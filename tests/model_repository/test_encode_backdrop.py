@@ -22,8 +22,8 @@ SHARE = MASK[..., np.newaxis] / 255
 
 
 def planes(codes: Array) -> Array:
-    """Codes → uint8 […,P] as `recombine` gives them."""
-    return codes[..., np.newaxis] if codes.dtype == np.uint8 else codes.astype(">u2")[..., np.newaxis].view(np.uint8)
+    """Codes → uint8 [P,…] as `recombine` gives them."""
+    return codes[np.newaxis] if codes.dtype == np.uint8 else np.stack([codes >> 8, codes & 255]).astype(np.uint8)
 
 
 def arrays(files: Files, relit: Array, mask: Array = MASK, **scene: float) -> dict[str, Array]:

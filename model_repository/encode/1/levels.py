@@ -33,8 +33,13 @@ LEVELS = np.rint(np.clip(to_srgb(_WHOLE), 0, 1) * 255).astype(np.uint8)  # uint8
 
 
 def codes_of(pixels: npt.NDArray[np.uint8]) -> Codes:
-    """Finished pixels, uint8 […,P]: uint8 as they are for P = 1, or uint16 of the high and the low byte."""
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels.view(">u2")[..., 0].astype(np.uint16)
+    """Finished pixels, uint8 [P,H,W,3]: uint8 as they are for P = 1, or uint16 of the high and the low byte."""
+    if len(pixels) == 1:
+        return pixels[0]
+    codes = pixels[0].astype(np.uint16)
+    codes <<= 8
+    codes |= pixels[1]
+    return codes
 
 
 def values_of(codes: Codes, *, srgb: bool = False) -> Floats:

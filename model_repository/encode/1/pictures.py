@@ -106,9 +106,9 @@ def check_shapes(arrays: Arrays, planes: int) -> None:
     size = (height, width)
     wanted = {
         "MASK": size,
-        "OUTPUT_PIXELS": (count, *size, 3, planes),
-        "DEGRADED_PIXELS": (count, *size, 3, planes),
-        "ALBEDO_OUT": (*size, 3, planes),
+        "OUTPUT_PIXELS": (count, planes, *size, 3),
+        "DEGRADED_PIXELS": (count, planes, *size, 3),
+        "ALBEDO_OUT": (planes, *size, 3),
         "SHADING": (count, *arrays["SHADING"].shape[1:]),
         LIGHT: (count, *arrays[LIGHT].shape[1:]),
     }
