@@ -35,11 +35,11 @@ LEVELS = np.rint(np.clip(to_srgb(_WHOLE), 0, 1) * 255).astype(np.uint8)  # uint8
 def codes_of(pixels: npt.NDArray[np.uint8]) -> Codes:
     """Finished pixels, uint8 [P,H,W,3]: uint8 as they are for P = 1, or uint16 of the high and the low byte."""
     if len(pixels) == 1:
-        return pixels[0]
+        return np.asarray(pixels[0])
     codes = pixels[0].astype(np.uint16)
     codes <<= 8
     codes |= pixels[1]
-    return codes
+    return np.asarray(codes)
 
 
 def values_of(codes: Codes, *, srgb: bool = False) -> Floats:

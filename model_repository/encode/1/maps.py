@@ -19,7 +19,9 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 cv2.setNumThreads(1)  # the server runs one instance per core; OpenCV's own pool would fight it
-_SMALLEST = 1e-6  # a length that still has a direction
+_UPWARD = np.array([1, -1, 1], np.float16).reshape(3, 1, 1)
+_SHORTEST = np.float32(1e-6)  # a length that still has a direction
+_BLOCK = 65_536  # pixels that are worked on at a time
 
 
 def enlarged(planes: Array, size: tuple[int, int]) -> Floats:
@@ -36,15 +38,16 @@ def encode_alpha(files: Files, alpha: Array, size: tuple[int, int]) -> bytes:
 
 def encode_normal(files: Files, normal: Array, size: tuple[int, int]) -> bytes:
     """NORMAL [3, h, w], +y down as in LIGHT; the file has +y up, as most who read normals."""
-    values = enlarged(normal, size)
-    x, y, z = cv2.split(values)
-    length = cv2.sqrt(x * x + y * y + z * z)
-    is_none = length < _SMALLEST
-    length[is_none] = 1.0
-    units = cv2.merge([x / length, -y / length, np.where(is_none, np.float32(1), z / length)])
+    values = enlarged(normal * _UPWARD, size)
+    rows = max(1, _BLOCK // size[1])
+    for first in range(0, size[0], rows):  # so that nothing else of a photo's size is needed
+        block = values[first : first + rows]
+        length = np.sqrt(np.einsum("hwc,hwc->hw", block, block))[..., np.newaxis]
+        block[length[..., 0] < _SHORTEST] = 0, 0, 1
+        block /= np.where(length < _SHORTEST, 1, length)
     if is_exr(files, "normal"):
-        return encode_exr({"RGB": units})
-    return encode_png(stored(units, files.depth, 0.5, 0.5), "data")
+        return encode_exr({"RGB": values})
+    return encode_png(stored(values, files.depth, 0.5, 0.5), "data")
 
 
 def encode_depth(files: Files, height: Array, size: tuple[int, int]) -> bytes:
