@@ -44,9 +44,10 @@ def inference_request() -> tuple[bytes, bytes]:
         ("IMAGE", "BYTES", [1, 1], text(gray_png(64))),
         ("PROMPT", "BYTES", [1, 1], text(b"person")),
         ("THRESHOLDS", "FP32", [1, 2], struct.pack("<2f", 0.0, 0.0)),
-        ("LIGHT", "FP32", [1, 1, 16], struct.pack("<16f", *row_of(LIGHT, {}))),
-        ("SCENE", "FP32", [1, 1, 32], struct.pack("<32f", *row_of(SCENE, {}))),
+        (LIGHT, "FP32", [1, 1, 1, 16], struct.pack("<16f", *row_of(LIGHT, {}))),
+        (SCENE, "FP32", [1, 1, 32], struct.pack("<32f", *row_of(SCENE, {}))),
         ("FILES", "BYTES", [1, 1], text(b"mask;png")),
+        ("BACKDROP", "BYTES", [1, 1], text(b"")),
     )
     inputs = [
         {"name": name, "datatype": kind, "shape": shape, "parameters": {"binary_data_size": len(content)}}

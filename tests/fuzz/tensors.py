@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import np_to_triton_dtype
 
+from contract.light import BACKGROUNDS, WIDTHS, position
+
 Tensors = dict[str, npt.NDArray[Any]]
 
 LARGEST = 200  # lights that a small photo may have on a machine of 16 GB
@@ -20,6 +22,7 @@ _NUMBERS = (0, 1, -1, 0.5, 255, 1e30, -1e30, float("nan"), float("inf"), float("
 _TEXTS = (
     *(b"", b"person", b"\xff\xfe\x00", b"a" * 100_000, "影".encode(), b"none;png", b"all", b"output,output;png"),
     *(b"mask;jpeg:0", b"output;webp:101", b";", b"mask;png;png", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"),
+    *(b"", b"output,normal,depth;png:16", b"shading,alpha,environment;exr", b"environment", b"output,foreground;exr"),
 )
 
 
@@ -104,6 +107,27 @@ def with_lights(request: Request, count: int) -> Request:
     return request
 
 
+def set_sources(request: Request, rng: random.Random) -> Request:
+    """Another number of sources, L, in every picture."""
+    if "LIGHT" not in request.tensors:
+        return request
+    array = request.tensors["LIGHT"]
+    shape = [*array.shape[:2], rng.choice((0, 2, 3, 8)), *array.shape[3:]]
+    return change(request, "LIGHT", resized(array, shape), "L")
+
+
+def set_background(request: Request, rng: random.Random) -> Request:
+    """Another background behind every picture, with its file or without."""
+    if "SCENE" not in request.tensors or request.tensors["SCENE"].shape[-1] != WIDTHS["SCENE"]:
+        return request
+    scene = request.tensors["SCENE"].copy()
+    scene[..., position("background")] = rng.randrange(len(BACKGROUNDS))
+    request = change(request, "SCENE", scene, "background")
+    if "BACKDROP" in request.tensors and "IMAGE" in request.tensors and rng.random() < 0.5:
+        request = change(request, "BACKDROP", request.tensors["IMAGE"], "=")
+    return request
+
+
 def set_values(request: Request, rng: random.Random) -> Request:
     """A tensor with one element, or all, of another value."""
     name = rng.choice(list(request.tensors))
@@ -149,4 +173,5 @@ def resized(array: npt.NDArray[Any], shape: list[int]) -> npt.NDArray[Any]:
     return np.resize(array, shape)
 
 
-_WAYS = (*(set_type, set_shape, set_batch, set_pictures), *(set_values,) * 4, *(drop, rename, name_outputs))
+_SIZED = (set_type, set_shape, set_batch, set_pictures, set_sources)
+_WAYS = (*_SIZED, set_background, *(set_values,) * 4, *(drop, rename, name_outputs))

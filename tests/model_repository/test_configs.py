@@ -24,7 +24,7 @@ FP32 = model_config_pb2.TYPE_FP32
 
 SABOTAGE: dict[str, tuple[Callable[[Configs], object], str]] = {
     "renamed in a member": (lambda c: setattr(c["segment"].output[0], "name", "A"), "segment has no output ALPHA."),
-    "renamed in a map": (lambda c: step_of(c, "segment").output_map.update(ALPHA="A"), "ALPHA has 0 producers."),
+    "renamed in a map": (lambda c: step_of(c, "segment").output_map.update(ALPHA="A"), "ALPHA_MAP has 0 producers"),
     "renamed at the start": (lambda c: setattr(c["relight"].input[3], "name", "A"), "LIGHT has 0 producers."),
     "another dtype": (lambda c: setattr(c["albedo"].output[0], "data_type", FP32), "albedo gives ALBEDO_MAP as FP32"),
     "another dtype at the end": (lambda c: setattr(c["relight"].output[6], "data_type", FP32), "relight takes FP32[1]"),

@@ -8,7 +8,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -20,45 +19,17 @@ import tritonclient.http
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from contract.names import MODELS
+from contract.names import MODELS, PER_LIGHT
 from server.embedded import RunningServer
+from tests.rig.photos import portrait
 from tests.rig.places import SAMPLES
-from tests.rig.requests import TIMEOUT, lights, request
-
-PICTURES = ("OUTPUT", "DEGRADED", "ALBEDO", "MASK", "FOREGROUND", "BACKGROUND")
-
-Answer = dict[str, Any]  # output → its array, [1, …]
-
-
-def ask(server: RunningServer, inputs: list[Any]) -> Answer:
-    """One unary gRPC call for every output."""
-    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
-        result = client.infer("relight", inputs, client_timeout=TIMEOUT)
-        return {name: result.as_numpy(name) for name in (*PICTURES, "INFO")}
-
-
-def ask_all(server: RunningServer, requests: list[list[Any]]) -> list[Answer | str]:
-    """Send requests at once; return each one's answer, or the words of its refusal."""
-
-    def outcome(inputs: list[Any]) -> Answer | str:
-        try:
-            return ask(server, inputs)
-        except InferenceServerException as error:
-            return str(error.message())
-
-    with ThreadPoolExecutor(len(requests)) as pool:
-        return list(pool.map(outcome, requests))
+from tests.rig.requests import OUTPUTS, TIMEOUT, Answer, ask, ask_all, lights, request
 
 
 def pixels(file: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(file)) as image:
         assert image.format == "PNG"
         return np.asarray(image)
-
-
-def portrait(width: int, height: int, name: str = "astronaut.png") -> Image.Image:
-    with Image.open(SAMPLES / name) as image:
-        return image.convert("RGB").resize((width, height))
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -103,18 +74,19 @@ def test_an_unmodified_tritonclient_gets_the_files_it_asks_for(server: RunningSe
     with module.InferenceServerClient(url) as client:
         inputs = request(module, (SAMPLES / "grace_hopper.jpg").read_bytes(), lights(3))
         answer = client.infer("relight", inputs)
-        files = {name: answer.as_numpy(name) for name in PICTURES}
+        files = {name: answer.as_numpy(name) for name in OUTPUTS}
     with Image.open(SAMPLES / "grace_hopper.jpg") as photo:
         width, height = photo.size
 
     assert {name: array.shape for name, array in files.items()} == {
-        name: (1, 3) if name in ("OUTPUT", "DEGRADED") else (1, 1) for name in PICTURES
+        name: (1, 3) if name.lower() in PER_LIGHT else (1, 1) for name in OUTPUTS
     }
     assert {pixels(file).shape for file in files["OUTPUT"][0]} == {(height, width, 3)}
     assert len(set(files["OUTPUT"][0])) == 3  # three lights, three pictures
     assert pixels(files["ALBEDO"][0, 0]).shape == (height, width, 3)
     assert pixels(files["MASK"][0, 0]).shape == (height, width)
-    assert all(file == b"" for name in ("DEGRADED", "FOREGROUND", "BACKGROUND") for file in files[name].flat)
+    others = set(OUTPUTS) - {"OUTPUT", "ALBEDO", "MASK"}
+    assert all(file == b"" for name in others for file in files[name].flat)
     info = json.loads(answer.as_numpy("INFO")[0, 0])
     assert (info["width"], info["height"], info["count"]) == (width, height, 1)
     assert 0 < info["score"] <= 1
@@ -137,7 +109,7 @@ def test_curl_gets_a_picture(server: RunningServer) -> None:
     assert fetch(f"http://{server.http_url}/v2/health/ready") == b""
 
     photo = saved(portrait(64, 80))
-    texts = {"IMAGE": photo, "PROMPT": b"person", "FILES": b"output;png"}
+    texts = {"IMAGE": photo, "PROMPT": b"person", "FILES": b"output;png", "BACKDROP": b""}
     binary = {name: len(text).to_bytes(4, "little") + text for name, text in texts.items()}
     header = json.dumps(
         {

@@ -4,7 +4,6 @@ import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import cast
 
 import cv2
 import numpy as np
@@ -16,37 +15,16 @@ from PIL import Image, ImageDraw
 from png import DeepPixels, Pixels, encode_png
 
 from tests.rig.places import SAMPLES
+from tests.rig.png import chunks, read_by_opencv
 
 SIDES = st.integers(1, 40)
 DEPTHS = st.sampled_from([np.uint8, np.uint16])
 SHAPES = st.tuples(SIDES, SIDES) | st.tuples(SIDES, SIDES, st.just(3))
 
 
-def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Kinds and bodies, as a strict reader takes them: signature, checksums, nothing left over."""
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    found, at = [], 8
-    while at < len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        (checksum,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
-        assert checksum == zlib.crc32(kind + body)
-        found.append((kind, body))
-        at += 12 + length
-    assert at == len(data)
-    return found
-
-
 def noise(shape: tuple[int, ...], depth: int) -> Pixels | DeepPixels:
     values = np.random.default_rng(0).integers(0, 1 << depth, shape)
     return values.astype(np.uint8) if depth == 8 else values.astype(np.uint16)
-
-
-def read_by_opencv(data: bytes) -> Pixels | DeepPixels:
-    """uint8 or uint16, [H, W, 3] in RGB or [H, W]."""
-    read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert read.dtype in (np.uint8, np.uint16)
-    return cast(Pixels | DeepPixels, read[..., ::-1] if read.ndim == 3 else read)
 
 
 @settings(max_examples=200, deadline=None)
@@ -72,6 +50,8 @@ def test_the_file_is_strictly_valid(shape: tuple[int, ...], depth: int) -> None:
     assert inflater.eof
     assert not inflater.unused_data
     assert len(rows) == shape[0] * (1 + pixels[0].nbytes)
+    for space, said in (("data", []), ("linear", [b"gAMA", b"cHRM"] if is_rgb else [])):
+        assert [kind for kind, _ in chunks(encode_png(pixels, space))] == [b"IHDR", *said, b"IDAT", b"IEND"]
 
 
 @pytest.mark.parametrize("width", [85, 86, 87, 88, 172, 173, 400])

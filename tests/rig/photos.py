@@ -1,5 +1,6 @@
 """Small photos of many sizes and formats for the tests, cut from the samples."""
 
+import io
 from pathlib import Path
 
 from PIL import Image
@@ -8,6 +9,19 @@ from tests.rig.places import SAMPLES
 
 SIZES = ((160, 200), (240, 180), (200, 200), (131, 257))
 FORMATS = (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("bmp", "BMP"), ("tiff", "TIFF"), ("gif", "GIF"))
+
+
+def portrait(width: int, height: int, name: str = "astronaut.png") -> Image.Image:
+    """A sample, squashed to a size."""
+    with Image.open(SAMPLES / name) as image:
+        return image.convert("RGB").resize((width, height))
+
+
+def png(image: Image.Image) -> bytes:
+    """An image as a file's bytes."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def write_mixed(folder: Path, count: int) -> list[Path]:

@@ -19,21 +19,26 @@ import triton_python_backend_utils as pb_utils
 sys.path.insert(0, str(Path(__file__).parent))
 
 from contract.decoding import VARIABLE, Note
-from contract.light import LIGHT, SCENE, check_rows, position
+from contract.files import FilesError, parse_files
+from contract.light import BACKGROUNDS, LIGHT, SCENE, check_rows, position
 from contract.limits import check_memory, check_thresholds, missing_pattern
 from contract.versions import REPORT, newest_version
+from cover import cover
 from photo import PhotoError, read_photo
 from squares import write_squares
 from tokenizer import PromptError, read_prompt, read_vocabulary
 
 Arrays = dict[str, npt.NDArray[Any]]
 Pixels = npt.NDArray[np.uint8]
-INPUTS = ("IMAGE", "PROMPT", "THRESHOLDS", LIGHT, SCENE)
+INPUTS = ("IMAGE", "PROMPT", "THRESHOLDS", LIGHT, SCENE, "FILES", "BACKDROP")
 SQUARES = {"SEGMENT_PIXELS": 1008, "ALBEDO_PIXELS": 768, "SHADOW_PIXELS": 518}  # largest first
 
 
+SHARED = ("arithmetic", "background")  # numbers of SCENE that all pictures of a photo have in common
+
+
 class NumberError(ValueError):
-    """A number of the request is none that a light can have. The message is one sentence for its sender."""
+    """The numbers of the request are none that pictures can be made with. The message is a sentence for its sender."""
 
 
 class TritonPythonModel:
@@ -59,10 +64,12 @@ class TritonPythonModel:
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         arrays = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS}
         try:
+            planes = read_planes(arrays["FILES"].reshape(-1))
             photos = self._photos(arrays)
             self._check_numbers(arrays)
             outputs = self._outputs(photos, arrays["PROMPT"].reshape(-1))
-        except (PhotoError, PromptError, NumberError) as error:
+            outputs |= {"PLANES": planes, "BACKDROP_PIXELS": self._backdrops(photos, arrays)}
+        except (PhotoError, PromptError, NumberError, FilesError) as error:
             # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
@@ -78,9 +85,10 @@ class TritonPythonModel:
     def _photos(self, arrays: Arrays) -> list[Pixels]:
         """The photos of a request, of one size that fits memory with its lights. Raises PhotoError, NumberError."""
         lights, scenes = arrays[LIGHT].shape[1], arrays[SCENE].shape[1]
-        if lights != scenes or not lights:
+        if lights != scenes or not arrays[LIGHT].size:
             raise NumberError(
-                f"LIGHT has {lights} rows a photo and SCENE {scenes}: send one of each for every picture."
+                f"LIGHT has the sources of {lights} pictures, {arrays[LIGHT].shape[2]} of each, and SCENE has {scenes} "
+                "rows: send a row and at least one source, which may be of intensity 0, for every picture."
             )
         photos: list[Pixels] = []
         for data in arrays["IMAGE"].reshape(-1):
@@ -122,13 +130,36 @@ class TritonPythonModel:
             )
         return read_photo(data, self.max_megapixels, self.background_gray)
 
+    def _backdrops(self, photos: list[Pixels], arrays: Arrays) -> Pixels:
+        """BACKDROP_PIXELS: the pictures behind the photos, cut to their size, or one pixel each. Raises PhotoError."""
+        files = arrays["BACKDROP"].reshape(-1)
+        backgrounds = arrays[SCENE][:, 0, position("background")]
+        wanted = [BACKGROUNDS[int(background)] == "picture" for background in backgrounds]
+        for is_wanted, file in zip(wanted, files, strict=True):
+            if is_wanted and not file:
+                raise NumberError("SCENE's background is 3, \"picture\", and BACKDROP is empty: send a picture's file.")
+            if file and not is_wanted:
+                raise NumberError('BACKDROP is a picture that nothing uses: make SCENE\'s background 3, "picture".')
+        if not any(wanted):
+            return np.zeros((len(photos), 1, 1, 3), np.uint8)
+        height, width = photos[0].shape[:2]
+        pixels = np.zeros((len(photos), height, width, 3), np.uint8)
+        for index in np.flatnonzero(wanted):
+            try:
+                pixels[index] = cover(self._photo(files[index]), width, height)
+            except PhotoError as error:
+                reason = str(error)
+                raise PhotoError(f"The background picture cannot be used: {reason[0].lower()}{reason[1:]}") from error
+        return pixels
+
     def _check_numbers(self, arrays: Arrays) -> None:
         """Raise NumberError where LIGHT, SCENE or THRESHOLDS hold what no picture can be made with."""
         with _refused():
             check_thresholds(arrays["THRESHOLDS"].ravel().tolist())
             for name in (LIGHT, SCENE):
-                check_rows(name, arrays[name].reshape(-1, arrays[name].shape[2]).tolist())
-            self._check_pattern(int(arrays[LIGHT][:, :, position("pattern_id")].max()))
+                check_rows(name, arrays[name].reshape(-1, arrays[name].shape[-1]).tolist(), arrays[LIGHT].shape[2])
+            check_shared(arrays[SCENE])
+            self._check_pattern(int(arrays[LIGHT][..., position("pattern_id")].max()))
 
     def _check_pattern(self, largest: int) -> None:
         """Raise ValueError where `shadow` has no such pattern; an upgrade may have brought more since the start."""
@@ -136,6 +167,22 @@ class TritonPythonModel:
             self.patterns = _read_patterns(self.shadow)
             if self.patterns is not None and largest > len(self.patterns):
                 raise ValueError(missing_pattern(largest, self.patterns))
+
+
+def read_planes(files: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """PLANES [B,P] of the photos' FILES, which must ask for one depth. Raises FilesError."""
+    planes = [parse_files(text.decode("utf-8", "backslashreplace")).planes for text in files]
+    if len(set(planes)) > 1:
+        raise FilesError("FILES asks for 8 bits for one photo and 16 for another: send each in a request of its own.")
+    return np.array(planes, np.int32)
+
+
+def check_shared(scenes: npt.NDArray[np.float32]) -> None:
+    """Raise ValueError, a sentence, where pictures of one photo differ in a number that is one for all: [B,K,32]."""
+    for name in SHARED:
+        numbers = scenes[..., position(name)]
+        if (numbers != numbers[:, :1]).any():
+            raise ValueError(f"SCENE's {name} is one for all pictures of a photo: send other ones in another request")
 
 
 @contextmanager

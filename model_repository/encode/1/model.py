@@ -5,27 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 # Triton appends this folder to the path; in front, no installed package can take a name of ours.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contract.light import NUMBERS, position
-from files import FilesError, parse_files
+from contract.files import FilesError, parse_files
+from contract.light import LIGHT, SCENE
 from info import read_models, write_info
+from pictures import Arrays, Job, Pictures
 
-Arrays = dict[str, npt.NDArray[Any]]
-Job = Callable[[], bytes]
-PIXELS = ("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK")
-INPUTS = (*PIXELS, "SCORE", "BOX", "COUNT", "RESIDUAL", "SCENE", "FILES")
+INPUTS = (
+    *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK", "ALPHA", "SHADING", "NORMAL", "HEIGHT"),
+    *("BACKDROP_PIXELS", "SCORE", "BOX", "COUNT", "RESIDUAL", LIGHT, SCENE, "FILES"),
+)
+# Where a file's tensor is not called like the file: _FILE where the pixels come in by its name.
+OUTPUTS = {name: f"{name.upper()}_FILE" for name in ("shading", "mask", "alpha", "normal")}
 
 
 class TritonPythonModel:
@@ -71,27 +71,17 @@ class TritonPythonModel:
         score = float(arrays["SCORE"][0])
         if arrays["COUNT"][0] == 0:
             raise FilesError(f"Nobody found, best score {score:.2f}: lower --score-threshold or change --prompt.")
-        for name in PIXELS:
-            if not arrays[name].size:
-                raise FilesError(f"{name} has no pixels, [{','.join(map(str, arrays[name].shape))}] for a photo.")
-        photo, mask = arrays["ORIGINAL"], arrays["MASK"]
-        gray = read_gray(arrays["SCENE"])
-        groups: dict[str, list[Job]] = {
-            "OUTPUT": [partial(files.encode, "output", one) for one in arrays["OUTPUT_PIXELS"]],
-            "DEGRADED": [partial(files.encode, "degraded", one) for one in arrays["DEGRADED_PIXELS"]],
-            "ALBEDO": [partial(files.encode, "albedo", arrays["ALBEDO_OUT"])],
-            "MASK_IMAGE": [partial(files.encode, "mask", mask)],
-            "FOREGROUND": [partial(files.encode_over_gray, "foreground", photo, mask, gray)],
-            "BACKGROUND": [partial(files.encode_over_gray, "background", photo, np.invert(mask), gray)],
-        }
+        pictures = Pictures(files, arrays)
+        groups = pictures.jobs()
         encoded = iter(self._run([job for group in groups.values() for job in group]))
-        outputs = {name: [next(encoded) for _ in group] for name, group in groups.items()}
+        outputs = {OUTPUTS.get(name, name.upper()): [next(encoded) for _ in group] for name, group in groups.items()}
+        height, width = pictures.size
         info = write_info(
             score=score,
             box=arrays["BOX"].tolist(),
             count=int(arrays["COUNT"][0]),
             residual=float(arrays["RESIDUAL"][0]),
-            size=(photo.shape[1], photo.shape[0]),
+            size=(width, height),
             models=self.models,
         )
         return {**outputs, "INFO": [info]}
@@ -99,16 +89,6 @@ class TritonPythonModel:
     def _run(self, jobs: list[Job]) -> Iterable[bytes]:
         """The files in order, on threads if there are any: the encoders let go of the GIL."""
         return self.pool.map(_call, jobs) if self.pool else map(_call, jobs)
-
-
-def read_gray(scene: npt.NDArray[np.float32]) -> int:
-    """The background's level, 0-255, from SCENE [K,32]. Raises FilesError."""
-    if not len(scene):
-        raise FilesError("SCENE has no row: send one for every picture.")
-    try:
-        return round(NUMBERS["gray"].interval.check(float(scene[0, position("gray")])))
-    except ValueError as error:
-        raise FilesError(f"SCENE's gray {error}.") from error
 
 
 def _call(job: Job) -> bytes:

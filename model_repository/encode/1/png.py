@@ -15,7 +15,17 @@ Pixels = npt.NDArray[np.uint8]
 DeepPixels = npt.NDArray[np.uint16]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRAY, _RGB, _PERCEPTUAL = 0, 2, b"\0"
+_GRAY, _RGB = 0, 2
+# What a colour file says of its colours, by kind and body of a chunk: sRGB and perceptual, or a gamma of 1 and the
+# primaries and white of Rec. 709; data are no colours.
+_SPACES: dict[str, tuple[tuple[bytes, bytes], ...]] = {
+    "srgb": ((b"sRGB", b"\0"),),
+    "linear": (
+        (b"gAMA", struct.pack(">I", 100_000)),
+        (b"cHRM", struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)),
+    ),
+    "data": (),
+}
 _UP, _PAETH = 2, 4
 _LEVEL = 1  # ISA-L's level 0 gives twice the bytes; 2 and 3 take longer and save nothing
 # By bytes per pixel, log2 of the bytes that deflate looks back: filtered photos and masks repeat only the last few.
@@ -24,9 +34,10 @@ _BUSY = 0.55  # share of bytes that differ from those above; about 0.4 in a port
 _BLOCK_BYTES = 200_000  # filtered at a time, so that five such arrays stay in a core's cache
 
 
-def encode_png(pixels: Pixels | DeepPixels) -> bytes:
-    """Encode uint8 or uint16 values, [H, W, 3] as an sRGB or [H, W] as a gray PNG. The same pixels give the same bytes.
+def encode_png(pixels: Pixels | DeepPixels, space: str = "srgb") -> bytes:
+    """Encode uint8 or uint16 values, [H, W, 3] or, in gray, [H, W]. The same pixels give the same bytes.
 
+    space: what the values of three channels are, "srgb", "linear" or "data".
     Raises ValueError for another shape or type.
     """
     is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3
@@ -41,8 +52,8 @@ def encode_png(pixels: Pixels | DeepPixels) -> bytes:
     filtered = _filter_paeth(rows, pixel_bytes) if is_busy else _filter_up(rows)
     body = igzip_lib.compress(filtered, _LEVEL, igzip_lib.COMP_ZLIB, hist_bits=_WINDOW_BITS[pixel_bytes])
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _RGB if is_rgb else _GRAY, 0, 0, 0)
-    colour = _chunk(b"sRGB", _PERCEPTUAL) if is_rgb else ()
-    return b"".join((_SIGNATURE, *_chunk(b"IHDR", header), *colour, *_chunk(b"IDAT", body), *_chunk(b"IEND", b"")))
+    chunks = ((b"IHDR", header), *(_SPACES[space] if is_rgb else ()), (b"IDAT", body), (b"IEND", b""))
+    return b"".join((_SIGNATURE, *(part for chunk in chunks for part in _chunk(*chunk))))
 
 
 def _filter_up(rows: Pixels) -> Pixels:
