@@ -74,17 +74,17 @@ def test_linear_space_multiplies_light(recombine: Recombine) -> None:
 @pytest.mark.parametrize("shading", [0.5, 3.0])
 def test_sixteen_bits_hold_linear_light_beyond_white(recombine: Recombine, arithmetic: float, shading: float) -> None:
     levels = torch.arange(256, dtype=torch.uint8)
-    photo = levels.reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
+    photo = levels.repeat(16).reshape(1, 64, 64, 1).expand(1, 64, 64, 3)
     row = light(albedo_blend=1.0, arithmetic=arithmetic)
     output, albedo = relit(recombine, photo, row, shading, planes=PLANES[16])
     high, low = output.int()
-    value = levels.double().reshape(16, 16, 1) / 255.0
+    value = photo[0].double() / 255.0
     working = (value if arithmetic else srgb_to_linear(value)) * shading
     truth = srgb_to_linear(working) if arithmetic else working
     step = float((truth / working.clamp(min=1e-6)).max()) if arithmetic else 1.0  # of sRGB values, one is steeper
     missed = ((high * 256 + low) / WHITE - truth.clamp(max=HEADROOM)).abs()
     assert float(missed.max()) < 3.0 * max(step, 1.0) / WHITE
-    assert albedo.shape == (2, 16, 16, 3)
+    assert albedo.shape == (2, 64, 64, 3)
 
 
 def high_frequencies(picture: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def test_elimination_solves_a_system() -> None:
 def stops_across(delight: Delight, pixels: Tensor, linear: Tensor) -> float:
     """How much brighter the face is where it looks to the photo's right than where it looks to the left, in stops."""
     points, side, _ = delight.faces(pixels / 255.0, torch.ones(1, 1))
-    slope, cover = delight.relief(points, 0.04 * side, torch.ones(1, 1, 1), torch.ones(1, 1))
+    slope, _, cover = delight.relief(points, points[..., 2:], 0.04 * side, torch.ones(1, 1, 1), torch.ones(1, 1))
     small = F.interpolate(luminance(linear), slope.shape[2:], mode="area")
     across = slope[:, :1].masked_fill(cover < 0.85, 0.0)
     return torch.log2(small[across < -0.3].mean() / small[across > 0.3].mean()).item()

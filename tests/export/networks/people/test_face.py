@@ -78,7 +78,7 @@ def test_without_a_face_it_is_inflate(face: Face) -> None:
         *lights(light(90), light(-30, relief=2.0)),
     )
     with torch.no_grad():
-        assert torch.equal(face(*given), inflate(*given))
+        assert all(map(torch.equal, face(*given), inflate(*given)))
 
 
 def test_light_from_a_side_lights_that_side_of_a_face(face: Face) -> None:
@@ -87,7 +87,7 @@ def test_light_from_a_side_lights_that_side_of_a_face(face: Face) -> None:
     alpha[..., 10:, 40:200] = 1.0
     given = (square(photo, 518), alpha, aspect(photo))
     with torch.no_grad():
-        shading = face(*given, *lights(light(0), light(180), light(90), light(-90)))[0, :, 0].float()
+        shading = face(*given, *lights(light(0), light(180), light(90), light(-90)))[0][0, :, 0].float()
     # In pixels of 518: cheeks beside the nose, and below and above the tip of the nose.
     left, right = shading[:, 112:135, 200:212].mean((1, 2)), shading[:, 112:135, 245:257].mean((1, 2))
     assert right[0] > left[0] + 0.1
@@ -97,6 +97,29 @@ def test_light_from_a_side_lights_that_side_of_a_face(face: Face) -> None:
     assert bridge[3] > under[3]
 
 
+def test_a_nose_casts_a_shadow_under_a_high_light_the_softer_the_larger_the_light(face: Face) -> None:
+    photo = open_photo("grace_hopper.jpg")
+    alpha = torch.zeros(1, 1, 288, 288)
+    alpha[..., 10:, 60:230] = 1.0
+    strength = {"cast_shadow": 1.0, "ambient": 0.0}
+    small, large, none = (
+        light(-90, 40, angular_size=3.0, **strength),
+        light(-90, 40, angular_size=30.0, **strength),
+        light(-90, 40, ambient=0.0),
+    )
+    with torch.no_grad():
+        shading = face(square(photo, 518), alpha, aspect(photo), *lights(small, large, none))[0][0, :, 0].float()
+        nose = face.faces(square(photo, 518) / 255.0, aspect(photo))[0][0, 0, 1]
+    x, y = int(nose[0] / aspect(photo).item() * 518), int(nose[1] * 518)
+    lip = slice(y + 10, y + 13), slice(x - 3, x + 4)
+    hard, soft, lit = (one[lip].mean().item() for one in shading)
+    assert lit > 0.4, "it faces the light"
+    assert hard < 0.1 * lit
+    assert 0.15 * lit < soft < 0.5 * lit
+    bridge = slice(y - 40, y - 20), slice(x - 2, x + 3)
+    assert (shading[0] / shading[2])[bridge].min() > 0.95
+
+
 def test_a_ball_is_drawn_with_its_own_slopes() -> None:
     # A net over a half sphere of radius 0.3 in the middle of a photo twice as wide as it is high.
     steps = torch.linspace(-1.0, 1.0, 41)
@@ -104,14 +127,15 @@ def test_a_ball_is_drawn_with_its_own_slopes() -> None:
     points = torch.stack((x + 1.0, y + 0.5, torch.sqrt(0.09 - x * x - y * y)), 2).reshape(1, 1, -1, 3)
     corner = (torch.arange(40).unsqueeze(1) * 41 + torch.arange(40)).reshape(-1)
     turned = torch.stack((corner, corner + 41, corner + 1), 1), torch.stack((corner + 1, corner + 41, corner + 42), 1)
-    slope, cover = Relief(torch.cat(turned))(
-        points, torch.full((1, 1, 1), 0.03), torch.ones(1, 1, 1), torch.tensor([[2.0]])
+    slope, height, cover = Relief(torch.cat(turned))(
+        points, points[..., 2:], torch.full((1, 1, 1), 0.03), torch.ones(1, 1, 1), torch.tensor([[2.0]])
     )
     assert cover[0, 0, SIDE // 2, SIDE // 2].item() == pytest.approx(1.0, abs=0.05)
     assert cover[0, 0, 5, 5].item() == 0.0
     # At 0.1 right of the middle the ball falls by 0.1 / √(0.09 − 0.01).
     column = int(1.1 / 2.0 * SIDE)
     assert slope[0, 0, SIDE // 2, column].item() == pytest.approx(-0.354, abs=0.03)
+    assert height[0, 0, SIDE // 2, column].item() == pytest.approx(0.08**0.5, abs=0.01)
     assert slope[0, 1, SIDE // 2, column].item() == pytest.approx(0.0, abs=0.03)
 
 
