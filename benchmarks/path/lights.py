@@ -68,7 +68,7 @@ def measure_patterns() -> float:
 
 
 def measure_requests() -> tuple[float, float, float, float]:
-    """Seconds for one light, LIGHTS lights in one request, LIGHTS requests, and one of LIGHTS lights of SOURCES sources.
+    """Seconds for one light, LIGHTS in one request, in as many requests, and in one with SOURCES sources each.
 
     Through the embedded server.
     """
