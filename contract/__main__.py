@@ -3,10 +3,13 @@
 from contract.command import run
 from contract.light import CHANNELS, TABLE, Number
 
+# What holds the numbers that are not sent as they are.
+_SENT_IN = {"light_azimuth": "direction", "light_elevation": "direction", "ambient": "irradiance"}
+
 
 def markdown_row(number: Number) -> str:
     """One line of the table."""
-    sent = f"{number.tensor}[{number.position}]" if number.tensor else "in the direction"
+    sent = f"{number.tensor}[{number.position}]" if number.tensor else f"in the {_SENT_IN[number.name]}"
     key = f"`{number.key}`" if number.key else ""
     interval = number.interval
     allowed = f"{interval.low} to {interval.high}{', whole' if interval.whole else ''}"

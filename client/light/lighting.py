@@ -77,10 +77,10 @@ def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
 
 
 def _meant(key: str) -> str:
-    """Suggest the most similar key, else all. A key in the wrong section is similar to the key of the same name."""
+    """Suggest the most similar key, else all. A key in the wrong section is similar to the keys of the same name."""
     namesakes = [known for known in _KEYS if known.rpartition(".")[2] == key.rpartition(".")[2]]
     near = namesakes or difflib.get_close_matches(key, [*_KEYS, *_SECTIONS], 1)
-    return f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(_KEYS)}"
+    return f"; did you mean {' or '.join(near)}?" if near else f"; the keys are {', '.join(_KEYS)}"
 
 
 def _patterns(value: object) -> Choice[Pattern]:
