@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,10 +24,10 @@ from contract.light import CHANNELS, DRAWS, NUMBERS, SCENE, SPACES
 MOST_LIGHTS = 10_000  # of one photo: each takes 2 kB here and as much in metadata.json
 NO_ENVIRONMENT = "none"
 _SHOWN = 12  # names of environments, in a message
-# What is drawn besides the values of DRAWS, by the stream of random numbers that it is drawn from. Each has its place:
-# a new one goes to the end of its stream.
+# What is drawn besides the values of DRAWS, by the hash that it is drawn from. A hash has eight numbers, and each value
+# its place: a new one goes to the end.
 _OF_A_SOURCE = ("intensity", "azimuth", "elevation", "color", "size")
-_STREAMS = {
+_HASHES = {
     "setup": ("setup",),
     **{kind: tuple(f"{kind}_{name}" for name in _OF_A_SOURCE) for kind in ("fill", "rim")},
     "environment": (
@@ -55,7 +56,8 @@ def draw_lights(
 
 def light_seed(seed: int, image_path: str, variant: int) -> str:
     """The seed of one light, 16 hexadecimal digits."""
-    return _hash(seed, image_path, variant)
+    text = f"{seed}\0{image_path}\0{variant}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def draw_light(
@@ -85,8 +87,8 @@ class _Values:
 
     def __init__(self, lighting: Lighting, seed: str, overrides: Overrides) -> None:
         self.lighting, self.overrides, self._seed = lighting, overrides, seed
-        stream = _random(seed, len(DRAWS))
-        self._shares = {name: stream[place] for name, place in DRAWS.items()}
+        stream = np.random.Generator(np.random.PCG64(int(seed, 16))).random(len(DRAWS)).tolist()
+        self._shares: dict[str, float] = {name: stream[place] for name, place in DRAWS.items()}
 
     def __call__(self, name: str) -> Any:
         """A value by its name in the lighting file's table, which is its CSV column's where it has one."""
@@ -96,8 +98,10 @@ class _Values:
         """The random number of a value, 0 up to 1."""
         if name not in self._shares:
             kind = name.partition("_")[0]
-            stream = _random(_hash(self._seed, kind), len(_STREAMS[kind]))
-            self._shares.update(zip(_STREAMS[kind], stream, strict=True))
+            numbers = struct.unpack("<8Q", hashlib.blake2b(f"{self._seed}\0{kind}".encode()).digest())
+            self._shares.update(
+                (one, (number >> 11) / 2**53) for one, number in zip(_HASHES[kind], numbers, strict=False)
+            )
         return self._shares[name]
 
     def color(self, name: str) -> Color:
@@ -205,18 +209,6 @@ def direction_of(elevation: float, azimuth: float) -> dict[str, float]:
 
 def _directed(vector: Iterable[float]) -> dict[str, float]:
     return {f"direction_{axis}": one for axis, one in zip("xyz", vector, strict=True)}
-
-
-def _hash(*parts: object) -> str:
-    """16 hexadecimal digits."""
-    text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
-def _random(seed: str, count: int) -> list[float]:
-    """The first random numbers of a seed, each 0 up to 1; a higher count leaves them as they were."""
-    numbers: list[float] = np.random.Generator(np.random.PCG64(int(seed, 16))).random(count).tolist()
-    return numbers
 
 
 def _exact(number: float) -> float:

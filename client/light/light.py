@@ -265,4 +265,5 @@ def _all_sources(lights: Sequence[Light]) -> Iterator[Source]:
 def _values(names: Sequence[str], numbers: Mapping[str, float], *, complete: bool = False) -> tuple[float, ...]:
     """Numbers in the order of `names`; those not given have their defaults, unless they must be `complete`."""
     given = [numbers[name] if complete else numbers.get(name, NUMBERS[name].default) for name in names]
-    return tuple(float(str(np.float32(number))) for number in given)  # JSON of float32 stays short
+    # JSON of float32 stays short. Most numbers are 0, which needs no text.
+    return tuple(float(str(np.float32(number))) if number != 0 else 0.0 for number in given)

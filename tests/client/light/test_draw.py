@@ -249,11 +249,27 @@ def test_the_key_lights_of_a_seed_never_change(path: str, seed: int) -> None:
 def test_the_other_lights_of_a_seed_never_change() -> None:
     light = draw(0, "astronaut.png")
     assert light.seed == "06ac0952ef2da01f"
-    key, fill = light.sources
+    key, fill, rim = light.sources
     assert key.numbers["angular_size"] == 15.1946335
     assert fill.numbers == {
-        **{"direction_x": -0.9489159, "direction_y": 0.018140646, "direction_z": 0.3150072, "intensity": 0.20961553},
-        **{"color_red": 0.85493314, "color_green": 0.7975637, "color_blue": 0.8019309, "specular": 0.0},
+        **{"direction_x": -0.4356406, "direction_y": -0.6921564, "direction_z": 0.57544494, "intensity": 0.10040844},
+        **{"color_red": 0.71281755, "color_green": 0.7806323, "color_blue": 0.95617884, "specular": 0.0},
         **{"shininess": 32.0, "pattern_id": 0.0, "pattern_opacity": 0.75, "pattern_blur": 5.0, "pattern_seed": 0.0},
-        **{"angular_size": 57.435287, "pattern_ambient": 1.0, "cast_shadow": 1.0},
+        **{"angular_size": 53.420513, "pattern_ambient": 1.0, "cast_shadow": 1.0},
     }
+    assert (
+        rim.numbers.items()
+        >= {
+            **{
+                "direction_x": -0.59696776,
+                "direction_y": -0.3394989,
+                "direction_z": -0.7268906,
+                "intensity": 0.35186338,
+            },
+            **{"color_red": 0.9460653, "color_green": 0.8084209, "color_blue": 0.7030188, "angular_size": 2.3746219},
+        }.items()
+    )
+    lit = draw_lights(DEFAULTS, 0, "astronaut.png", 1, NO_OVERRIDES, ENVIRONMENTS)[0].environment
+    assert lit is not None
+    assert (lit.name, lit.split) == ("two_strips", True)
+    assert [lit.azimuth, lit.exposure] == pytest.approx([20.310676425599134, 0.5168877203450293])
