@@ -30,7 +30,12 @@ SMALL, PER_ROW = 188, 10  # the same for the pictures of lights, and how many ma
 GAP = 12
 HEADER, CAPTION = 48, 64  # heights of the text above the pictures and below
 PAPER, INK, FAINT = "#f7f7f5", "#222222", "#8a8a86"
-LIGHTS = ("light from eight directions, without and with shine", "the ten shadow patterns, light from the upper left")
+ONE_SOURCE = (
+    "light from eight directions, without and with shine",
+    "the ten shadow patterns, light from the upper left",
+)
+LIGHTS = (*ONE_SOURCE, *ONE_SOURCE, "key, fill and rim lights", "the built-in environments")
+DOTS = {"key": "#e08a00", "sun": "#e08a00", "fill": "#4a90d9", "rim": "#9b59b6"}  # on a dial, by the kind of a source
 COLUMNS = 3 + VARIANTS
 
 
@@ -88,7 +93,7 @@ def draw_sheet() -> Image.Image:
     lights = read_rows("lights")
     for number, first in enumerate(range(0, len(lights), PER_ROW)):
         rows = lights[first : first + PER_ROW]
-        strips.append(draw_headings(f"{names[rows[0][1]['image_path']]}: {LIGHTS[number % len(LIGHTS)]}"))
+        strips.append(draw_headings(f"{names[rows[0][1]['image_path']]}: {LIGHTS[number]}"))
         strips.append(side_by_side([draw_light_cell(index, row) for index, row in rows]))
     sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), PAPER)
     top = 0
@@ -164,18 +169,25 @@ def side_by_side(cells: list[Image.Image]) -> Image.Image:
 
 
 def draw_light(draw: ImageDraw.ImageDraw, x: int, y: int, light: dict[str, Any]) -> None:
-    """Say where a light stands, in numbers and on a dial, and which pattern it has."""
+    """Say where the main source of a light stands, in numbers and on a dial, and what else there is."""
     draw_dial(draw, (x + 46, y + 30), 20, light)
-    text = f"azimuth {light['azimuth']:.0f}°, elevation {light['elevation']:.0f}°\n{light['pattern'].replace('_', ' ')}"
+    text = light["environment"]["name"] if light["environment"] else "ambient light"
+    if light["sources"]:
+        main, *others = light["sources"]
+        pattern = main["pattern"].replace("_", " ")
+        text = f"azimuth {main['azimuth']:.0f}°, elevation {main['elevation']:.0f}°\n"
+        text += ", ".join((pattern, *(other["kind"] for other in others)))
     draw.multiline_text((x + 78, y + 8), text, INK, ImageFont.load_default(18), spacing=6)
 
 
 def draw_dial(draw: ImageDraw.ImageDraw, centre: tuple[int, int], radius: int, light: dict[str, Any]) -> None:
-    """Draw a light as a dot on a disc seen from the camera: the rim is elevation 0."""
+    """Draw a light's sources as dots on a disc seen from the camera: the edge is elevation 0, rings are behind it."""
     draw.circle(centre, radius, outline=FAINT, width=2)
-    azimuth, reach = math.radians(light["azimuth"]), radius * math.cos(math.radians(light["elevation"]))
-    dot = (centre[0] + reach * math.cos(azimuth), centre[1] + reach * math.sin(azimuth))
-    draw.circle(dot, 2 + radius // 7, fill="#e08a00")
+    for source in reversed(light["sources"]):  # the main source on top
+        azimuth, elevation = math.radians(source["azimuth"]), math.radians(source["elevation"])
+        reach, color = radius * math.cos(elevation), DOTS[source["kind"]]
+        dot = (centre[0] + reach * math.cos(azimuth), centre[1] + reach * math.sin(azimuth))
+        draw.circle(dot, 2 + radius // 7, fill=color if elevation >= 0 else PAPER, outline=color, width=2)
 
 
 def fit(file: Path, side: int, part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> Image.Image:

@@ -21,30 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.errors import RowError, UnreachableError
-from client.light.columns import LIGHT_NAMES, Overrides, nearest, parse_overrides
-from client.light.distributions import LIGHTING_FILE, SettingsError, read_lighting
-from client.light.draw import MOST_LIGHTS, draw_light, light_seed
-from client.light.light import (
-    COLUMNS,
-    Light,
-    check_light,
-    check_patterns,
-    light_of_row,
-    light_tensors,
-    named_light,
-    server_patterns,
-)
+from client.input.backgrounds import PICTURE, PLAIN, Background, parse_backgrounds
+from client.light.asked import Lights, asked_lights
+from client.light.draw import light_seed
+from client.light.environment import read_environments
+from client.light.light import Light, check_patterns, light_tensors, server_patterns
+from client.light.lighting import LIGHTING_FILE, read_lighting
 from client.output.plan import Plan, parse_pictures
 from client.triton.blocking import BlockingConnection
 from client.triton.parts import PhotoParts, Templates
-from client.triton.pixels import Pixels, bitmap, decode
+from client.triton.pixels import Pixels, bitmap, read_picture
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL, Reply
 from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
 Photo = str | os.PathLike[str] | bytes | Pixels
-OneLight = Light | Mapping[str, Any] | NDArray[Any]
-Lights = int | OneLight | Sequence[OneLight] | None
+Floats = NDArray[np.float32]
 
 
 class RelightError(Exception):
@@ -55,24 +47,44 @@ class RelightError(Exception):
 class Relit:
     """One photo relit by K lights. A picture that was not asked for raises RelightError when it is read."""
 
-    pictures: Mapping[str, Pixels]  # by name; sRGB
+    pictures: Mapping[str, NDArray[Any]]  # by name
     lights: list[dict[str, Any]]  # K entries as metadata.json has them; each may be given to `relight` again
     info: dict[str, Any]  # score, box (xyxy, 0-1), count, residual, width, height, models
 
     @property
     def output(self) -> Pixels:
-        """The relit person over the gray background, uint8 [K,H,W,3]."""
+        """The relit person over the background, sRGB, uint8 [K,H,W,3]."""
         return self._picture("output")
 
     @property
     def degraded(self) -> Pixels:
-        """The relit person over black, uint8 [K,H,W,3]."""
+        """The relit person over black, sRGB, uint8 [K,H,W,3]."""
         return self._picture("degraded")
 
     @property
     def albedo(self) -> Pixels:
-        """The photo without its light, uint8 [H,W,3]."""
+        """The photo without its light, sRGB, uint8 [H,W,3]."""
         return self._picture("albedo")
+
+    @property
+    def shading(self) -> Floats:
+        """The diffuse light, linear Rec. 709, float32 [K,H,W,3], 0 to 4."""
+        return self._picture("shading")
+
+    @property
+    def normal(self) -> Floats:
+        """The surface's normals, float32 [H,W,3] of length 1: +x right, +y up, +z toward the camera; sent as 8 bits."""
+        return self._picture("normal")
+
+    @property
+    def depth(self) -> Floats:
+        """Relative height, near is high, in standard deviations of the person, float32 [H,W], −4 to 4."""
+        return self._picture("depth")
+
+    @property
+    def alpha(self) -> Floats:
+        """The probability of the person, float32 [H,W], 0 to 1; sent as 8 bits."""
+        return self._picture("alpha")
 
     @property
     def mask(self) -> Pixels:
@@ -81,15 +93,15 @@ class Relit:
 
     @property
     def foreground(self) -> Pixels:
-        """The untouched person over the gray background, uint8 [H,W,3]."""
+        """The untouched person over the gray background, sRGB, uint8 [H,W,3]."""
         return self._picture("foreground")
 
     @property
     def background(self) -> Pixels:
-        """The photo with the person painted over in gray, uint8 [H,W,3]."""
+        """The photo with the person painted over in gray, sRGB, uint8 [H,W,3]."""
         return self._picture("background")
 
-    def _picture(self, name: str) -> Pixels:
+    def _picture(self, name: str) -> NDArray[Any]:
         if name not in self.pictures:
             raise RelightError(f"{name} was not asked for; add it to files")
         return self.pictures[name]
@@ -99,15 +111,18 @@ class Relighter:
     """Relights photos over one connection, which closes at the end of a `with` block. Thread-safe."""
 
     def __init__(
-        self, url: str = URL, *, lighting: str | os.PathLike[str] = LIGHTING_FILE, timeout: float = TIMEOUT
+        self,
+        url: str = URL,
+        *,
+        lighting: str | os.PathLike[str] = LIGHTING_FILE,
+        environments: str | os.PathLike[str] | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
-        """`url` is the server's gRPC address, host:port; `lighting` the file with the lights' distributions.
-
-        `timeout` is in seconds per photo. Raises RelightError if the lighting file cannot be used.
-        """
+        """Arguments are those of `relight`. Raises RelightError if a file of settings cannot be used."""
         try:
             self._lighting = read_lighting(Path(lighting))
-        except SettingsError as error:
+            self._environments = () if environments is None else read_environments(os.fspath(environments))
+        except ValueError as error:
             raise RelightError(str(error)) from error
         self._connection = BlockingConnection(url, timeout)
 
@@ -129,6 +144,7 @@ class Relighter:
         *,
         prompt: str = PROMPT,
         lights: Lights = None,
+        background: Photo | None = None,
         seed: int = 0,
         files: str | Sequence[str] = ("output",),
         score_threshold: float = SCORE_THRESHOLD,
@@ -137,16 +153,21 @@ class Relighter:
         """Relight one photo. Arguments and errors are those of `relight`."""
         try:
             plan_files = parse_pictures(files if isinstance(files, str) else ",".join(files))
+            if "environment" in plan_files:
+                raise ValueError("the file environment is written by run_csv alone; leave it out of files")
             image, path = _read_photo(photo)
-            chosen = self._lights(lights, seed, path)
+            chosen = asked_lights(lights, self._lighting, seed, path, self._environments)
+            behind = _read_background(background, chosen[0], light_seed(seed, path, 0))
+            if background is not None:
+                chosen = [light.over(behind.kind, behind.name) for light in chosen]
             plan = Plan(pictures=plan_files, variants=len(chosen))
             thresholds = (score_threshold, mask_threshold)
             check_thresholds(thresholds)
             templates = Templates(thresholds, plan.request(), plan.pictures)
-            reply = self._reply(PhotoParts(templates, image, prompt, light_tensors(chosen)))
+            reply = self._reply(PhotoParts(templates, image, prompt, light_tensors(chosen), behind.picture))
             patterns = server_patterns(reply.info)
             check_patterns(chosen, patterns)
-            decoded = {name: [decode(image) for image in images] for name, images in reply.pictures.items()}
+            decoded = {name: [read_picture(name, file) for file in files] for name, files in reply.pictures.items()}
             pictures = {name: np.stack(all_k) if name in PER_LIGHT else all_k[0] for name, all_k in decoded.items()}
         except (ValueError, RowError, UnreachableError, ImportError) as error:
             raise RelightError(str(error)) from error
@@ -162,42 +183,20 @@ class Relighter:
             if (reply := parts.take(answer)) is not None:
                 return reply
 
-    def _lights(self, lights: Lights, seed: int, path: str) -> list[Light]:
-        """The requested lights; missing values are drawn. Raises ValueError."""
-        if lights is None or isinstance(lights, int):
-            asked: Sequence[OneLight] = [{}] * (1 if lights is None else min(lights, MOST_LIGHTS + 1))
-        elif isinstance(lights, Light | Mapping):
-            asked = [lights]
-        elif isinstance(lights, np.ndarray):
-            asked = list(np.atleast_2d(lights))
-        else:
-            asked = lights
-        if not 1 <= len(asked) <= MOST_LIGHTS:
-            raise ValueError(f"lights must hold at least one light and at most {MOST_LIGHTS:,}")
-        return [self._light(one, light_seed(seed, path, k)) for k, one in enumerate(asked)]
-
-    def _light(self, asked: OneLight, seed: str) -> Light:
-        if isinstance(asked, Light):
-            check_light(asked)
-            return asked
-        if not isinstance(asked, Mapping):
-            return light_of_row(asked)
-        if asked.keys() >= set(COLUMNS):
-            return named_light(asked)
-        return draw_light(self._lighting, seed, _overrides(asked))
-
 
 def relight(
     photo: Photo,
     *,
     prompt: str = PROMPT,
     lights: Lights = None,
+    background: Photo | None = None,
     seed: int = 0,
     url: str = URL,
     files: str | Sequence[str] = ("output",),
     score_threshold: float = SCORE_THRESHOLD,
     mask_threshold: float = MASK_THRESHOLD,
     lighting: str | os.PathLike[str] = LIGHTING_FILE,
+    environments: str | os.PathLike[str] | None = None,
     timeout: float = TIMEOUT,
 ) -> Relit:
     """Relight one photo on the server at `url`. For many photos, keep the connection: `with Relighter(url) as relight`.
@@ -206,46 +205,35 @@ def relight(
         photo: the path or the bytes of an image file, or its sRGB pixels, uint8 [H,W,3].
         prompt: whom to cut out.
         lights: None for one drawn light, K for K of them, or the lights. Each is a dict of fixed values by the names of
-            the CSV's columns (`light_azimuth`, `pattern`, `light_color`, …; the rest is drawn), an entry of `lights`
-            in metadata.json or an earlier result, a `Light`, or a row of LIGHT. LIGHT, float [K,16], is taken too,
-            also with SCENE beside it, [K,48].
+            the CSV's columns (`light_azimuth`, `pattern`, `setup`, `environment`, …; the rest is drawn), which may have
+            `sources`, a list of dicts, for several exact sources; an entry of `lights` in metadata.json or an earlier
+            result; a `Light`; or rows of LIGHT, float [L,16] or [16], and with the rest of the picture
+            {"LIGHT": [L,16], "SCENE": [32]}. An array [K,16] is K lights of one source, [K,L,16] of several.
+        background: `gray`, `photo`, `relit`, a picture in any form of a photo, or a folder of pictures, of which the
+            seed chooses one. None for what the lights say, which is gray for those that are drawn.
         seed: draws the lights, together with the photo's path as given, so a CSV's row gets the same light. Bytes
             and pixels have no path: give each its own seed.
         url: the server's gRPC address, host:port.
-        files: which pictures to send back: output, degraded, albedo, mask, foreground, background.
+        files: what to send back: output, degraded, shading, albedo, mask, alpha, normal, depth, foreground, background.
         score_threshold: lowest score of a detection, 0-1.
         mask_threshold: lowest mask value that counts as the person, 0-1.
         lighting: the file with the distributions that lights are drawn from.
+        environments: a folder of .hdr and .exr maps to light the photo by, or `built-in`.
         timeout: seconds to wait for the answer.
 
     Raises RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
     """
-    with Relighter(url, lighting=lighting, timeout=timeout) as relighter:
+    with Relighter(url, lighting=lighting, environments=environments, timeout=timeout) as relighter:
         return relighter(
             photo,
             prompt=prompt,
             lights=lights,
+            background=background,
             seed=seed,
             files=files,
             score_threshold=score_threshold,
             mask_threshold=mask_threshold,
         )
-
-
-def _overrides(asked: Mapping[str, Any]) -> Overrides:
-    """Parse a dict's values like the cells of a CSV. Raises ValueError."""
-    for name in asked:
-        if name not in LIGHT_NAMES:
-            meant = nearest(name, LIGHT_NAMES)
-            hint = f"did you mean {meant}?" if meant else f"choose from {', '.join(LIGHT_NAMES)}"
-            raise ValueError(f"a light has no {name}; {hint}")
-    return parse_overrides(
-        {
-            name: str(value) if np.ndim(value) == 0 else " ".join(str(number) for number in value)
-            for name, value in asked.items()
-            if value is not None
-        }
-    )
 
 
 def _read_photo(photo: Photo) -> tuple[bytes, str]:
@@ -258,3 +246,15 @@ def _read_photo(photo: Photo) -> tuple[bytes, str]:
         return Path(photo).read_bytes(), os.fspath(photo)
     except OSError as error:
         raise ValueError(f"the photo {os.fspath(photo)} cannot be read ({error.strerror})") from error
+
+
+def _read_background(asked: Photo | None, light: Light, seed: str) -> Background:
+    """The background that was asked for, else that of the first `light`. Raises ValueError, RowError."""
+    if asked is None:
+        if light.background == PICTURE:
+            raise ValueError(f"the background of the lights is the picture {light.backdrop}; give it as background")
+        return Background(light.background)
+    if isinstance(asked, str | os.PathLike) and (os.fspath(asked) in PLAIN or Path(asked).is_dir()):
+        return parse_backgrounds(os.fspath(asked)).choose(seed)
+    picture, path = _read_photo(asked)
+    return Background(PICTURE, path or None, picture)

@@ -46,7 +46,9 @@ class Row:
 def drawn(photo: str) -> Light:
     """The light that the client draws for a photo of this name."""
     lighting = read_lighting()
-    tensors = client_light.light_tensors(draw_lights(lighting, SEED, photo, 1), lighting.most_sources())
+    tensors = client_light.light_tensors(
+        draw_lights(lighting, SEED, photo, 1), lighting.most_sources(environments=False)
+    )
     light, scene = (np.atleast_2d(tensors[name][0, 0]).tolist() for name in (LIGHT, SCENE))
     return {LIGHT: tuple(map(tuple, light)), SCENE: tuple(map(tuple, scene))}
 

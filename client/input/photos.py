@@ -21,15 +21,17 @@ def is_on_web(image_path: str, folder: str | os.PathLike[str]) -> bool:
     return is_remote(image_path.strip()) or (is_remote(os.fspath(folder)) and not Path(image_path).is_absolute())
 
 
-def read_image(image_path: str, folder: str | os.PathLike[str], timeout: float = TIMEOUT_SECONDS) -> bytes:
+def read_image(
+    image_path: str, folder: str | os.PathLike[str], timeout: float = TIMEOUT_SECONDS, column: str = "image_path"
+) -> bytes:
     """Return the photo's bytes, unchanged. Blocks, for at most `timeout` seconds where the photo has a URL.
 
     A relative path is looked up in `folder` (a path or URL), then in the current directory. Blanks around it are kept
     if such a file exists, else dropped. If there is no file, the path is tried with slashes for backslashes, in the
     other Unicode forms, and in Latin-1. Raises RowError if the photo is missing, unreadable or empty, PassingError if
-    it has a URL that may answer later.
+    it has a URL that may answer later; the message names the `column` that the path is from.
     """
-    return _first(image_path, folder, lambda url: read_remote(url, timeout), _read_file)
+    return _first(image_path, folder, lambda url: read_remote(url, timeout), _read_file, column)
 
 
 def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
@@ -38,7 +40,11 @@ def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
 
 
 def _first(
-    image_path: str, folder: str | os.PathLike[str], read_url: Callable[[str], bytes], read_file: Callable[[str], bytes]
+    image_path: str,
+    folder: str | os.PathLike[str],
+    read_url: Callable[[str], bytes],
+    read_file: Callable[[str], bytes],
+    column: str = "image_path",
 ) -> bytes:
     for place in _places(image_path, os.fspath(folder)):
         try:
@@ -46,7 +52,7 @@ def _first(
         except (FileNotFoundError, NotADirectoryError):
             continue
         except IsADirectoryError:
-            raise RowError(f"{shown(place)} is a folder; image_path must name a file") from None
+            raise RowError(f"{shown(place)} is a folder; {column} must name a file") from None
         except (OSError, ValueError, ImportError) as error:  # ValueError: a character no path can hold
             reason = getattr(error, "strerror", None) or error
             kind = PassingError if is_remote(place) else RowError
@@ -56,8 +62,8 @@ def _first(
         return image
     tried = " nor ".join(map(shown, _places_of((image_path,), os.fspath(folder))))
     if _DRIVE.match(image_path):
-        raise RowError(f"there is no file {tried}; image_path names a drive of Windows: write its path here")
-    raise RowError(f"there is no file {tried}; correct image_path or put the photo there")
+        raise RowError(f"there is no file {tried}; {column} names a drive of Windows: write its path here")
+    raise RowError(f"there is no file {tried}; correct {column} or put the photo there")
 
 
 def _places(image_path: str, folder: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from client.errors import RowError
-from client.light.values import parse_color, parse_number, parse_pattern
+from client.light.values import parse_color, parse_number, parse_pattern, parse_setup
 from contract.light import NUMBERS, TABLE, Interval
 
 # A row's own values by column; a missing value is drawn, or the run's.
@@ -18,6 +18,7 @@ Overrides = Mapping[str, Any]
 NO_OVERRIDES: Overrides = MappingProxyType({})
 
 _SEED = Interval(-(2**63), 2**63 - 1, whole=True)
+_DROPPED = ("light_", "pattern_", "albedo_")
 _ALIKE = 0.75  # the similarity (difflib's ratio, 0-1) of `grey` and `gray`
 
 
@@ -28,13 +29,17 @@ def _whole(interval: Interval) -> Callable[[str], int]:
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "prompt": str,
     "seed": _whole(_SEED),
+    "background": str.strip,
+    "setup": parse_setup,
+    "environment": str.strip,
+    "environment_azimuth": partial(parse_number, interval=NUMBERS["light_azimuth"].interval),
     **{number.name: partial(parse_number, interval=number.interval) for number in TABLE if number.key},
     "pattern": parse_pattern,
     "pattern_seed": _whole(NUMBERS["pattern_seed"].interval),
     "light_color": parse_color,
 }
 COLUMN_NAMES = tuple(_PARSERS)
-LIGHT_NAMES = tuple(name for name in COLUMN_NAMES if name not in ("prompt", "seed"))
+LIGHT_NAMES = tuple(name for name in COLUMN_NAMES if name not in ("prompt", "seed", "background"))
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,9 @@ def parse_overrides(texts: Mapping[str, str]) -> Overrides:
 
 
 def nearest(column: str, names: Sequence[str] = COLUMN_NAMES) -> str | None:
-    """The most similar of `names`, if any; their first word may be missing, as in `azimuth`."""
+    """The most similar of `names`, if any; the first word may be missing, as in `azimuth`."""
     name = column.lower().replace("-", "_").replace(" ", "_")
-    shortened = {known.partition("_")[2]: known for known in names if "_" in known}
+    shortened = {known.partition("_")[2]: known for known in names if known.startswith(_DROPPED)}
     whole = shortened | {known: known for known in names}
     near = difflib.get_close_matches(name, whole, 1, _ALIKE)
     return whole[near[0]] if near else None

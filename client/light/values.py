@@ -1,4 +1,4 @@
-"""Parses the values of a light: numbers, colours, shadow patterns."""
+"""Parses the values of a light: numbers, colours, shadow patterns, setups of sources."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ class Pattern(NamedTuple):
 
 
 NO_PATTERN = Pattern(0, "none")
+# The kinds of sources that light a person together, by name.
+SETUPS = {
+    "key": ("key",),
+    "key_fill": ("key", "fill"),
+    "key_rim": ("key", "rim"),
+    "key_fill_rim": ("key", "fill", "rim"),
+}
 
 
 def parse_number(text: str, interval: Interval) -> float:
@@ -47,6 +54,13 @@ def parse_pattern(text: str) -> Pattern:
         raise ValueError(
             f"must be one of {known}, or the number of a material on the server, not {text!r}{meant}"
         ) from None
+
+
+def parse_setup(text: str) -> tuple[str, ...]:
+    """Parse the name of a setup to its kinds of sources. Raises ValueError with the rest of a sentence."""
+    if text.strip() not in SETUPS:
+        raise ValueError(f"must be one of {', '.join(SETUPS)}, not {text!r}")
+    return SETUPS[text.strip()]
 
 
 def parse_color(text: str) -> Color:

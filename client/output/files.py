@@ -17,7 +17,7 @@ from client.input.row import Row
 from client.output.plan import INPUT, Plan
 from client.output.tars import Tars
 
-SCHEMA = "relight-metadata/1"
+SCHEMA = "relight-metadata/2"
 Content = bytes | memoryview
 
 
@@ -92,7 +92,9 @@ def row_files(
     names = plan.file_names(row)
     contents = {**pictures, INPUT: [image]} if plan.keep_input else pictures
     files = {name: content for kind in names for name, content in zip(names[kind], contents[kind], strict=True)}
-    files[plan.metadata_name(row)] = encode_metadata({**metadata, "files": names, "schema": SCHEMA})
+    files[plan.metadata_name(row)] = encode_metadata(
+        {**metadata, "files": names, "values": plan.values(), "schema": SCHEMA}
+    )
     return files
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from client.input.row import Row
+from contract.files import FORMATS, Files, FilesError
+from contract.files import parse_files as parse_request
 from contract.names import PER_LIGHT, PICTURES
 
 INPUT = "input"  # the photo's own file, copied
@@ -15,7 +17,6 @@ LAYOUTS = ("flat", "sharded")
 ROWS_PER_FOLDER = 1000  # of the layout `sharded`
 _ALL = "all"
 _OTHER_NAMES = {"degraded_fg": "degraded"}  # its name in the replaced pipeline
-_EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
@@ -24,8 +25,7 @@ class Plan:
     """Which pictures a run keeps, how many lights a photo gets, and how the files are laid out."""
 
     pictures: tuple[str, ...] = ("output", "albedo", "mask")  # in the order of PICTURES
-    format: str = "png"  # png, jpeg, webp
-    quality: int | None = None  # 1-100, of jpeg and webp
+    format: str = "png"  # as FILES of the ensemble has it: png:16, jpeg:92, webp:lossless, exr
     variants: int = 1
     keep_input: bool = False
     writer: str = "files"  # of WRITERS
@@ -34,8 +34,16 @@ class Plan:
 
     def request(self) -> str:
         """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92`."""
-        suffix = f":{self.quality}" if self.quality is not None else ""
-        return f"{','.join(self.pictures)};{self.format}{suffix}"
+        return f"{','.join(self.pictures)};{self.format}"
+
+    @property
+    def files(self) -> Files:
+        """What the request asks for, as the server reads it."""
+        return parse_request(self.request())
+
+    def values(self) -> dict[str, str]:
+        """What the values of each picture's files are, in a sentence."""
+        return {picture: self.files.values(picture) for picture in self.pictures}
 
     def count(self, picture: str) -> int:
         """The number of a row's files of this kind."""
@@ -43,7 +51,7 @@ class Plan:
 
     def endings(self, picture: str) -> list[str]:
         """The endings of a row's file names of one kind: mask.png, or output_0.png, output_1.png, …."""
-        extension = "png" if picture == "mask" else _EXTENSIONS[self.format]
+        extension = self.files.extension(picture)
         if self.count(picture) == 1:
             return [f"{picture}.{extension}"]
         return [f"{picture}_{k}.{extension}" for k in range(self.variants)]
@@ -114,13 +122,21 @@ def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
     return parse_pictures(",".join(made)), len(made) < len(asked)
 
 
-def parse_format(text: str) -> tuple[str, int | None]:
-    """Parse `--format jpeg` or `webp:80` to name and quality. Raises ValueError with a sentence."""
-    name, colon, number = text.partition(":")
-    if name not in _EXTENSIONS or (colon and name == "png"):
-        raise ValueError(f"there is no format {text!r}; choose png, jpeg[:quality], webp[:quality]")
-    if not colon:
-        return name, None
-    if not number.isdecimal() or not 1 <= int(number) <= 100:
-        raise ValueError(f"the quality in {text!r} must be a whole number from 1 to 100")
-    return name, int(number)
+def parse_format(text: str) -> str:
+    """Check `--format jpeg` or `webp:80`. Raises ValueError with a sentence."""
+    try:
+        parse_request(f"{PICTURES[0]};{text}")
+    except FilesError as error:
+        raise ValueError(f"there is no format {text!r}; choose from {FORMATS}") from error
+    return text.strip()
+
+
+def with_depth(form: str, depth: int | None) -> str:
+    """The format with `--depth` bits for each value, 8 or 16. Raises ValueError with a sentence."""
+    if depth is None or form == "exr":  # whose values are floats
+        return form
+    if form.partition(":")[0] != "png":
+        if depth == 16:
+            raise ValueError(f"--depth 16 needs --format png or exr: {form} has 8 bits for each value")
+        return form
+    return "png:16" if depth == 16 else "png"

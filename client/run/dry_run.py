@@ -18,20 +18,19 @@ from client.errors import RowError, StoppedError, UnreachableError
 from client.input.photos import check_image, read_image
 from client.input.row import Row
 from client.light.columns import OverrideColumns, Overrides
-from client.light.draw import draw_lights
-from client.light.light import COLUMNS, Light, check_patterns, light_of, light_tensors, server_patterns
+from client.light.light import check_patterns, light_of, light_tensors, server_patterns, source_of
 from client.output.journal import FAILED, Past
 from client.output.numbering import Numbering
 from client.run.interruptions import Interruptions
+from client.run.prepare import Prepared, prepare
 from client.run.progress import Progress, gone_words
 from client.run.resume import How, gone_rows, open_input
 from client.run.row_queue import RowQueue
 from client.run.run import Run
-from client.triton.parts import PhotoParts, Templates
+from client.triton.parts import Templates
 from client.triton.pixels import bitmap
 from client.triton.request import PROMPT, decode_request, photo_request, request_template, unpack
 from client.triton.servers import Servers
-from contract.light import NUMBERS
 
 Check = Callable[[Row, Overrides], Awaitable[None]]  # raises RowError
 _OPENED = 8  # photos at a time, where there is no server
@@ -104,7 +103,7 @@ def _left(run: Run, rows: Iterable[Row], past: Past, outlook: Outlook) -> Genera
 
 async def _ask_info(servers: Servers) -> dict[str, Any]:
     """INFO of a small gray photo. Raises UnreachableError: not even that is relit."""
-    light = light_of({name: NUMBERS[name].default for name in COLUMNS})
+    light = light_of(None, [source_of("key", {})], {})
     template = request_template((0.0, 0.0), "mask;png", ())
     gray = bitmap(np.full((64, 64, 3), 128, np.uint8))
     try:
@@ -126,20 +125,19 @@ def _decoding(run: Run, photos: str, servers: Servers, patterns: Sequence[str] |
     """Check that the server decodes a photo and takes its lights."""
     templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
-    def prepare(row: Row, asked: Overrides) -> tuple[list[Light], PhotoParts]:
+    def prepared(row: Row, asked: Overrides) -> Prepared:
         image = read_image(row.image_path, row.folder or photos, run.access.timeout)
-        lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-        return lights, PhotoParts(templates, image, asked.get("prompt", run.prompt), light_tensors(lights))
+        return prepare(run, templates, row, asked, photos, image)
 
     async def check(row: Row, asked: Overrides) -> None:
-        lights, parts = await asyncio.to_thread(prepare, row, asked)
+        one = await asyncio.to_thread(prepared, row, asked)
         try:
-            await servers.send(decode_request(parts.request))
+            await servers.send(decode_request(one.parts.request))
         except RowError as error:
-            parts.refused(error)  # a run would ask for fewer lights at a time
-            await servers.send(decode_request(parts.request))
+            one.parts.refused(error)  # a run would ask for fewer lights at a time
+            await servers.send(decode_request(one.parts.request))
         try:
-            check_patterns(lights, patterns)
+            check_patterns(one.lights, patterns)
         except ValueError as error:
             raise RowError(str(error)) from error
 

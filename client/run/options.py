@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from client.input.backgrounds import PLAIN, parse_backgrounds
 from client.input.source import parse_shard
-from client.light.distributions import LIGHTING_FILE, read_lighting
 from client.light.draw import MOST_LIGHTS
+from client.light.environment import BUILT_IN, read_environments
+from client.light.instruction import INSTRUCTIONS_FILE, read_phrases
+from client.light.lighting import LIGHTING_FILE, read_lighting
 from client.output.plan import LAYOUTS, WRITERS, Plan, parse_files, parse_format
 from client.triton.credentials import parse_header
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
@@ -18,6 +21,8 @@ from contract.names import PICTURES
 
 Option = tuple[str, str, Callable[[str], Any], object, str]
 _INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
+_LIT = f"light the pictures by the .hdr and .exr maps of this folder, or by {BUILT_IN} ones"
+_BEHIND = f"put {', '.join(PLAIN)} or pictures of a folder behind the person"
 _URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
 _HEADER = "send a header with each call, such as an API key; repeat for more"
 _RESUME_SWITCHES = (
@@ -68,7 +73,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Appends the default, if there is one, to the help text of an option."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        no_default = action.default is None or action.default is False or action.default in (argparse.SUPPRESS, [])
+        no_default = action.default is None or action.default is False or action.default in (argparse.SUPPRESS, [], ())
         return action.help if no_default else f"{action.help} (default: %(default)s)"
 
 
@@ -89,7 +94,10 @@ def _picture_options() -> tuple[Option, ...]:
         ("--variants", "K", _number(int, 1, MOST_LIGHTS), Plan().variants, "relight each photo with K lights"),
         ("--seed", "N", int, 0, "draw the lights from this seed"),
         ("--lighting", "FILE", _sentence(read_lighting), str(LIGHTING_FILE), "draw the lights as FILE describes"),
+        ("--environments", "DIR", _sentence(read_environments), (), _LIT),
+        ("--background", "B", _sentence(parse_backgrounds), PLAIN[0], _BEHIND),
         ("--gray", "N", _number(int, 0, 255), None, "set the background's gray instead of FILE's, 0-255"),
+        ("--instructions", "FILE", _sentence(read_phrases), str(INSTRUCTIONS_FILE), "say the lights as FILE describes"),
     )
 
 
@@ -98,7 +106,8 @@ def _output_options() -> tuple[Option, ...]:
     kept = ",".join(plan.pictures)
     return (
         ("--files", "NAMES", _sentence(parse_files), kept, f"write some of {', '.join(PICTURES)}, input; or all"),
-        ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:quality] or webp[:quality]"),
+        ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:Q], webp[:Q] or exr (linear)"),
+        ("--depth", "BITS", _depth, None, "give each value of a png 8 (sRGB) or 16 (linear) bits (default: 8)"),
         ("--writer", "W", _one_of(WRITERS), plan.writer, f"write {' or '.join(WRITERS)} (no files)"),
         ("--layout", "L", _one_of(LAYOUTS), plan.layout, "put files into one folder, or (sharded) one per 1,000 rows"),
         ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar of a webdataset"),
@@ -122,6 +131,12 @@ def _server_options() -> tuple[Option, ...]:
         ("--cert", "FILE", Path, None, "send the client certificate in FILE"),
         ("--key", "FILE", Path, None, "read the private key of --cert from FILE"),
     )
+
+
+def _depth(text: str) -> int:
+    if text not in ("8", "16"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 8 or 16")
+    return int(text)
 
 
 def _url(text: str) -> str:

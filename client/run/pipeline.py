@@ -15,13 +15,13 @@ from client.errors import PassingError, RowError, StoppedError
 from client.input.photos import is_on_web, read_image
 from client.input.row import Row
 from client.light.columns import OverrideColumns, Overrides
-from client.light.draw import draw_lights
-from client.light.light import Light, check_patterns, light_tensors, server_patterns
+from client.light.light import check_patterns, server_patterns
 from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
 from client.output.spool import Spool
 from client.run.downloads import Downloads
+from client.run.prepare import Prepared, prepare
 from client.run.row_queue import RowQueue
 from client.run.run import Run
 from client.triton.connection import Facts
@@ -147,9 +147,9 @@ class Pipeline:
 
     async def _relight(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> None:
         """Relight a photo, which `read` gives and may block for. Raises RowError."""
-        lights, image, parts = await asyncio.to_thread(self._prepare, row, asked, read)
-        answer = await self._last_answer(parts)
-        await asyncio.to_thread(self._store, row, asked, lights, image, parts, answer)
+        prepared = await asyncio.to_thread(self._prepare, row, asked, read)
+        answer = await self._last_answer(prepared.parts)
+        await asyncio.to_thread(self._store, row, asked, prepared, answer)
 
     async def _last_answer(self, parts: PhotoParts) -> Any:
         """Send a photo's requests, of which there is one as a rule; return the last answer."""
@@ -163,41 +163,33 @@ class Pipeline:
                 return answer
             await asyncio.to_thread(parts.take, answer)
 
-    def _prompt(self, asked: Overrides) -> str:
-        prompt: str = asked.get("prompt", self._run.prompt)
-        return prompt
+    def _prepare(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> Prepared:
+        image, store = read(), Spool(self._folder.path)
+        return prepare(self._run, self._templates, row, asked, self._photos, image, store)
 
-    def _prepare(self, row: Row, asked: Overrides, read: Callable[[], bytes]) -> tuple[list[Light], bytes, PhotoParts]:
-        run, image = self._run, read()
-        lights = draw_lights(run.lighting, run.seed, row.image_path, run.plan.variants, asked)
-        store = Spool(self._folder.path)
-        return lights, image, PhotoParts(self._templates, image, self._prompt(asked), light_tensors(lights), store)
-
-    def _store(
-        self, row: Row, asked: Overrides, lights: list[Light], image: bytes, parts: PhotoParts, answer: Any
-    ) -> None:
+    def _store(self, row: Row, asked: Overrides, prepared: Prepared, answer: Any) -> None:
         run = self._run
-        reply = parts.take(answer)
+        reply = prepared.parts.take(answer)
         assert reply is not None, "the answer is the last one"
         self._folder.agree_on_networks(reply.info.get("models"))
         patterns = server_patterns(reply.info)
         try:
-            check_patterns(lights, patterns)
+            check_patterns(prepared.lights, patterns)
         except ValueError as error:
             raise RowError(str(error)) from error
         metadata = {
             **reply.info,
             "image_path": row.image_path,
-            "prompt": self._prompt(asked),
+            "prompt": asked.get("prompt", run.prompt),
             "score_threshold": run.thresholds[0],
             "mask_threshold": run.thresholds[1],
             "seed": asked.get("seed", run.seed),
             "files_requested": run.plan.request(),
-            "lights": [light.named(patterns) for light in lights],
+            "lights": [light.named(patterns, run.phrases) for light in prepared.lights],
             "model_versions": self._facts.model_versions,
         }
         try:
-            self._writer.write(row, row_files(row, run.plan, image, reply.pictures, metadata))
+            self._writer.write(row, row_files(row, run.plan, prepared.image, reply.pictures, metadata))
         except OSError as error:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from client.errors import TableError
+from client.input.backgrounds import Backgrounds
 from client.input.row import WHOLE, Shard
 from client.input.source import Source, stem_of
-from client.light.distributions import Lighting, Uniform
+from client.light.distributions import Uniform
+from client.light.environment import Environment
+from client.light.instruction import Phrases
+from client.light.lighting import Lighting
 from client.output.folder import RunFolder
 from client.output.journal import DONE, FAILED, VERSION
-from client.output.plan import Plan
+from client.output.plan import Plan, with_depth
 from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
 from client.triton.request import URL
@@ -65,6 +71,9 @@ class Run:
     thresholds: tuple[float, float]  # score, mask
     seed: int
     lighting: Lighting
+    environments: tuple[Environment, ...]  # none: the lighting file's own sources
+    backgrounds: Backgrounds
+    phrases: Phrases  # what instructions are made of
     plan: Plan
     access: Access
     window: int | None  # calls in flight; None for as many as fill the servers
@@ -77,6 +86,11 @@ class Run:
     def folder(self) -> RunFolder:
         """The folder of its files, tables and journals."""
         return RunFolder(self.output, self.shard)
+
+    @property
+    def most_sources(self) -> int:
+        """L of every request, the most sources that a light can be drawn with: requests of one L share a batch."""
+        return self.lighting.most_sources(environments=bool(self.environments))
 
     @property
     def kept(self) -> frozenset[int]:
@@ -94,6 +108,9 @@ class Run:
             "mask_threshold": self.thresholds[1],
             "seed": self.seed,
             "lighting": _plain(self.lighting.settings()),
+            "environments": {one.name: one.digest for one in self.environments},
+            **self.backgrounds.settings(),
+            "instructions": _digest(asdict(self.phrases)),
             "files": _plain(asdict(self.plan)),
             "models": dict(model_versions),
         }
@@ -102,11 +119,13 @@ class Run:
 def plan_run(options: argparse.Namespace) -> Run:
     """Make a run from the command line's options. Raises TableError if they contradict each other."""
     pictures, keep_input = options.files
-    image_format, quality = options.format
+    try:
+        image_format = with_depth(options.format, options.depth)
+    except ValueError as error:
+        raise TableError(str(error)) from error
     plan = Plan(
         pictures=pictures,
         format=image_format,
-        quality=quality,
         variants=options.variants,
         keep_input=keep_input,
         writer=options.writer,
@@ -118,6 +137,8 @@ def plan_run(options: argparse.Namespace) -> Run:
     lighting = options.lighting
     if options.gray is not None:
         lighting = replace(lighting, drawn={**lighting.drawn, "gray": Uniform(options.gray, options.gray)})
+    if options.environments and lighting.space != "linear":
+        raise TableError('--environments needs linear light: set space = "linear" in the lighting file')
     shard = options.shard or WHOLE
     run = Run(
         input=options.csv,
@@ -129,6 +150,9 @@ def plan_run(options: argparse.Namespace) -> Run:
         thresholds=(options.score_threshold, options.mask_threshold),
         seed=options.seed,
         lighting=lighting,
+        environments=options.environments,
+        backgrounds=options.background,
+        phrases=options.instructions,
         plan=plan,
         access=_access(options),
         window=options.window,
@@ -159,8 +183,14 @@ def _access(options: argparse.Namespace) -> Access:
     )
 
 
+def _digest(content: Any) -> str:
+    return sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _plain(value: Any) -> Any:
-    """Replace tuples by lists, as JSON does."""
+    """Replace tuples by lists, as JSON does, and sets by sorted ones."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

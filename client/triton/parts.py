@@ -55,9 +55,11 @@ class Templates:
             for names in (self.first, self.later)
         }
 
-    def request(self, names: tuple[str, ...], image: bytes, prompt: str, lights: Mapping[str, NDArray[Any]]) -> Any:
+    def request(
+        self, names: tuple[str, ...], image: bytes, prompt: str, lights: Mapping[str, NDArray[Any]], backdrop: bytes
+    ) -> Any:
         """The request for the pictures `names`, which are `first` or `later`."""
-        return photo_request(self._requests[names], image, prompt, lights)
+        return photo_request(self._requests[names], image, prompt, lights, backdrop)
 
 
 class PhotoParts:
@@ -74,10 +76,15 @@ class PhotoParts:
         image: bytes,
         prompt: str,
         lights: Mapping[str, NDArray[np.float32]],
+        backdrop: bytes = b"",
         store: Store | None = None,
     ) -> None:
-        """`lights` are LIGHT and SCENE, [1,K,…]; `store` keeps the files if there are several answers."""
+        """`lights` are LIGHT [1,K,L,16] and SCENE [1,K,32], `backdrop` is the file of the picture behind the person.
+
+        `store` keeps the files if there are several answers.
+        """
         self._templates, self._image, self._prompt, self._lights = templates, image, prompt, lights
+        self._backdrop = backdrop
         self._store = store or Memory()
         self._count = self._most = len(next(iter(lights.values()))[0])
         self._start = 0
@@ -113,4 +120,4 @@ class PhotoParts:
         self._stop = min(self._start + self._most, self._count)
         self.is_last = self._stop == self._count or not self._templates.later
         rows = {name: values[:, self._start : self._stop] for name, values in self._lights.items()}
-        self.request = self._templates.request(self._names, self._image, self._prompt, rows)
+        self.request = self._templates.request(self._names, self._image, self._prompt, rows, self._backdrop)

@@ -46,19 +46,24 @@ def request_template(thresholds: Sequence[float], files: str, pictures: Sequence
     for name in (*pictures, "info"):
         request.outputs.add(name=name.upper())
     request.inputs.add(name="THRESHOLDS", datatype="FP32", shape=(1, 2))
-    for name in ("FILES", "IMAGE", "PROMPT"):
+    for name in ("FILES", "IMAGE", "PROMPT", "BACKDROP"):
         request.inputs.add(name=name, datatype="BYTES", shape=(1, 1))
     request.raw_input_contents.append(np.array(thresholds, np.float32).tobytes())
     request.raw_input_contents.append(_packed(files.encode()))
     return request
 
 
-def photo_request(template: Any, image: bytes, prompt: str, lights: Mapping[str, NDArray[np.float32]]) -> Any:
-    """Make the request of one photo from its file's bytes, the prompt, and LIGHT and SCENE. Thread-safe."""
+def photo_request(
+    template: Any, image: bytes, prompt: str, lights: Mapping[str, NDArray[np.float32]], backdrop: bytes = b""
+) -> Any:
+    """Make the request of one photo from its file's bytes, the prompt, and LIGHT and SCENE. Thread-safe.
+
+    `backdrop` is the file of the picture behind the person, where SCENE asks for one.
+    """
     request = service_pb2.ModelInferRequest()
     request.CopyFrom(template)
     text = prompt.encode("utf-8", "replace")
-    request.raw_input_contents.extend((_packed(image), _packed(text)))
+    request.raw_input_contents.extend((_packed(image), _packed(text), _packed(backdrop)))
     for name, rows in lights.items():
         request.inputs.add(name=name, datatype="FP32", shape=rows.shape)
         request.raw_input_contents.append(rows.tobytes())
@@ -69,10 +74,8 @@ def decode_request(request: Any) -> Any:
     """The same request to the ensemble's first model alone, which reads the photo and checks every number."""
     alone = service_pb2.ModelInferRequest(model_name=DECODE)
     alone.outputs.add(name="ASPECT")  # the smallest
-    for tensor, content in zip(request.inputs, request.raw_input_contents, strict=True):
-        if tensor.name != "FILES":
-            alone.inputs.append(tensor)
-            alone.raw_input_contents.append(content)
+    alone.inputs.extend(request.inputs)
+    alone.raw_input_contents.extend(request.raw_input_contents)
     return alone
 
 

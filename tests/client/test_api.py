@@ -13,11 +13,14 @@ import pytest
 from PIL import Image
 
 from client import Light, Relighter, RelightError, relight
-from client.light.light import COLUMNS
+from client.light.light import SCENE_NAMES, SOURCE_NAMES, Source, light_tensors, named_light
 from client.run_csv import main
 from client.triton.pixels import Pixels
-from contract.light import LIGHT, SCENE, row_of
+from contract.light import LIGHT, SCENE
 from tests.rig.places import SAMPLES
+
+# Zeros everywhere, which no light has.
+DARK = Light(None, (Source("key", (0.0,) * len(SOURCE_NAMES)),), (0.0,) * len(SCENE_NAMES))
 
 
 class Server(Protocol):
@@ -52,7 +55,7 @@ def test_a_path_bytes_and_pixels_give_the_same_picture(server: Server, tmp_path:
         for photo in (portrait, portrait[:, ::-1][:, ::-1], tmp_path / "a.png", str(tmp_path / "a.png")):
             again = relighter(photo, lights=first.lights)
             assert np.array_equal(again.output, first.output)
-            assert again.lights == [pytest.approx(entry, abs=1e-2) for entry in first.lights]
+            assert again.lights == first.lights
 
 
 def test_lights_come_in_every_form(server: Server, portrait: Pixels) -> None:
@@ -61,17 +64,80 @@ def test_lights_come_in_every_form(server: Server, portrait: Pixels) -> None:
         assert drawn.output.shape == (3, *portrait.shape)
         assert len({json.dumps(entry) for entry in drawn.lights}) == 3
         assert np.array_equal(relighter(portrait, seed=5).output[0], drawn.output[0])
-        rows = np.array([row_of(LIGHT, entry) + row_of(SCENE, entry) for entry in drawn.lights], np.float32)
-        exact = [Light(None, 0.0, 0.0, tuple(entry[name] for name in COLUMNS)) for entry in drawn.lights]
-        forms = (rows, list(rows), drawn.lights, exact)
-        for lights in forms:
+        exact = [named_light(entry) for entry in drawn.lights]
+        tensors = light_tensors(exact)
+        both = [{LIGHT: rows, SCENE: row} for rows, row in zip(tensors[LIGHT][0], tensors[SCENE][0], strict=True)]
+        for lights in (drawn.lights, exact, both):
             assert np.array_equal(relighter(portrait, lights=lights).output, drawn.output)
-        assert np.array_equal(relighter(portrait, lights=rows[0]).output, drawn.output[:1])
-        asked = relighter(portrait, lights={"ambient": 0.5, "pattern": "none"}, seed=5).lights[0]
-    assert {name for name, value in asked.items() if value != drawn.lights[0][name]} <= {
-        *("ambient", "intensity", "pattern", "pattern_id")
-    }
-    assert asked["ambient"] == 0.5
+        assert np.array_equal(relighter(portrait, lights=both[0]).output, drawn.output[:1])
+        alone = relighter(portrait, lights=tensors[LIGHT][0])  # [K,L,16]: no light but that of the sources
+        assert alone.output.mean() < drawn.output.mean()
+        fixed = {"setup": "key", "pattern": "none"}
+        before, asked = (
+            relighter(portrait, lights={**fixed, **more}, seed=5).lights[0] for more in ({}, {"ambient": 0.5})
+        )
+    differing = {name for name, value in asked.items() if value != before[name]}
+    assert differing - {"instruction", "instructions"} == {"ambient", "irradiance", "sources"}
+    assert (asked["ambient"], asked["sources"][0]["intensity"]) == (0.5, 0.5)
+
+
+def test_two_sources_are_brighter_than_each(server: Server, portrait: Pixels) -> None:
+    left, right = ({"light_azimuth": azimuth, "light_elevation": 30, "intensity": 0.4} for azimuth in (180, 0))
+    asked = [{"sources": sources, "ambient": 0.1} for sources in ([left], [right], [left, right])]
+    relit = relight(portrait, url=server.grpc_url, lights=asked, files=("degraded", "mask"))
+    one, other, both = (picture[relit.mask == 255].mean() for picture in relit.degraded)
+    assert both > max(one, other)
+    assert [len(entry["sources"]) for entry in relit.lights] == [1, 1, 2]
+
+
+def test_maps_come_as_numbers(server: Server, portrait: Pixels) -> None:
+    files = ("shading", "normal", "depth", "alpha", "mask")
+    relit = relight(portrait, url=server.grpc_url, lights=2, files=files)
+    shape = portrait.shape[:2]
+    assert (relit.shading.shape, relit.normal.shape) == ((2, *shape, 3), (*shape, 3))
+    assert (relit.depth.shape, relit.alpha.shape, relit.mask.shape) == (shape, shape, shape)
+    for array in (relit.shading, relit.normal, relit.depth, relit.alpha):
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+    assert np.linalg.norm(relit.normal, axis=-1) == pytest.approx(1.0, abs=1e-5)
+    person = relit.mask == 255
+    assert relit.normal[person][:, 2].mean() > 0.3, "most of a person faces the camera"
+    assert relit.depth[person].std() == pytest.approx(1.0, abs=0.2)
+    assert (relit.alpha[person].min(), relit.alpha.max() <= 1) == (pytest.approx(0.5, abs=0.51), True)
+    assert 0.2 < relit.shading[:, person].mean() < 2
+
+
+def test_an_environment_lights_a_photo(server: Server, portrait: Pixels) -> None:
+    with Relighter(server.grpc_url, environments="built-in") as relighter:
+        drawn = relighter(portrait, lights=2, seed=1)
+        assert all(entry["environment"] for entry in drawn.lights)
+        named = relighter(portrait, lights={"environment": "low_sun", "environment_azimuth": 20}, seed=1)
+        assert named.lights[0]["environment"]["azimuth"] == 20.0
+        again = relighter(portrait, lights=drawn.lights)
+        assert np.array_equal(again.output, drawn.output)
+
+
+def test_a_background_in_any_form(server: Server, portrait: Pixels, tmp_path: Path) -> None:
+    wall = np.full((64, 64, 3), (200, 40, 40), np.uint8)
+    (tmp_path / "walls").mkdir()
+    (tmp_path / "walls" / "red.png").write_bytes(png(wall))
+    with Relighter(server.grpc_url) as relighter:
+        gray = relighter(portrait, files=("output", "alpha", "mask"), seed=2)
+        behind = gray.alpha < 0.02
+        assert (gray.output[0][behind] == 128).all()
+        pictures = [relighter(portrait, background=form, seed=2) for form in (wall, png(wall), tmp_path / "walls")]
+        for relit in pictures:
+            assert relit.lights[0]["background"] == "picture"
+            assert np.abs(relit.output[0][behind].astype(int) - wall[0, 0]).max() <= 3
+        assert pictures[2].lights[0]["backdrop"] == "red.png"
+        for kind in ("photo", "relit"):
+            relit = relighter(portrait, background=kind, seed=2)
+            assert relit.lights[0]["background"] == kind
+            assert not np.array_equal(relit.output, gray.output)
+        with pytest.raises(RelightError, match=r"the background of the lights is the picture red\.png; give it as"):
+            relighter(portrait, lights=pictures[2].lights)
+        again = relighter(portrait, lights=pictures[2].lights, background=tmp_path / "walls" / "red.png")
+        assert np.array_equal(again.output, pictures[2].output)
 
 
 def test_a_row_of_a_csv_gets_the_same_picture(
@@ -108,13 +174,16 @@ def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> 
         ({"lights": 0}, "at least one light"),
         ({"lights": 10**9}, "at most 10,000"),
         (
-            {"lights": [Light(None, 0.0, 0.0, (0.0,) * len(COLUMNS))]},
-            r"LIGHT\[0,8\] \(shininess\) must be a number from 1",
+            {"lights": [DARK]},
+            r"LIGHT\[0,0,8\] \(shininess\) must be a number from 1",
         ),
         ({"lights": {"pattern": 99}}, "the server has no pattern 99; it has 1 tree_foliage"),
         ({"mask_threshold": float("nan")}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1, not \[0.5, nan\]"),
         ({"mask_threshold": "high"}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1, not \[0.5, 'high'\]"),
-        ({"files": ("shading",)}, "no files called shading; choose from output"),
+        ({"files": ("lamp",)}, "no files called lamp; choose from output"),
+        ({"files": ("environment",)}, "the file environment is written by run_csv alone; leave it out of files"),
+        ({"background": "nowhere.jpg"}, r"the photo nowhere\.jpg cannot be read \(No such file"),
+        ({"environments": "nowhere"}, "the folder of environments nowhere cannot be read"),
         ({"lighting": "nowhere.toml"}, r"nowhere\.toml cannot be opened"),
         ({"score_threshold": 1.01}, r"THRESHOLDS \(score, mask\) must be numbers from 0 to 1"),
         ({"score_threshold": 1.0}, "Nobody found, best score"),
@@ -129,7 +198,8 @@ def test_what_cannot_be_is_said_in_a_sentence(server: Server, arguments: dict[st
 
 def test_numbers_that_no_light_can_have_are_not_sent() -> None:
     """The same table as the server's, without a server."""
-    for arguments in ({"score_threshold": 2}, {"lights": [Light(None, 0.0, 0.0, (9.0,) * len(COLUMNS))]}):
+    cases: tuple[dict[str, Any], ...] = ({"score_threshold": 2}, {"lights": [DARK]})
+    for arguments in cases:
         with pytest.raises(RelightError, match="must be"):
             relight(b"photo", url="localhost:1", **arguments)
 

@@ -9,10 +9,10 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from client.light.distributions import LIGHTING_FILE
-from client.light.light import COLUMNS
+from client.light.light import SOURCE_NAMES
+from client.light.lighting import LIGHTING_FILE
 from client.run_csv import main
-from contract.light import LIGHT, SCENE, row_of
+from contract.light import BACKGROUNDS, LIGHT, SCENE, row_of
 from tests.rig.places import SAMPLES
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
@@ -63,14 +63,17 @@ def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path
     _, output = samples_run
     found = metadata(output / "samples", 1)
     assert found["image_path"] == "grace_hopper.jpg"
-    assert (found["prompt"], found["seed"], found["schema"]) == ("person", 0, "relight-metadata/1")
+    assert (found["prompt"], found["seed"], found["schema"]) == ("person", 0, "relight-metadata/2")
     assert (found["score_threshold"], found["mask_threshold"]) == (0.5, 0.5)
     assert (found["width"], found["height"]) == Image.open(SAMPLES / "grace_hopper.jpg").size
     assert {"score", "box", "count", "residual", "models"} <= set(found)
     assert found["model_versions"]["relight"] == "1"
     assert found["files"]["mask"] == ["00001_mask.png"]
     (light,) = found["lights"]
-    assert set(light) == {*COLUMNS, "seed", "elevation", "azimuth", "pattern", "space"}
+    assert set(light["sources"][0]) == {*SOURCE_NAMES, "kind", "elevation", "azimuth", "pattern"}
+    assert (light["space"], light["environment"], light["background"]) == ("linear", None, "gray")
+    assert light["instruction"] == light["instructions"][0]
+    assert found["values"]["output"] == "sRGB, 8 bit"
     assert str(output) not in json.dumps(found)
 
 
@@ -145,15 +148,27 @@ def test_two_variants_are_two_pictures_and_two_lines(server: Server, tmp_path: P
     assert metadata(folder, 0)["lights"][:1] == alone
 
 
+def scene(entry: dict[str, Any]) -> list[float]:
+    """The row of SCENE of an entry of the metadata: its irradiance, then the numbers that it has by name."""
+    row = row_of(SCENE, entry | {"background": BACKGROUNDS.index(entry["background"])})
+    return [coefficient for harmonic in entry["irradiance"] for coefficient in harmonic] + row[27:]
+
+
 def ask(server: Server, image: bytes, found: dict[str, Any], lights: list[dict[str, Any]]) -> list[bytes]:
     """The output pictures of a request made from metadata alone, by Triton's own client."""
-    rows = {name: np.array([[row_of(name, light) for light in lights]], np.float32) for name in (LIGHT, SCENE)}
+    most = max(1, *(len(light["sources"]) for light in lights))
+    absent = {"intensity": 0.0}
+    sources = [[*light["sources"], *[absent] * (most - len(light["sources"]))] for light in lights]
+    rows = {
+        LIGHT: np.array([[[row_of(LIGHT, one) for one in several] for several in sources]], np.float32),
+        SCENE: np.array([[scene(light) for light in lights]], np.float32),
+    }
     thresholds = np.array([[found["score_threshold"], found["mask_threshold"]]], np.float32)
     texts = {"IMAGE": image, "PROMPT": found["prompt"].encode(), "FILES": found["files_requested"].encode()}
-    arrays = {name: np.array([[text]], np.object_) for name, text in texts.items()}
+    arrays = {name: np.array([[text]], np.object_) for name, text in {**texts, "BACKDROP": b""}.items()}
     inputs = []
     for name, array in (arrays | rows | {"THRESHOLDS": thresholds}).items():
-        kind = "BYTES" if name in texts else "FP32"
+        kind = "BYTES" if name in arrays else "FP32"
         inputs.append(triton.InferInput(name, list(array.shape), kind).set_data_from_numpy(array))
     with triton.InferenceServerClient(server.grpc_url) as client:
         output: list[bytes] = client.infer("relight", inputs).as_numpy("OUTPUT").ravel().tolist()
@@ -211,11 +226,16 @@ def test_columns_of_a_row_decide_about_its_picture(
     assert (asked["seed"], asked["prompt"]) == (9, "hair")
     light = asked["lights"][0]
     assert {
-        **{"ambient": 0.5, "azimuth": 270.0, "pattern": "window", "pattern_id": 3.0, "color_red": 0.5, "gray": 10.0}
-    }.items() <= light.items()
-    assert (light["direction_y"] < 0, bare["lights"][0]["pattern_id"]) == (True, 0.0)
-    drawn = plain_row["lights"][0] | {"pattern": "none", "pattern_id": 0.0}
-    assert bare["lights"][0] == drawn, "what a row leaves open is drawn as ever"
+        **{"azimuth": 270.0, "pattern": "window", "pattern_id": 3.0, "color_red": 0.5, "intensity": 0.5}
+    }.items() <= light["sources"][0].items()
+    assert (light["ambient"], light["gray"], light["irradiance"][0]) == (0.5, 10.0, [0.25, 0.5, 0.5])
+    assert light["sources"][0]["direction_y"] < 0
+    drawn, undecided = (one["lights"][0] for one in (plain_row, bare))
+    drawn["sources"][0] |= {"pattern": "none", "pattern_id": 0.0}
+    words = ("instruction", "instructions")
+    assert {name: undecided[name] for name in drawn if name not in words} == {
+        name: drawn[name] for name in drawn if name not in words
+    }, "what a row leaves open is drawn as ever"
     errors = [line["error"] for line in lines(tmp_path / "out" / "asked.csv")]
     assert errors == ["", "", "column ambient must be a number from 0 to 1, not 1.5", ""]
     told = capsys.readouterr().err
@@ -258,6 +278,76 @@ def test_the_background_is_the_gray_asked_for(server: Server, tmp_path: Path) ->
     mask = np.asarray(Image.open(folder / "00000_mask.png"))
     assert (mask == 0).any()
     assert (picture[mask == 0] == 10).all()
+
+
+def test_a_folder_of_environments_lights_the_rows_that_name_no_other(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    header = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 16 +X 32\n"
+    (maps / "white_room.hdr").write_bytes(header + bytes((128, 128, 128, 129)) * 16 * 32)  # radiance 1 all around
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "lit.csv"
+    table.write_text("image_path,environment,setup\na.png,,\na.png,low_sun,\na.png,none,key\na.png,moon,\n")
+    options = ("--environments", str(maps), "--files", "output")
+    assert relight(server, table, tmp_path / "out", *options) == 1
+    white, sun, plain = (metadata(tmp_path / "out" / "lit", index)["lights"][0] for index in range(3))
+    assert (white["environment"]["name"], white["sources"]) == ("white_room", [])
+    exposure = white["environment"]["exposure"]
+    assert white["irradiance"][0] == pytest.approx([exposure] * 3, rel=0.01), "the same light from all around"
+    assert sun["environment"]["name"] == "low_sun"
+    assert (plain["environment"], [source["kind"] for source in plain["sources"]]) == (None, ["key"])
+    assert "environment must be one of none, " in lines(tmp_path / "out" / "lit.csv")[3]["error"]
+
+    (maps / "white_room.hdr").write_bytes(header + bytes((64, 64, 64, 129)) * 16 * 32)
+    assert relight(server, table, tmp_path / "out", *options) == 2, "another map by the same name"
+    assert "environments.white_room: " in capsys.readouterr().err
+
+
+def test_each_photo_has_a_background_of_the_folder(server: Server, tmp_path: Path) -> None:
+    walls = tmp_path / "walls"
+    walls.mkdir()
+    for name, color in (("blue.png", (20, 40, 200)), ("red.png", (200, 40, 20))):
+        Image.new("RGB", (40, 30), color).save(walls / name)
+    small_table(tmp_path, "a.png")
+    table = tmp_path / "before.csv"
+    seeds = "".join(f"a.png,{seed},\n" for seed in range(4))
+    table.write_text(f"image_path,seed,background\n{seeds}a.png,0,gray\na.png,0,walls/red.png\na.png,0,none.png\n")
+    options = ("--background", str(walls), "--files", "output,alpha", "--format", "png")
+    assert relight(server, table, tmp_path / "out", *options) == 1
+    folder = tmp_path / "out" / "before"
+    found = [metadata(folder, index)["lights"][0] for index in range(6)]
+    assert {light["backdrop"] for light in found[:4]} == {"blue.png", "red.png"}
+    assert [(light["background"], light["backdrop"]) for light in found[4:]] == [
+        *(("gray", None), ("picture", "walls/red.png"))
+    ]
+    colors = {"blue.png": (20, 40, 200), "red.png": (200, 40, 20), "walls/red.png": (200, 40, 20), None: (128,) * 3}
+    for index, light in enumerate(found):
+        behind = np.asarray(Image.open(folder / f"{index:05d}_alpha.png")) <= 2
+        output = np.asarray(Image.open(folder / f"{index:05d}_output.png")).astype(int)
+        assert behind.any()
+        assert np.abs(output[behind] - colors[light["backdrop"]]).max() <= 3
+    error = lines(tmp_path / "out" / "before.csv")[6]["error"]
+    assert "none.png; correct background or put the photo there" in error
+    assert relight(server, table, tmp_path / "out", *options[2:]) == 2, "another background"
+
+
+def test_a_depth_of_16_bits_is_a_png_and_nothing_else(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = small_table(tmp_path, "a.png")
+    files = ("--files", "output,mask,normal,environment", "--depth", "16")
+    assert relight(server, table, tmp_path / "out", *files, "--format", "jpeg") == 2
+    assert "--depth 16 needs --format png or exr: jpeg has 8 bits for each value" in capsys.readouterr().err
+    assert relight(server, table, tmp_path / "out", *files) == 0
+    folder = tmp_path / "out" / "small"
+    depths = {name: (folder / f"00000_{name}.png").read_bytes()[24] for name in ("output", "normal", "mask")}
+    assert depths == {"output": 16, "normal": 16, "mask": 8}
+    assert (folder / "00000_environment.exr").read_bytes()[:4] == b"\x76\x2f\x31\x01"
+    assert metadata(folder, 0)["values"]["output"] == "linear Rec. 709, 16 bit, 65535 is white"
+    assert relight(server, table, tmp_path / "exr", "--files", "output,shading", "--format", "exr") == 0
+    assert {path.suffix for path in (tmp_path / "exr" / "small").glob("00000_*")} == {".exr", ".json"}
 
 
 def test_the_limit_ends_the_run(server: Server, tmp_path: Path) -> None:

@@ -20,7 +20,11 @@ def test_cells_become_overrides_and_empty_ones_do_not() -> None:
 
 def test_every_column_takes_both_ends_of_its_range() -> None:
     numbers = {number.name: number.interval for number in TABLE if number.draw >= 0}
-    assert set(LIGHT_NAMES) == {*numbers, "pattern", "light_color"}
+    others = {"pattern", "light_color", "setup", "environment", "environment_azimuth"}
+    assert (set(LIGHT_NAMES), set(COLUMN_NAMES)) == (
+        {*numbers} | others,
+        {*LIGHT_NAMES, "prompt", "seed", "background"},
+    )
     for name, interval in numbers.items():
         for end in (interval.low, interval.high):
             assert parse_overrides({name: str(end)})[name] == end
@@ -32,6 +36,10 @@ def test_every_column_takes_both_ends_of_its_range() -> None:
         ("pattern", "none", NO_PATTERN),
         ("pattern", "12", Pattern(12)),
         ("pattern", "3.0", Pattern(3)),
+        ("setup", " key_rim ", ("key", "rim")),
+        ("environment", "low_sun ", "low_sun"),
+        ("environment_azimuth", "-90", -90.0),
+        ("background", " walls/1.jpg", "walls/1.jpg"),
         ("light_color", "#000000", (0.0, 0.0, 0.0)),
         ("light_color", "1 0.5 0", (1.0, 0.5, 0.0)),
         ("seed", "9007199254740993", 9007199254740993),  # float64 would round it
@@ -49,12 +57,13 @@ def test_texts_that_are_more_than_numbers(name: str, text: str, value: object) -
         ("ambient", "1.2", "column ambient must be a number from 0 to 1, not 1.2"),
         ("ambient", "dark", "column ambient must be a number from 0 to 1, not 'dark'"),
         ("ambient", "nan", "column ambient must be a number from 0 to 1, not nan"),
-        ("light_elevation", "-5", "column light_elevation must be a number from 0 to 90, not -5"),
+        ("light_elevation", "-95", "column light_elevation must be a number from -90 to 90, not -95"),
         ("gray", "12.5", "column gray must be a whole number from 0 to 255, not 12.5"),
         ("seed", "x", "column seed must be a whole number from -9223372036854775808 to 9223372036854775807, not 'x'"),
         ("light_color", "#fff", "column light_color must be #rrggbb or three numbers r g b, each from 0 to 10"),
         ("light_color", "1 2", "column light_color must be #rrggbb or three numbers r g b"),
         ("pattern", "Windows", "did you mean window?"),
+        ("setup", "rim", "column setup must be one of key, key_fill, key_rim, key_fill_rim, not 'rim'"),
         ("pattern", "-1", "column pattern must be one of none, tree_foliage"),
     ],
 )
@@ -84,7 +93,19 @@ def test_a_column_that_looks_like_an_override_gives_a_warning(column: str, meant
 
 
 def test_ordinary_columns_give_no_warning() -> None:
-    ordinary = ("image_path", "lighting_score", "name", "id", "split", "path", "mask", "score", "output_image_path", "")
+    ordinary = (
+        "image_path",
+        "lighting_score",
+        "name",
+        "id",
+        "split",
+        "path",
+        "mask",
+        "score",
+        "output_image_path",
+        "size",
+        "",
+    )
     assert find_columns((*ordinary, "error", "caption", "width", *COLUMN_NAMES)).warnings == ()
 
 

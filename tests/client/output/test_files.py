@@ -31,7 +31,8 @@ def test_a_row_is_its_pictures_and_its_metadata_and_nothing_else(tmp_path: Path)
         "00003_mask.png": b"mask",
         "00003_input.jpg": b"photo",
     }
-    assert metadata["score"] == 0.5
+    assert (metadata["score"], metadata["schema"]) == (0.5, "relight-metadata/2")
+    assert metadata["values"] == {"output": "sRGB, 8 bit", "mask": "255 is the person, 8 bit"}
     assert sorted(name for names in metadata["files"].values() for name in names) == sorted(written)
 
 
@@ -58,7 +59,7 @@ def test_metadata_has_the_same_bytes_whatever_the_order_of_its_keys() -> None:
         for metadata in ({"a": 1, "b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}, "a": 1})
     )
     assert one == other
-    assert bytes(one).count(b"\n") == 6, "a line for each key"
+    assert bytes(one).count(b"\n") == 7, "a line for each key"
 
 
 def test_metadata_comes_last(tmp_path: Path) -> None:

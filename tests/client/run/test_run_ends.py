@@ -94,7 +94,7 @@ def test_an_output_that_cannot_be_a_folder_is_bad_usage(
         ("--gray", "256"),
         ("--variants", "0"),
         ("--score-threshold", "1.5"),
-        ("--files", "shading"),
+        ("--files", "lamp"),
         ("--format", "gif"),
         ("--writer", "tar"),
         ("--shard", "3/2"),

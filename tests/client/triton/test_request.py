@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tritonclient.grpc import InferResult, service_pb2
 
 from client.errors import RowError
-from client.triton.request import photo_request, request_template, unpack
+from client.triton.parts import PhotoParts, Templates
+from client.triton.request import decode_request, photo_request, request_template, unpack
 from contract.errors import is_dead_stub, plain
 
 DEAD_STUB = "in ensemble 'relight', Stub process 'decode_0_0' is not healthy."
@@ -36,8 +37,9 @@ def test_only_the_sentence_of_an_error_is_kept(message: str, sentence: str) -> N
 def test_requests_share_a_template_and_nothing_else() -> None:
     template = request_template((0.5, 0.25), "output,mask;png", ("output", "mask"))
     before = template.SerializeToString()
-    light, scene = (np.arange(2 * width, dtype=np.float32).reshape(1, 2, width) for width in (16, 32))
-    request = photo_request(template, b"\xff\xd8", "a person", {"LIGHT": light, "SCENE": scene})
+    light = np.arange(96, dtype=np.float32).reshape(1, 2, 3, 16)
+    scene = np.arange(64, dtype=np.float32).reshape(1, 2, 32)
+    request = photo_request(template, b"\xff\xd8", "a person", {"LIGHT": light, "SCENE": scene}, b"wall")
     assert template.SerializeToString() == before
     assert [output.name for output in request.outputs] == ["OUTPUT", "MASK", "INFO"]
     tensors = zip(request.inputs, request.raw_input_contents, strict=True)
@@ -46,9 +48,39 @@ def test_requests_share_a_template_and_nothing_else() -> None:
         "FILES": ([1, 1], b"\x0f\0\0\0output,mask;png"),
         "IMAGE": ([1, 1], b"\x02\0\0\0\xff\xd8"),
         "PROMPT": ([1, 1], b"\x08\0\0\0a person"),
-        "LIGHT": ([1, 2, 16], light.tobytes()),
+        "BACKDROP": ([1, 1], b"\x04\0\0\0wall"),
+        "LIGHT": ([1, 2, 3, 16], light.tobytes()),
         "SCENE": ([1, 2, 32], scene.tobytes()),
     }
+    without = photo_request(template, b"\xff\xd8", "a person", {"LIGHT": light, "SCENE": scene})
+    assert without.raw_input_contents[4] == b"\0\0\0\0", "an empty file, not none"
+    alone = decode_request(request)
+    assert alone.raw_input_contents == request.raw_input_contents
+    assert [output.name for output in alone.outputs] == ["ASPECT"]
+
+
+def test_a_photo_of_many_lights_is_split_between_its_pictures() -> None:
+    light = np.arange(5 * 2 * 16, dtype=np.float32).reshape(1, 5, 2, 16)
+    scene = np.arange(5 * 32, dtype=np.float32).reshape(1, 5, 32)
+    templates = Templates((0.5, 0.5), "output,mask;png", ("output", "mask"))
+    parts = PhotoParts(templates, b"photo", "person", {"LIGHT": light, "SCENE": scene}, b"wall")
+    parts.refused(RowError("too much memory: send at most 2 lights in a request"))
+    sent = []
+    for lights in (2, 2, 1):
+        tensors = {
+            tensor.name: (list(tensor.shape), content)
+            for tensor, content in zip(parts.request.inputs, parts.request.raw_input_contents, strict=True)
+        }
+        assert tensors["LIGHT"][0] == [1, lights, 2, 16]
+        assert tensors["BACKDROP"][1] == b"\x04\0\0\0wall"
+        sent.append(tensors)
+        masks = {} if len(sent) > 1 else {"MASK": [b"m"]}
+        reply = parts.take(answer_of(OUTPUT=[b"o"] * lights, INFO=[b"{}"], **masks))
+    assert b"".join(tensors["LIGHT"][1] for tensors in sent) == light.tobytes()
+    assert b"".join(tensors["SCENE"][1] for tensors in sent) == scene.tobytes()
+    assert [tensors["FILES"][1][4:] for tensors in sent] == [b"output,mask;png", b"output;png", b"output;png"]
+    assert reply is not None
+    assert {name: len(files) for name, files in reply.pictures.items()} == {"output": 5, "mask": 1}
 
 
 def answer_of(**contents: list[bytes]) -> service_pb2.ModelInferResponse:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from client.light.distributions import LIGHTING_FILE, Choice, SettingsError, Uniform, UniformColor, read_lighting
+from client.light.distributions import Choice, SettingsError, Uniform, UniformColor
+from client.light.lighting import LIGHTING_FILE, read_lighting
 from client.light.values import Pattern
 
 DEFAULT = LIGHTING_FILE.read_text("utf-8")
@@ -45,7 +46,11 @@ def test_materials_of_ones_own_go_by_their_number(tmp_path: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("relief = 1.0", "relief = 1.0\nreleif = 2", r"there is no key light.releif; did you mean light.relief\?"),
-        ("gray = 128", "gray = 128\nambient = 0.5", r"there is no key ambient; did you mean light.ambient\?"),
+        (
+            "gray = 128",
+            "gray = 128\nambient = 0.5",
+            r"there is no key ambient; did you mean pattern.ambient or light.ambient\?",
+        ),
         ("[light]", "[lights]", r"there is no key lights; did you mean light"),
         ("relief = 1.0", "", r"the key light.relief is missing"),
         ("ambient = [0.32, 0.69]", "ambient = [0.69, 0.32]", r"light.ambient has a range that starts at 0.69"),
@@ -53,7 +58,7 @@ def test_materials_of_ones_own_go_by_their_number(tmp_path: Path) -> None:
         ("ambient = [0.32, 0.69]", "ambient = [0.3, 0.4, 0.5]", r"light.ambient must be a range \[low, high\]"),
         ("ambient = [0.32, 0.69]", "ambient = nan", r"light.ambient must be a number from 0 to 1, not nan"),
         ("ambient = [0.32, 0.69]", "ambient = true", r"light.ambient must be a number .* not True"),
-        ("elevation = [10, 80]", "elevation = [10, 100]", r"light.elevation must be a number from 0 to 90, not 100"),
+        ("elevation = [10, 80]", "elevation = [10, 100]", r"light.elevation must be a number from -90 to 90, not 100"),
         ("gray = 128", "gray = 127.5", r"gray must be a whole number from 0 to 255, not 127.5"),
         ("relief = 1.0", "relief = { choices = [1, 2], weights = [1] }", r"light.relief must have as many weights"),
         (
@@ -67,6 +72,14 @@ def test_materials_of_ones_own_go_by_their_number(tmp_path: Path) -> None:
         ("cloud = 0.03", "cloud = -0.03", r"pattern.weights has a weight that must be .* not -0.03"),
         ("cloud = 0.03", "none = 0.03", r"pattern.weights has the pattern none; .*lower pattern.probability"),
         ("probability = 0.7", "probability = [0.1, 0.2]", r"pattern.probability must be a number from 0 to 1"),
+        ("size = [2, 40]", "", r"the key light.size is missing; copy its line from"),
+        ("intensity = [0.5, 1.5]", "", r"the key rim.intensity is missing"),
+        ("intensity = [0.5, 1.5]", "intensity = 11", r"rim.intensity must be a number from 0 to 10, not 11"),
+        ("size = [20, 60]", "sizes = [20, 60]", r"there is no key fill.sizes; did you mean fill.size\?"),
+        ("key_fill = 0.20", "fill_key = 0.20", r"setup.weights has a name that must be one of key, .* not 'fill_key'"),
+        ("exposure = [0.5, 1.0]", "exposure = 0", r"environment.exposure must be a number from 0.01 to 10, not 0"),
+        ("split = 0.7", "split = 7", r"environment.split must be a number from 0 to 1, not 7"),
+        ("probability = 1.0", "", r"the key environment.probability is missing"),
         ('space = "linear"', 'space = "sRGB"', r"space must be linear or srgb, not 'sRGB'"),
         ('space = "linear"', "space = linear", r"not valid TOML: .*line"),
     ],
