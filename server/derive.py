@@ -57,7 +57,7 @@ class Machine:
         rows = min(LARGEST_CPU_BATCH, 2 * self.processes)
         if self.memory is None:
             return rows
-        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
+        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, 1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
 
     @property
     def usable_megabytes(self) -> float:
