@@ -35,9 +35,10 @@ def check_memory(pictures: int, sources: int, width: int, height: int, limit: fl
     most = most_pictures(sources, width * height, limit)
     if pictures > most:
         needed = megabytes(pictures, sources, width * height)
+        of_each = f"{sources} source{'s' * (sources > 1)} each"
         raise ValueError(
-            f"{pictures} pictures of a photo of {width} x {height} with {sources} sources each need {needed:,.0f} MB of "
-            f"the server's memory, and the limit is {limit:,.0f} MB (parameter max_memory_megabytes of model decode): "
+            f"{pictures} pictures of a photo of {width} x {height} with {of_each} need {needed:,.0f} MB of the "
+            f"server's memory, and the limit is {limit:,.0f} MB (parameter max_memory_megabytes of model decode): "
             f"{_REMEDY.format(most)}"
         )
 

@@ -64,7 +64,7 @@ def lit_ball(light: tuple[Tensor, Tensor], patterns: PatternBank) -> Tensor:
     line = torch.linspace(-2.0, 2.0, 288)
     alpha = (line.reshape(1, -1) ** 2 + line.reshape(-1, 1) ** 2 < 1.0).float().reshape(1, 1, 288, 288)
     network = DepthShadow(Ball(), patterns)  # type: ignore[arg-type]
-    shading: Tensor = network(torch.zeros((1, 3, SIDE, SIDE), dtype=torch.uint8), alpha, torch.ones(1, 1), *light)
+    shading: Tensor = network(torch.zeros((1, 3, SIDE, SIDE), dtype=torch.uint8), alpha, torch.ones(1, 1), *light)[0]
     return shading[0, 0, 0].float()
 
 
