@@ -1,0 +1,104 @@
+"""Makes the thumbnails of a gallery: small WebP files beside the page, only those that are missing or out of date."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TextIO
+
+from PIL import Image
+
+from client.gallery.runs import Picture
+from client.output.files import write_whole
+
+FOLDER = "__gallery__"  # beside the page; loaders of image folders leave out names that begin with two underscores
+SIDE = 256  # pixels, the longer side of a thumbnail at most
+SHOWN, UNREADABLE, MISSING = 1, 2, 3  # states of a picture: it has a thumbnail; its file has none, as an EXR; no file
+_QUALITY = 78
+_SECONDS = 2.0  # between two lines of progress
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make_thumbnails` did."""
+
+    states: list[int]  # for each picture SHOWN, UNREADABLE or MISSING
+    written: int
+
+    @property
+    def lost(self) -> int:
+        """How many pictures have no thumbnail."""
+        return sum(state != SHOWN for state in self.states)
+
+
+def thumbnail_of(file: str) -> str:
+    """The path of a picture's thumbnail; both from the gallery's folder."""
+    return f"{FOLDER}/thumbnails/{file}.webp"
+
+
+def make_thumbnails(folder: Path, pictures: Sequence[Picture], told: TextIO | None = None) -> Made:
+    """Make what thumbnails are missing below `folder`; say on `told` how it goes. Raises OSError if the disk is full.
+
+    A picture that is damaged, not there, or of a format without a preview has its state and no thumbnail.
+    """
+    for place in {(folder / thumbnail_of(picture.file)).parent for picture in pictures}:
+        place.mkdir(parents=True, exist_ok=True)
+    states: list[int] = []
+    written, last = 0, time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes, scales and encodes without the GIL
+        for state, is_new in threads.map(lambda picture: _make(folder, picture), pictures):
+            states.append(state)
+            written += is_new
+            if told and time.monotonic() - last > _SECONDS:
+                last = time.monotonic()
+                print(f"{len(states)}/{len(pictures)} thumbnails", file=told, flush=True)
+    return Made(states, written)
+
+
+def _make(folder: Path, picture: Picture) -> tuple[int, bool]:
+    """The picture's state, and whether its thumbnail was written now."""
+    source, target = folder / picture.file, folder / thumbnail_of(picture.file)
+    try:
+        changed = source.stat().st_mtime_ns
+    except OSError:
+        return MISSING, False
+    if target.exists() and target.stat().st_mtime_ns >= changed:
+        return SHOWN, False
+    try:
+        content = _encode(source, picture.values)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's word for damaged
+        return UNREADABLE, False
+    write_whole(target, content)
+    return SHOWN, True
+
+
+def _encode(source: Path, values: str) -> bytes:
+    """A thumbnail as WebP; `values` says what the source's numbers mean."""
+    with Image.open(source) as image:
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG decodes at the size that is needed
+        image.load()
+        small = image.convert("RGB") if image.mode != "I;16" else image.point(lambda level: level / 256).convert("RGB")
+        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if (scale := linear_scale(values)) is not None:
+        small = small.point([_srgb(level / 255 * scale) for level in range(256)] * 3)
+    stream = BytesIO()
+    small.save(stream, "WEBP", quality=_QUALITY, method=2)
+    return stream.getvalue()
+
+
+def linear_scale(values: str) -> float | None:
+    """What the largest number of a file of linear light stands for, by what `values` says; None for sRGB and data."""
+    if "linear" not in values:
+        return None
+    return 4.0 if "16384 is 1" in values else 1.0
+
+
+def _srgb(linear: float) -> int:
+    """The sRGB level of linear light (IEC 61966-2-1), 0–255."""
+    curve: Callable[[float], float] = lambda v: 12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055
+    return round(255 * min(1.0, curve(max(0.0, linear))))
