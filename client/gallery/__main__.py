@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m client.gallery",
         description=__doc__,
-        epilog="The same command again makes the thumbnails that are missing or older than their pictures, and a new page.",
+        epilog="The same command again makes a new page, and the thumbnails that are missing or older than their\n"
+        "pictures.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     text = "show this run, such as out/val_images, or all runs in this folder, such as out"

@@ -1,4 +1,4 @@
-"""Writes a gallery's page: gallery.html with all code, and beside it the data in scripts that a browser reads from disk.
+"""Writes a gallery's page: gallery.html with all code, and beside it the data in scripts that browsers read from disk.
 
 A browser loads scripts from file:// but no JSON. Texts of a run reach the page only as JSON in a string, which the page
 parses and shows as text; no text is ever part of HTML or of code.
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,9 @@ def _details(photo: Photo) -> dict[str, Any]:
     values = metadata.get("values", {})
     scales = {kind: linear_scale(text) for kind, text in values.items()}
     return {
-        "files": {kind: [quote(name, errors="surrogateescape") for name in names] for kind, names in photo.files.items()},
+        "files": {
+            kind: [quote(name, errors="surrogateescape") for name in names] for kind, names in photo.files.items()
+        },
         "scales": {kind: scale for kind, scale in scales.items() if scale is not None},
         "lights": metadata["lights"],
         "numbers": {name: value for name, value in metadata.items() if name not in _NOT_SHOWN},

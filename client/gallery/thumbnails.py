@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -100,5 +100,5 @@ def linear_scale(values: str) -> float | None:
 
 def _srgb(linear: float) -> int:
     """The sRGB level of linear light (IEC 61966-2-1), 0–255."""
-    curve: Callable[[float], float] = lambda v: 12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055
-    return round(255 * min(1.0, curve(max(0.0, linear))))
+    value = min(1.0, linear)
+    return round(255 * (12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055))

@@ -14,7 +14,8 @@ function startFilters(changed) {
     const select = element("select", { id: `filter-${name}` }, element("option", { value: "*" }, "all"), ...options);
     form.insertBefore(element("label", {}, `${label} `, select), byId("sort").parentElement);
   }
-  form.addEventListener("input", changed);
+  form.addEventListener("input", (event) => event.target.matches("input") && changed());
+  form.addEventListener("change", (event) => event.target.matches("select") && changed());
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(changed));
 }
@@ -32,7 +33,7 @@ function chooseFilter(name, value) {
   const select = byId(`filter-${name}`);
   if (!select) return;
   select.value = select.value === value ? "*" : value;
-  select.dispatchEvent(new Event("input", { bubbles: true }));
+  select.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 const words = () => byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
