@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ class Photo:
 
     run: str  # the name of its run's folder
     place: str  # the folder of its files, from the gallery's, with slashes; empty for that itself
+    split: str  # the part of the dataset that it is in; empty where there are none
     metadata: Mapping[str, Any]  # as NNNNN_metadata.json has it
     values: Mapping[str, str]  # the columns of the run's input
 
@@ -38,11 +39,6 @@ class Photo:
     def leading(self) -> list[str]:
         """The names that the output CSV has: those of its first kind of file."""
         return leading(self.files)
-
-    @property
-    def split(self) -> str:
-        """The part of the dataset that it is in; empty where there are none."""
-        return self.values.get("split") or str(self.metadata.get("split") or "")
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def leading(files: Mapping[str, Any]) -> list[str]:
 def _read_run(run: Path, root: Path, runs: Runs) -> None:
     name = run.resolve().name
     rows = _rows(run)
-    for path in sorted(path for pattern in (f"*{_ENDING}", f"[0-9]*/*{_ENDING}") for path in run.glob(pattern)):
+    for path in sorted(run.rglob(f"*{_ENDING}")):
         place = "" if path.parent == root else path.parent.relative_to(root).as_posix()
         try:
             metadata = _metadata(path)
@@ -112,10 +108,17 @@ def _read_run(run: Path, root: Path, runs: Runs) -> None:
             continue
         first = path.parent.relative_to(run) / leading(metadata["files"])[0]
         if rows is None or first.as_posix() in rows:
-            runs.photos.append(Photo(name, place, metadata, (rows or {}).get(first.as_posix(), {})))
+            values = (rows or {}).get(first.as_posix(), {})
+            split = values.get("split") or _split(first.parts[:-1])
+            runs.photos.append(Photo(name, place, split, metadata, values))
     for table in sorted(run.glob("failed*.csv")):
         for values, (_, row, cause) in _read_table(table, len(FAILURE_COLUMNS)):
             runs.failures.append(Failure(name, row, values.get("image_path", ""), cause, values))
+
+
+def _split(folders: Sequence[str]) -> str:
+    """The split that a run has a folder for; folders of many rows have numbers for names."""
+    return folders[0] if folders and not folders[0].isdecimal() else ""
 
 
 def _rows(run: Path) -> dict[str, dict[str, str]] | None:

@@ -51,12 +51,16 @@ def make_thumbnails(folder: Path, pictures: Sequence[Picture], told: TextIO | No
     states: list[int] = []
     written, last = 0, time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes, scales and encodes without the GIL
-        for state, is_new in threads.map(lambda picture: _make(folder, picture), pictures):
-            states.append(state)
-            written += is_new
-            if told and time.monotonic() - last > _SECONDS:
-                last = time.monotonic()
-                print(f"{len(states)}/{len(pictures)} thumbnails", file=told, flush=True)
+        try:
+            for state, is_new in threads.map(lambda picture: _make(folder, picture), pictures):
+                states.append(state)
+                written += is_new
+                if told and time.monotonic() - last > _SECONDS:
+                    last = time.monotonic()
+                    print(f"{len(states)}/{len(pictures)} thumbnails", file=told, flush=True)
+        except BaseException:  # Ctrl-C, or a full disk: what has not begun is left out
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
     return Made(states, written)
 
 

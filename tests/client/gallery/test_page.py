@@ -126,15 +126,16 @@ def test_the_table_decides_which_files_count(tmp_path: Path) -> None:
 
 
 def test_a_page_shows_all_runs_in_a_folder_and_folders_in_a_run(tmp_path: Path) -> None:
-    for name, place in (("flat", ""), ("sharded", "00000")):
+    for name, place in (("flat", ""), ("sharded", "00000"), ("split", "test")):
         run = FinishedRun(tmp_path, name)
         run.done(("a.jpg", ""), [made_light().named()], place=place)
         run.close()
     assert main([str(tmp_path)]) == DONE
     index = index_of(tmp_path)
-    assert index["names"]["place"] == ["flat", "sharded/00000"]
+    assert index["names"]["place"] == ["flat", "sharded/00000", "split/test"]
+    assert index["names"]["split"] == ["", "test"]
     assert (tmp_path / FOLDER / "thumbnails" / "sharded" / "00000" / "00000_output.png.webp").exists()
-    assert [photo.values["image_path"] for photo in read_runs(tmp_path).photos] == ["a.jpg", "a.jpg"]
+    assert [photo.values["image_path"] for photo in read_runs(tmp_path).photos] == ["a.jpg"] * 3
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
