@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client.errors import TableError
+from client.gallery.packed import unpack
 from client.gallery.page import write_page
 from client.gallery.runs import read_runs
 from client.gallery.thumbnails import make_thumbnails
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         runs = read_runs(options.folder)
+        for packed in runs.folders:
+            runs.photos.extend(unpack(packed, options.folder))
         made = make_thumbnails(options.folder, runs.pictures, None if options.quiet else sys.stderr)
         page = write_page(options.folder, runs, made.states)
     except TableError as error:

@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 from client.gallery.runs import Photo, Picture, Runs
-from client.gallery.thumbnails import FOLDER, linear_scale
+from client.gallery.thumbnails import FOLDER
 from client.output.files import write_whole
+from contract.files import WHITE
 
 PAGE = "gallery.html"
 PHOTOS_PER_PART = 50  # whose details are in one script
@@ -134,13 +135,11 @@ def _picture(picture: Picture, state: int, names: Mapping[str, _Names]) -> dict[
 def _details(photo: Photo) -> dict[str, Any]:
     """What the view of one photo needs beyond the index."""
     metadata = photo.metadata
-    values = metadata.get("values", {})
-    scales = {kind: linear_scale(text) for kind, text in values.items()}
     return {
         "files": {
             kind: [quote(name, errors="surrogateescape") for name in names] for kind, names in photo.files.items()
         },
-        "scales": {kind: scale for kind, scale in scales.items() if scale is not None},
+        "dark": [kind for kind, values in metadata.get("values", {}).items() if f"{WHITE} is 1" in values],
         "lights": metadata["lights"],
         "numbers": {name: value for name, value in metadata.items() if name not in _NOT_SHOWN},
         "row": photo.values,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ class Photo:
     @property
     def leading(self) -> list[str]:
         """The names that the output CSV has: those of its first kind of file."""
-        return leading(self.files)
+        return self.files[leading_kind(self.files)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Picture:
     number: int  # which light of its photo, from 0
     file: str  # from the gallery's folder, with slashes
     light: Mapping[str, Any]  # an entry of `lights`
-    values: str  # what the file's numbers mean
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class Failure:
 class Runs:
     """All that a gallery shows."""
 
+    folders: list[Path]  # of the runs
     photos: list[Photo]
     failures: list[Failure]
 
@@ -85,15 +85,18 @@ def read_runs(folder: Path) -> Runs:
         raise TableError(
             f"{folder} holds no run of run_csv.py; give the folder of one, such as out/val_images, or that of --output"
         )
-    runs = Runs([], [])
+    runs = Runs(found, [], [])
     for run in found:
         _read_run(run, folder, runs)
     return runs
 
 
-def leading(files: Mapping[str, Any]) -> list[str]:
-    """The file names of the kind that the output CSV names."""
-    return next((list(files[kind]) for kind in PICTURES if kind in files), [])
+def leading_kind(kinds: Container[str]) -> str:
+    """The kind of files that the output CSV names. Raises ValueError where there is none."""
+    for kind in PICTURES:
+        if kind in kinds:
+            return kind
+    raise ValueError("it names no picture; relight the photo again")
 
 
 def _read_run(run: Path, root: Path, runs: Runs) -> None:
@@ -106,7 +109,7 @@ def _read_run(run: Path, root: Path, runs: Runs) -> None:
         except ValueError as error:
             runs.failures.append(Failure(name, "", path.name, str(error), {}))
             continue
-        first = path.parent.relative_to(run) / leading(metadata["files"])[0]
+        first = path.parent.relative_to(run) / metadata["files"][leading_kind(metadata["files"])][0]
         if rows is None or first.as_posix() in rows:
             values = (rows or {}).get(first.as_posix(), {})
             split = values.get("split") or _split(first.parts[:-1])
@@ -149,8 +152,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads(path.read_bytes())
         if metadata["schema"] != SCHEMA:
             raise ValueError(f"it was written by another version ({metadata['schema']}); relight the photo again")
-        if not leading(metadata["files"]):
-            raise ValueError("it names no picture; relight the photo again")
+        leading_kind(metadata["files"])
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"it is no metadata of a photo ({error}); relight the photo again") from error
     return metadata
@@ -158,7 +160,5 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _pictures(number: int, photo: Photo) -> Iterator[Picture]:
     """A picture for each light; where a run keeps files per photo only, one with the first light."""
-    kind = next(kind for kind in PICTURES if kind in photo.files)
-    values = photo.metadata.get("values", {}).get(kind, "")
     for place, (name, light) in enumerate(zip(photo.leading, photo.metadata["lights"], strict=False)):
-        yield Picture(number, place, f"{photo.place}/{name}".lstrip("/"), light, values)
+        yield Picture(number, place, f"{photo.place}/{name}".lstrip("/"), light)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from PIL import Image
 
@@ -73,36 +73,32 @@ def _make(folder: Path, picture: Picture) -> tuple[int, bool]:
         return MISSING, False
     if target.exists() and target.stat().st_mtime_ns >= changed:
         return SHOWN, False
-    try:
-        content = _encode(source, picture.values)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's word for damaged
+    content = encode_small(source, SIDE, _QUALITY)
+    if content is None:
         return UNREADABLE, False
     write_whole(target, content)
     return SHOWN, True
 
 
-def _encode(source: Path, values: str) -> bytes:
-    """A thumbnail as WebP; `values` says what the source's numbers mean."""
-    with Image.open(source) as image:
-        image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG decodes at the size that is needed
-        image.load()
-        small = image.convert("RGB") if image.mode != "I;16" else image.point(lambda level: level / 256).convert("RGB")
-        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if (scale := linear_scale(values)) is not None:
-        small = small.point([_srgb(level / 255 * scale) for level in range(256)] * 3)
-    stream = BytesIO()
-    small.save(stream, "WEBP", quality=_QUALITY, method=2)
-    return stream.getvalue()
-
-
-def linear_scale(values: str) -> float | None:
-    """What the largest number of a file of linear light stands for, by what `values` says; None for sRGB and data."""
-    if "linear" not in values:
+def encode_small(source: Path | BinaryIO, side: int, quality: int) -> bytes | None:
+    """The picture as sRGB WebP whose longer side is at most `side` pixels; None where Pillow cannot read it."""
+    try:
+        with Image.open(source) as image:
+            image.draft("RGB", (2 * side, 2 * side))  # a JPEG decodes at the size that is needed
+            image.load()
+            is_linear = image.info.get("gamma") == 1.0  # a PNG says so
+            deep = image.mode.startswith("I")  # gray of 16 bits
+            small = (image.point(lambda level: level / 256) if deep else image).convert("RGB")
+            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's words for damaged
         return None
-    return 4.0 if "16384 is 1" in values else 1.0
+    if is_linear:
+        small = small.point([_srgb(level / 255) for level in range(256)] * 3)
+    stream = BytesIO()
+    small.save(stream, "WEBP", quality=quality, method=2)
+    return stream.getvalue()
 
 
 def _srgb(linear: float) -> int:
     """The sRGB level of linear light (IEC 61966-2-1), 0–255."""
-    value = min(1.0, linear)
-    return round(255 * (12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055))
+    return round(255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055))

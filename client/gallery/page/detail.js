@@ -85,7 +85,7 @@ function filesOf(picture, details) {
   for (const kind of [...AFTER, ...BEFORE, ...Object.keys(details.files)]) {
     const names = Object.hasOwn(details.files, kind) ? details.files[kind] : [];
     const name = names.length === 1 ? names[0] : names[picture.light];
-    if (name) files.set(kind, { url: (picture.place ? `${picture.place}/` : "") + name, scale: details.scales[kind] });
+    if (name) files.set(kind, { url: (picture.place ? `${picture.place}/` : "") + name, dark: details.dark.includes(kind) });
   }
   return files;
 }
@@ -94,7 +94,7 @@ function setImage(image, file, alt) {
   image.hidden = !file;
   if (!file) return image.removeAttribute("src");
   image.alt = alt;
-  image.style.filter = file.scale > 1 ? `url(#brighter-${file.scale})` : "";
+  image.style.filter = file.dark ? "url(#brighter)" : "";
   image.src = file.url;
 }
 

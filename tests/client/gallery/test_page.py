@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from client.gallery.__main__ import BAD_USAGE, DONE, main
 from client.gallery.runs import read_runs
-from client.gallery.thumbnails import FOLDER, MISSING, SHOWN, UNREADABLE, linear_scale
+from client.gallery.thumbnails import FOLDER, MISSING, SHOWN, UNREADABLE
 from contract.files import parse_files
 from tests.rig.finished_runs import FinishedRun, made_light, parsed, small_run
 
@@ -66,21 +67,26 @@ def test_a_second_run_makes_only_the_thumbnails_that_are_missing_or_old(tmp_path
 def test_a_thumbnail_shows_linear_light_as_srgb(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path)
     run.done(("a.jpg", ""), [made_light().named()], kinds=())
-    half = np.full((400, 300, 3), 0x8000, np.uint16)
-    cv2.imwrite(str(run.folder / "00000_output.png"), half)
-    path = run.folder / "00000_metadata.json"
-    metadata = json.loads(path.read_text())
-    path.write_text(json.dumps(metadata | {"values": {"output": "linear Rec. 709, 16 bit, 65535 is white"}}))
+    _, half = cv2.imencode(".png", np.full((400, 300, 3), 0x8000, np.uint16))
+    head = 33  # bytes of the signature and IHDR
+    gamma = b"gAMA" + (100_000).to_bytes(4, "big")  # as encode writes linear values
+    chunk = (4).to_bytes(4, "big") + gamma + zlib.crc32(gamma).to_bytes(4, "big")
+    png = half.tobytes()
+    (run.folder / "00000_output.png").write_bytes(png[:head] + chunk + png[head:])
     main([str(run.close())])
     with Image.open(run.folder / FOLDER / "thumbnails" / "00000_output.png.webp") as thumbnail:
         assert thumbnail.size == (192, 256)
         assert np.abs(np.asarray(thumbnail).astype(int) - 188).max() <= 2
 
 
-def test_the_metadata_says_what_the_whitest_value_stands_for() -> None:
-    for text, scale in (("output;png", None), ("output;png:16", 1.0), ("shading;png", 4.0), ("normal;png", None)):
-        (name,) = parse_files(text).names
-        assert linear_scale(parse_files(text).values(name)) == scale
+def test_the_details_say_which_files_are_darker_than_they_mean(tmp_path: Path) -> None:
+    run = FinishedRun(tmp_path)
+    run.done(("a.jpg", ""), [made_light().named()])
+    path = run.folder / "00000_metadata.json"
+    values = {kind: parse_files(f"{kind};png").values(kind) for kind in ("output", "shading", "normal")}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"values": values}))
+    main([str(run.close())])
+    assert parsed(run.folder / FOLDER / "part_00000.js")[0]["dark"] == ["shading"]
 
 
 def test_no_text_of_a_run_is_ever_code(tmp_path: Path) -> None:
