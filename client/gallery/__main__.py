@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.command import run  # first: Ctrl-C is one line from here on
+
+# isort: split
 from client.errors import TableError
 from client.gallery.packed import unpack
 from client.gallery.page import write_page
 from client.gallery.runs import read_runs
 from client.gallery.thumbnails import make_thumbnails
-from contract.command import run
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"gallery: {error.filename or options.folder}: {error.strerror or error}", file=sys.stderr)
         return FAILED
-    counts = f"{len(runs.pictures)} pictures of {len(runs.photos)} photos, {len(runs.failures)} failures"
+    counts = f"{len(runs.pictures)} pictures, {len(runs.failures)} failures"
     print(f"{counts}, {made.written} new thumbnails, {made.lost} pictures that cannot be shown", file=sys.stderr)
     print(f"page: {page}", file=sys.stderr)
     return DONE

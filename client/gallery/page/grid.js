@@ -28,16 +28,19 @@ function showGrid(numbers) {
   grid.current = 0;
   clearCells();
   layGrid();
+  const above = byId("grid").getBoundingClientRect().top - belowFilters();
+  if (above < 0) scrollBy(0, above);
 }
+
+const belowFilters = () => byId("filters").getBoundingClientRect().bottom + GAP;
 
 function moveTo(position) {
   if (!grid.numbers.length) return;
   grid.current = Math.max(0, Math.min(grid.numbers.length - 1, position));
   const list = byId("grid").getBoundingClientRect();
   const top = list.top + Math.floor(grid.current / grid.columns) * rowHeight();
-  const header = byId("filters").getBoundingClientRect().bottom + GAP;
   const over = top + rowHeight() - innerHeight;
-  if (top < header) scrollBy(0, top - header);
+  if (top < belowFilters()) scrollBy(0, top - belowFilters());
   else if (over > 0) scrollBy(0, over + GAP);
   render();
 }

@@ -28,7 +28,7 @@ def index_of(folder: Path) -> dict[str, Any]:
 def test_the_index_has_every_picture_and_every_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = small_run(tmp_path)
     assert main([str(run)]) == DONE
-    told = "12 pictures of 6 photos, 2 failures, 12 new thumbnails, 0 pictures that cannot be shown"
+    told = "12 pictures, 2 failures, 12 new thumbnails, 0 pictures that cannot be shown"
     assert capsys.readouterr().err == f"{told}\npage: {run / 'gallery.html'}\n"
     index = index_of(run)
     names, pictures = index["names"], index["pictures"]
