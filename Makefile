@@ -14,7 +14,7 @@ ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,h
 help: ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## /\1\t/' | expand -t 17
 
-demo: $(MODELS) ## the sample photos through the real server, and a contact sheet in out/demo/
+demo: $(MODELS) ## the sample photos through the real server; a contact sheet and a gallery in out/demo/
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## the tests, against the real server

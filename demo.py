@@ -1,4 +1,4 @@
-"""The sample photos through the real server with the real client, and a contact sheet of what came back."""
+"""The sample photos through the real server with the real client; a contact sheet and a gallery of what came back."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from server.installation import ServerError
 ROOT = Path(__file__).resolve().parent
 SAMPLES = ROOT / "samples"
 OUTPUT = ROOT / "out" / "demo"
-SHEET = OUTPUT / "contact_sheet.jpg"
+SHEET, GALLERY = OUTPUT / "contact_sheet.jpg", OUTPUT / "gallery.html"
 VARIANTS = 3
 ROWS_FAILED = 1  # the client's exit code when it has finished and some rows failed
 
@@ -53,7 +53,11 @@ def main() -> int:
         print(f"The client failed (exit code {code}). Triton's log: {server.log}", file=sys.stderr)
         return code
     draw_sheet().save(SHEET, quality=92)
-    print(f"\nContact sheet: {SHEET}\nPictures:      {OUTPUT}\n")
+    command = [python(), "-m", "client.gallery", "out/demo"]
+    print(f"$ {shlex.join(command)}", flush=True)
+    if code := subprocess.run(command, cwd=ROOT, check=False).returncode:
+        return code
+    print(f"\nContact sheet: {SHEET}\nGallery:       {GALLERY}\nPictures:      {OUTPUT}\n")
     print("Now your own photos. Make a CSV with a column image_path, start a server and leave it running:")
     print(f"  {python()} -m server\nand in another terminal:")
     print(f"  {python()} client/run_csv.py --csv val_images.csv --output out/")

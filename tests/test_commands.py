@@ -41,6 +41,7 @@ run(place, run_name="__main__")
         ("docker.verify", "docker.places"),
         ("demo.py", "server.derive"),
         ("client/run_csv.py", "grpc"),
+        ("client.gallery", "client.gallery.page"),
     ],
     ids=lambda command: command[0],
 )

@@ -1,6 +1,7 @@
 """Promises of the command: a CSV through the real server, good rows and bad ones."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
+from client.gallery.__main__ import main as gallery
+from client.gallery.thumbnails import FOLDER
 from client.light.light import SOURCE_NAMES
 from client.light.lighting import LIGHTING_FILE
 from client.run_csv import main
 from contract.light import BACKGROUNDS, LIGHT, SCENE, row_of
+from tests.rig.finished_runs import parsed
 from tests.rig.places import SAMPLES
 from tests.rig.runs import Server, lines, relight, small_table, tree
 
@@ -57,6 +61,18 @@ def test_the_new_csv_is_the_old_one_and_where_the_pictures_are(
     for old, new in zip(lines(SAMPLES / "samples.csv"), written, strict=True):
         assert new == old | {"output_image_path": new["output_image_path"], "error": ""}
         assert (output / new["output_image_path"]).is_file()
+
+
+def test_a_gallery_shows_the_run(samples_run: tuple[int, Path], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(samples_run[1], output)
+    assert gallery([str(output / "samples")]) == 0
+    photos = parsed(output / "samples" / FOLDER / "part_00000.js")
+    assert [photo["row"]["name"] for photo in photos] == ["Eileen Collins", "Grace Hopper", "two people"]
+    thumbnails = sorted((output / "samples" / FOLDER / "thumbnails").iterdir())
+    assert [thumbnail.name for thumbnail in thumbnails] == [f"{index:05d}_output.png.webp" for index in range(3)]
+    with Image.open(thumbnails[0]) as image:
+        assert image.size == (256, 256)
 
 
 def test_metadata_names_all_that_shaped_the_picture(samples_run: tuple[int, Path]) -> None:
