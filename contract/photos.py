@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from contract.light import Interval
 
@@ -70,13 +71,13 @@ ANY_PHOTO = PhotoRules()
 
 def parse_rules(text: str) -> PhotoRules:
     """Read `size=1024,crop=person`, in any order. Raises ValueError, the end of a sentence that names the choices."""
-    values: dict[str, str | float] = {}
+    values: dict[str, Any] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or name in values or (name not in RANGES and name != "crop"):
             raise ValueError(f"{part[:_SHOWN]!r}: choose from {CHOICES}, each at most once.")
         values[name] = _crop(value) if name == "crop" else _number(name, value)
-    return PhotoRules(**values)  # type: ignore[arg-type]  # each value is of its name's type
+    return PhotoRules(**values)
 
 
 def _crop(value: str) -> str:

@@ -95,7 +95,7 @@ def _photo_options() -> tuple[Option, ...]:
         ("--size", "N", rule("size"), None, "scale larger photos down to a short side of N pixels"),
         ("--crop", "C", _one_of(CROPS), ANY_PHOTO.crop, f"cut a square out of each photo: {', '.join(CROPS)}"),
         ("--min-side", "N", rule("min_side"), None, "refuse photos with a short side below N pixels"),
-        ("--max-aspect", "R", rule("max_aspect"), None, "refuse photos that are over R times as long as wide"),
+        ("--max-aspect", "R", rule("max_aspect"), None, "refuse photos with a long side over R times the short one"),
         ("--max-megapixels", "M", rule("max_megapixels"), None, "refuse photos of more than M megapixels"),
     )
 
