@@ -49,7 +49,7 @@ class Relit:
 
     pictures: Mapping[str, NDArray[Any]]  # by name
     lights: list[dict[str, Any]]  # K entries as metadata.json has them; each may be given to `relight` again
-    info: dict[str, Any]  # score, box (xyxy, 0-1), count, residual, width, height, models
+    info: dict[str, Any]  # score, box (xyxy, 0-1), count, residual, width, height, original, crop, models
 
     @property
     def output(self) -> Pixels:
@@ -95,6 +95,11 @@ class Relit:
     def foreground(self) -> Pixels:
         """The untouched person over the gray background, sRGB, uint8 [H,W,3]."""
         return self._picture("foreground")
+
+    @property
+    def input(self) -> Pixels:
+        """The photo itself, upright, sRGB, uint8 [H,W,3]."""
+        return self._picture("input")
 
     @property
     def background(self) -> Pixels:

@@ -1,6 +1,7 @@
-"""What a request asks to be written: FILES, `names;format`, and what the pixels of each file mean.
+"""What a request asks to be written: FILES, `names;format;rules`, and what the pixels of each file mean.
 
-`output,albedo,mask`, `output;jpeg:92`, `output;webp:lossless`, `output,normal;png:16`, `output,shading;exr`.
+`output,albedo,mask`, `output;jpeg:92`, `output;webp:lossless`, `output,normal;png:16`, `output,shading;exr`, and
+`output,input;png;size=1024,crop=person`: the rules are those of contract/photos.py.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from contract.names import PICTURES
+from contract.photos import ANY_PHOTO, PhotoRules, parse_rules
 
 FORMATS = "png, png:16, jpeg, jpeg:1-100, webp, webp:1-100, webp:lossless, exr"
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "exr": "exr"}
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 _SHOWN = 60  # characters of what was asked for, in a message
 
-COLOURS = ("output", "degraded", "albedo", "foreground", "background")  # pictures to look at; the rest are data
+COLOURS = (
+    "output",
+    "degraded",
+    "albedo",
+    "foreground",
+    "background",
+    "input",
+)  # pictures to look at; the rest are data
 # PLANES, the tables that `recombine` looks finished pixels up in, by the bits of a value: 8-bit sRGB, or the high and
 # the low byte of linear values, of which WHITE is 1 and 65,535 nearly 4.
 PLANES = {8: (0,), 16: (1, 2)}
@@ -32,12 +41,13 @@ class FilesError(ValueError):
 
 @dataclass(frozen=True)
 class Files:
-    """The pictures to write, and their format."""
+    """The pictures to write, their format, and the photos they are made of."""
 
     names: tuple[str, ...]  # in the order of PICTURES
     format: str = "png"  # of EXTENSIONS
     depth: int = 8  # bits of a PNG's value, 8 or 16
     quality: int | None = None  # 1-100, of jpeg and webp; None is lossless
+    photo: PhotoRules = ANY_PHOTO
 
     @property
     def planes(self) -> tuple[int, ...]:
@@ -89,11 +99,12 @@ _DATA: Mapping[str, Mapping[str, str]] = {
 
 @lru_cache(maxsize=256)
 def parse_files(text: str) -> Files:
-    """Read FILES. Without a format it is png; without a quality jpeg is 95 and webp 90.
+    """Read FILES. Without a format it is png; without a quality jpeg is 95 and webp 90; without rules all are taken.
 
     Raises FilesError, naming the choices, for anything else.
     """
-    listed, _, wanted = text.partition(";")
+    listed, _, rest = text.partition(";")
+    wanted, _, rules = (part.strip() for part in rest.partition(";"))
     names = [name.strip() for name in listed.split(",")]
     for name in names:
         if name not in PICTURES:
@@ -101,14 +112,18 @@ def parse_files(text: str) -> Files:
                 f"FILES asks for {name[:_SHOWN]!r}: choose from {', '.join(PICTURES)}, separated by commas."
             )
     ordered = tuple(name for name in PICTURES if name in names)
-    kind, colon, number = (wanted.strip() or "png").partition(":")
+    try:
+        photo = parse_rules(rules)
+    except ValueError as error:
+        raise FilesError(f"FILES asks for {error}") from error
+    kind, colon, number = (wanted or "png").partition(":")
     if kind == "webp" and number == "lossless":
-        return Files(ordered, "webp")
+        return Files(ordered, "webp", photo=photo)
     if (kind == "exr" and not colon) or (kind == "png" and number in ("", "8", "16")):
-        return Files(ordered, kind, int(number or 8))
+        return Files(ordered, kind, int(number or 8), photo=photo)
     if kind in ("jpeg", "webp"):
         default = _JPEG_QUALITY if kind == "jpeg" else _WEBP_QUALITY
         level = default if not colon else int(number) if number.isdecimal() and len(number) < 4 else 0
         if 1 <= level <= 100:
-            return Files(ordered, kind, quality=level)
-    raise FilesError(f"FILES asks for the format {wanted.strip()[:_SHOWN]!r}: choose from {FORMATS}.")
+            return Files(ordered, kind, quality=level, photo=photo)
+    raise FilesError(f"FILES asks for the format {wanted[:_SHOWN]!r}: choose from {FORMATS}.")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import ROOT
+from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
 from client.input.source import Source
 from client.light.columns import find_columns
@@ -123,7 +124,8 @@ def write_rows(folder: Path, rows: int) -> Path:
 def cost(table: Path, url: str, *options: str) -> tuple[float, float, float]:
     """CPU-seconds, peak MB and seconds of the command over a table."""
     with tempfile.TemporaryDirectory() as output:
-        arguments = ["--csv", str(table), "--output", output, "--url", url, "--quiet", *options]
+        arguments = ["--csv", str(table), "--output", output, "--url", url, "--quiet"]
+        arguments += ["--files", ",".join(PICTURES), *options]
         started = time.perf_counter()
         process = subprocess.run([sys.executable, "-c", _COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True)
         seconds = time.perf_counter() - started

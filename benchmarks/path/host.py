@@ -1,4 +1,4 @@
-"""The path around the networks against its ideals: client, wire, whole pipeline, PNG files, decoding."""
+"""The path around the networks against its ideals: client, wire, whole pipeline, PNG files, decoding, scaling."""
 
 import sys
 import tempfile
@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmarks import REPOSITORY
 from benchmarks.path import pipeline
 from benchmarks.path.client import cpu_figures, measure_cpu
-from benchmarks.path.decoders import compare_decoders
+from benchmarks.path.decoders import compare_decoders, compare_sizes
 from benchmarks.path.encoders import compare_encoders, in_16_bits, read_pictures
+from benchmarks.rig.codecs import read_photo
 from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.perf_analyzer import find_perf_analyzer
 from benchmarks.rig.photos import write_photos
@@ -20,7 +21,7 @@ from client.triton.connection import window_of
 from server.derive import derive_all, this_machine
 
 TITLE = "The host path: 1024² photos, the default preset, medians of interleaved rounds"
-PARTS = CLIENT, PIPELINE, PNG, DECODE = "client", "pipeline", "png", "decode"
+PARTS = CLIENT, PIPELINE, PNG, DECODE, SCALE = "client", "pipeline", "png", "decode", "scale"
 say = partial(print, file=sys.stderr)  # how far the measurement is
 SHOWN = 4  # photos whose pictures are encoded and whose files are decoded, one by one
 
@@ -68,4 +69,7 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
     if DECODE in parts:
         say("decoding: each photo with each library")
         found += compare_decoders([(folder / row.photo).read_bytes() for row in rows[:SHOWN]], rounds)
+    if SCALE in parts:
+        say("decoding: large photos, as they are and scaled")
+        found += compare_sizes(read_photo((folder / rows[0].photo).read_bytes()), rounds)
     return found

@@ -15,6 +15,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from benchmarks import CORES, ROOT
+from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.report import BenchmarkError
 from benchmarks.rig.triton import read_counts
 from contract.names import ENSEMBLE
@@ -127,9 +128,9 @@ def observe(
 
 
 def client_command(url: str, table: Path, output: Path, *options: str) -> list[str]:
-    """`client/run_csv.py` over a table."""
+    """`client/run_csv.py` over a table, for the pictures that everything here is measured with."""
     command = [sys.executable, str(ROOT / "client" / "run_csv.py"), "--csv", str(table), "--output", str(output)]
-    return [*command, "--url", url, "--quiet", *options]
+    return [*command, "--url", url, "--quiet", "--files", ",".join(PICTURES), *options]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from server.derive import Machine, this_machine
 from server.embedded import Options, RunningServer, embedded_server
 
 PROMPT = "person"
-FILES = f"{','.join(PICTURES)};png"  # the client's own default
+FILES = f"{','.join(PICTURES)};png"
 METRICS_SECONDS = 0.5  # between two readings; Triton itself reads as often with METRICS_ARGUMENT
 METRICS_ARGUMENT = "--metrics-interval-ms=500"
 LINE = r'(?m)^nv_gpu_(?P<name>utilization|memory_(used|total)_bytes)\{gpu_uuid="(?P<gpu>[^"]*)"\} (?P<value>\S+)$'

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from client.input.row import Row
-from client.output.plan import INPUT, Plan
+from client.output.plan import Plan
 from client.output.tars import Tars
 
 SCHEMA = "relight-metadata/2"
@@ -83,15 +83,14 @@ def writer_of(folder: Path, plan: Plan) -> Writer:
 
 
 def row_files(
-    row: Row, plan: Plan, image: bytes, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
+    row: Row, plan: Plan, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
 ) -> dict[str, Content]:
     """A row's files by name, its metadata last.
 
-    `pictures` maps each name of the plan to its files (one per light, or one); `image` is the photo's file.
+    `pictures` maps each name of the plan to its files (one per light, or one).
     """
     names = plan.file_names(row)
-    contents = {**pictures, INPUT: [image]} if plan.keep_input else pictures
-    files = {name: content for kind in names for name, content in zip(names[kind], contents[kind], strict=True)}
+    files = {name: content for kind in names for name, content in zip(names[kind], pictures[kind], strict=True)}
     files[plan.metadata_name(row)] = encode_metadata(
         {**metadata, "files": names, "values": plan.values(), "schema": SCHEMA}
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -10,31 +9,32 @@ from client.input.row import Row
 from contract.files import FORMATS, Files, FilesError
 from contract.files import parse_files as parse_request
 from contract.names import PER_LIGHT, PICTURES
+from contract.photos import ANY_PHOTO, PhotoRules
 
-INPUT = "input"  # the photo's own file, copied
 WRITERS = ("files", "webdataset", "null")
 LAYOUTS = ("flat", "sharded")
 ROWS_PER_FOLDER = 1000  # of the layout `sharded`
 _ALL = "all"
 _OTHER_NAMES = {"degraded_fg": "degraded"}  # its name in the replaced pipeline
-_SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which pictures a run keeps, how many lights a photo gets, and how the files are laid out."""
+    """Which pictures a run keeps, of which photos, how many lights a photo gets, and how the files are laid out."""
 
-    pictures: tuple[str, ...] = ("output", "albedo", "mask")  # in the order of PICTURES
+    # In the order of PICTURES: a training pair's input and its target, which differ in their light alone, and the
+    # target of de-lighting.
+    pictures: tuple[str, ...] = ("output", "albedo", "mask", "foreground")
     format: str = "png"  # as FILES of the ensemble has it: png:16, jpeg:92, webp:lossless, exr
+    photo: PhotoRules = ANY_PHOTO  # what a photo must be, and how it is scaled and cut
     variants: int = 1
-    keep_input: bool = False
     writer: str = "files"  # of WRITERS
     layout: str = "flat"  # of LAYOUTS, for the writer `files`
     rows_per_tar: int = 1000
 
     def request(self) -> str:
-        """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92`."""
-        return f"{','.join(self.pictures)};{self.format}"
+        """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92;size=1024`."""
+        return f"{','.join(self.pictures)};{self.format};{self.photo}".rstrip(";")
 
     @property
     def files(self) -> Files:
@@ -65,13 +65,8 @@ class Plan:
         return self.file_name(row, "json" if self.writer == "webdataset" else "metadata.json")
 
     def file_names(self, row: Row) -> dict[str, list[str]]:
-        """The names of the row's pictures by kind, the input's copy among them where it is kept."""
-        names = {
-            picture: [self.file_name(row, ending) for ending in self.endings(picture)] for picture in self.pictures
-        }
-        if self.keep_input:
-            names[INPUT] = [self.file_name(row, f"{INPUT}{input_suffix(row.image_path)}")]
-        return names
+        """The names of the row's pictures by kind."""
+        return {picture: [self.file_name(row, ending) for ending in self.endings(picture)] for picture in self.pictures}
 
     def place(self, number: int) -> str:
         """The folder or the tar of a row within the run's folder; empty for the folder itself."""
@@ -90,36 +85,17 @@ class Plan:
         return [str(place / self.file_name(row, ending)) for ending in self.endings(self.pictures[0])]
 
 
-def input_suffix(image_path: str) -> str:
-    """The suffix of a photo's file or URL, in lower case; empty where it has none."""
-    path = image_path.split("?")[0] if "://" in image_path else image_path
-    found = _SUFFIX.search(path.rstrip())
-    return f".{found[1].lower()}" if found else ""
-
-
 def parse_pictures(text: str) -> tuple[str, ...]:
-    """Parse `output,albedo,mask`. Raises ValueError with a sentence."""
-    asked = {name.strip() for name in text.split(",") if name.strip()}
+    """Parse `output,albedo,mask` or `all`. Raises ValueError with a sentence."""
+    asked = {_OTHER_NAMES.get(name.strip(), name.strip()) for name in text.split(",") if name.strip()}
+    if asked == {_ALL}:
+        return PICTURES
     unknown = sorted(asked - set(PICTURES))
     if unknown or not asked:
         raise ValueError(
             f"there are no files called {', '.join(unknown) or 'nothing'}; choose from {', '.join(PICTURES)}"
         )
     return tuple(name for name in PICTURES if name in asked)
-
-
-def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
-    """Parse `--files output,input` or `all` to the server's pictures, and whether to keep the input.
-
-    Raises ValueError with a sentence.
-    """
-    asked = [_OTHER_NAMES.get(name.strip(), name.strip()) for name in text.split(",") if name.strip()]
-    if asked == [_ALL]:
-        return PICTURES, True
-    made = [name for name in asked if name != INPUT]
-    if asked and not made:
-        raise ValueError(f"{INPUT} alone needs no server; ask for one of {', '.join(PICTURES)} as well, or for {_ALL}")
-    return parse_pictures(",".join(made)), len(made) < len(asked)
 
 
 def parse_format(text: str) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from client.output.folder import RunFolder
-from client.output.plan import INPUT, Plan
+from client.output.plan import Plan
 from client.output.tars import join_pieces, numbers_of_tars
 from contract.names import PICTURES
 
 # A name that this client gives, and no other file in the folder: number, id, kind, light.
-_OUR_NAME = re.compile(
-    rf"(\d{{5,}})_(?:.*_)?(?:{'|'.join((*PICTURES, INPUT, 'metadata'))})(?:_\d+)?(?:\.[A-Za-z0-9]+)?"
-)
+_OUR_NAME = re.compile(rf"(\d{{5,}})_(?:.*_)?(?:{'|'.join((*PICTURES, 'metadata'))})(?:_\d+)?(?:\.[A-Za-z0-9]+)?")
 
 
 def prune(folder: RunFolder, plan: Plan, gone: Iterable[int], is_gone: Callable[[int], bool]) -> None:

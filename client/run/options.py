@@ -14,10 +14,11 @@ from client.light.draw import MOST_LIGHTS
 from client.light.environment import BUILT_IN, read_environments
 from client.light.instruction import INSTRUCTIONS_FILE, read_phrases
 from client.light.lighting import LIGHTING_FILE, read_lighting
-from client.output.plan import LAYOUTS, WRITERS, Plan, parse_files, parse_format
+from client.output.plan import LAYOUTS, WRITERS, Plan, parse_format, parse_pictures
 from client.triton.credentials import parse_header
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
 from contract.names import PICTURES
+from contract.photos import ANY_PHOTO, CROPS, RANGES
 
 Option = tuple[str, str, Callable[[str], Any], object, str]
 _INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
@@ -50,7 +51,7 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     text = "end the run when more rows than that have failed"
     most_failures: Option = ("--max-failures", "N", _number(int, 0, 1e12), None, text)
     for title, options, switches in (
-        ("input", _input_options(), ()),
+        ("input", (*_input_options(), *_photo_options()), ()),
         ("person and light", _picture_options(), ()),
         ("output", _output_options(), ()),
         ("resume", (most_failures,), _RESUME_SWITCHES),
@@ -85,6 +86,20 @@ def _input_options() -> tuple[Option, ...]:
     )
 
 
+def _photo_options() -> tuple[Option, ...]:
+    def rule(name: str) -> Callable[[str], float]:
+        interval = RANGES[name]
+        return _number(int if interval.whole else float, interval.low, interval.high)
+
+    return (
+        ("--size", "N", rule("size"), None, "scale larger photos down to a short side of N pixels"),
+        ("--crop", "C", _one_of(CROPS), ANY_PHOTO.crop, f"cut a square out of each photo: {', '.join(CROPS)}"),
+        ("--min-side", "N", rule("min_side"), None, "refuse photos with a short side below N pixels"),
+        ("--max-aspect", "R", rule("max_aspect"), None, "refuse photos with a long side over R times the short one"),
+        ("--max-megapixels", "M", rule("max_megapixels"), None, "refuse photos of more than M megapixels"),
+    )
+
+
 def _picture_options() -> tuple[Option, ...]:
     share = _number(float, 0, 1)
     return (
@@ -105,7 +120,7 @@ def _output_options() -> tuple[Option, ...]:
     plan = Plan()
     kept = ",".join(plan.pictures)
     return (
-        ("--files", "NAMES", _sentence(parse_files), kept, f"write some of {', '.join(PICTURES)}, input; or all"),
+        ("--files", "NAMES", _sentence(parse_pictures), kept, f"write some of {', '.join(PICTURES)}; or all"),
         ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:Q], webp[:Q] or exr (linear)"),
         ("--depth", "BITS", _depth, None, "give each value of a png 8 (sRGB) or 16 (linear) bits (default: 8)"),
         ("--writer", "W", _one_of(WRITERS), plan.writer, f"write {' or '.join(WRITERS)} (no files)"),

@@ -189,7 +189,7 @@ class Pipeline:
             "model_versions": self._facts.model_versions,
         }
         try:
-            self._writer.write(row, row_files(row, run.plan, prepared.image, reply.pictures, metadata))
+            self._writer.write(row, row_files(row, run.plan, reply.pictures, metadata))
         except OSError as error:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error

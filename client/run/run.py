@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
 from client.triton.request import URL
 from client.triton.servers import GRACE_SECONDS, Servers
+from contract.photos import PhotoRules
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,15 @@ class Run:
 
 def plan_run(options: argparse.Namespace) -> Run:
     """Make a run from the command line's options. Raises TableError if they contradict each other."""
-    pictures, keep_input = options.files
     try:
         image_format = with_depth(options.format, options.depth)
     except ValueError as error:
         raise TableError(str(error)) from error
     plan = Plan(
-        pictures=pictures,
+        pictures=options.files,
         format=image_format,
+        photo=PhotoRules(**{rule.name: getattr(options, rule.name) for rule in fields(PhotoRules)}),
         variants=options.variants,
-        keep_input=keep_input,
         writer=options.writer,
         layout=options.layout,
         rows_per_tar=options.rows_per_tar,

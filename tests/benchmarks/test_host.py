@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.path.decoders import DECODERS, OURS, read_with_pillow
+from benchmarks.path.decoders import DECODERS, OURS, compare_sizes, read_with_pillow
 from benchmarks.path.encoders import compare_encoders, in_16_bits, read_pictures, write_with_pillow
 from benchmarks.path.host import main
 from benchmarks.path.pipeline import Cost, Round, figures, measure_wire, prepare_stages, table_of
@@ -94,6 +94,13 @@ def test_the_decoders_compared_give_the_same_pixels(run: Run, kind: str) -> None
         assert pixels[name].shape == (1024, 1024, 3)
         # Libraries round a JPEG's colours differently.
         assert np.abs(pixels[name] - pixels[OURS]).max() <= (4 if kind == "JPEG" else 0), name
+
+
+def test_large_photos_are_decoded_as_they_are_and_scaled() -> None:
+    found = compare_sizes(np.zeros((80, 100, 3), np.uint8), rounds=1, large={"4 MP": (2400, 2048)})
+    assert [figure.name for figure in found] == [
+        f"decode, a JPEG of 4 MP, {how}" for how in ("as it is", "--size 1024")
+    ]
 
 
 def test_the_ratios_are_those_of_the_rounds() -> None:

@@ -41,7 +41,7 @@ def test_every_sample_gets_its_files(samples_run: tuple[int, Path]) -> None:
     expected = {
         f"samples/{index:05d}_{kind}"
         for index in range(len(PHOTOS))
-        for kind in ("output.png", "albedo.png", "mask.png", "metadata.json")
+        for kind in ("output.png", "albedo.png", "mask.png", "foreground.png", "metadata.json")
     }
     assert set(tree(output)) == expected | {"samples.csv"}
     for index, name in enumerate(PHOTOS):

@@ -12,12 +12,16 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from photo import PhotoError, read_photo
+from framing import fit
+from photo import PhotoError, open_photo, read_photo
 from PIL import Image
+from reading import Reading
 
+from contract.photos import PhotoRules
 from tests.fuzz.processes import read_inputs
 
 MEGAPIXELS = 2.0  # a limit that keeps bombs cheap
+SCALED = PhotoRules(size=16)
 
 
 def outcome(data: bytes) -> str:
@@ -26,7 +30,8 @@ def outcome(data: bytes) -> str:
         pixels = read_photo(data, MEGAPIXELS)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             return f"failed with pixels {pixels.dtype} {pixels.shape}"
-        return f"pixels {pixels.shape} {hashlib.sha256(pixels.tobytes()).hexdigest()}"
+        scaled = fit(open_photo(data, Reading(MEGAPIXELS, rules=SCALED, least=(16, 16))), SCALED).pixels
+        return f"pixels {pixels.shape} {hashlib.sha256(pixels.tobytes() + scaled.tobytes()).hexdigest()}"
     except PhotoError as error:
         return f"refused {str(error)!a}"
     except Exception as error:

@@ -49,6 +49,7 @@ def encode(
         "SHADING": np.ones((1, 2, 6, 518, 518), np.float16),
         "NORMAL": np.ones((1, 3, 518, 518), np.float16),
         "HEIGHT": np.zeros((1, 1, 518, 518), np.float16),
+        "FRAME": np.array([[WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT]], np.int32),
         "BACKDROP_PIXELS": np.zeros((1, 1, 1, 3), np.uint8),
         "SCORE": np.full((1, 1), 0.75, np.float32),
         "BOX": np.array([[0, 0, 1, 1]], np.float32),
@@ -98,6 +99,8 @@ def test_a_background_picture_covers_the_photo_and_is_cut_in_the_middle(
     [
         (b"everything", 0, b"", "FILES asks for 'everything': choose from output, degraded,"),
         (b"output;tiff", 0, b"", "FILES asks for the format 'tiff': choose from png, png:16, jpeg,"),
+        (b"output;png;side=9", 0, b"", "FILES asks for 'side=9': choose from size=N, crop=none|center|person,"),
+        (b"output;png;min_side=41", 0, b"", "The photo is 48 x 40: its short side is below min_side=41."),
         (b"output", PICTURE, b"", "BACKDROP is empty: send a picture's file."),
         (
             b"output",
@@ -143,6 +146,14 @@ def test_encode_gives_every_file_in_every_format(server: RunningServer, wanted: 
     assert json.loads(files["info"][0])["width"] == WIDTH
 
 
+def test_the_input_is_the_photo_in_the_depth_asked_for(server: RunningServer) -> None:
+    linear = ((100 / 255 + 0.055) / 1.055) ** 2.4
+    assert (read_by_opencv(encode(server, b"input")["input"][0]) == 100).all()
+    deep = read_by_opencv(encode(server, b"input;png:16", 2)["input"][0])
+    assert np.abs(deep / 65_535 - linear).max() < 1e-4
+    assert np.abs(channels(encode(server, b"input;exr", 2)["input"][0])["RGB"] - linear).max() < 1e-3
+
+
 def test_the_output_lies_over_the_background_of_the_first_picture(server: RunningServer) -> None:
     """The person is the left half."""
     mask = np.zeros((1, HEIGHT, WIDTH), np.uint8)
@@ -156,6 +167,37 @@ def test_the_output_lies_over_the_background_of_the_first_picture(server: Runnin
         found = read_by_opencv(first)
         assert (found[:, WIDTH // 2 :] == right).all()
         assert (found[:, : WIDTH // 2] == (40 if background == "gray" else 30)).all()
+
+
+def test_every_file_is_cut_alike_around_the_person(server: RunningServer) -> None:
+    """No two columns are alike."""
+    columns = np.arange(WIDTH, dtype=np.uint8)[:, np.newaxis]
+    shape = (HEIGHT, WIDTH, 3)
+    maps = np.linspace(0, 1, 518, dtype=np.float16)
+    changed: dict[str, Array] = {
+        "ORIGINAL": np.broadcast_to(columns * 3, (1, *shape)),
+        "OUTPUT_PIXELS": np.broadcast_to(columns * 4, (1, 2, 1, *shape)),
+        "DEGRADED_PIXELS": np.broadcast_to(columns + 7, (1, 2, 1, *shape)),
+        "ALBEDO_OUT": np.broadcast_to(columns + 99, (1, 1, *shape)),
+        "MASK": np.broadcast_to(columns[:, 0] * 5, (1, HEIGHT, WIDTH)),
+        "SHADING": np.broadcast_to(maps, (1, 2, 6, 518, 518)),
+        "HEIGHT": np.broadcast_to(maps, (1, 1, 518, 518)),
+        "BOX": np.array([[0.3, 0, 0.8, 1]], np.float32),
+        "FRAME": np.array([[1000, 400, 0, 0, 960, 400]], np.int32),
+    }
+    changed = {name: np.ascontiguousarray(array) for name, array in changed.items()}
+    names = ",".join(name for name in PICTURES if name != "environment")
+    all_of_it, square = (
+        encode(server, f"{names};png{rules}".encode(), changed=changed) for rules in ("", ";crop=person")
+    )
+    left = round(0.55 * WIDTH - HEIGHT / 2)
+    for name in names.split(","):
+        for one, other in zip(all_of_it[name], square[name], strict=True):
+            assert np.array_equal(read_by_opencv(other), read_by_opencv(one)[:, left : left + HEIGHT]), name
+    info = json.loads(square["info"][0])
+    assert (info["width"], info["height"], info["original"]) == (HEIGHT, HEIGHT, [1000, 400])
+    assert info["crop"] == [left * 20, 0, (left + HEIGHT) * 20, 400]
+    assert np.allclose(info["box"], [(0.3 * WIDTH - left) / HEIGHT, 0, (0.8 * WIDTH - left) / HEIGHT, 1])
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from levels import LINEAR
 from PIL import Image
 from png import Pixels
 
-from contract.files import WHITE, FilesError, parse_files
+from contract.files import WHITE, Files, FilesError, parse_files
 from contract.names import PICTURES
+from contract.photos import PhotoRules
 from tests.rig.exr import channels
 from tests.rig.png import chunks, read_by_opencv
 
@@ -91,6 +92,39 @@ def test_an_unknown_name_is_refused_with_the_choices(text: str) -> None:
 def test_an_unknown_format_is_refused_with_the_choices(wanted: str) -> None:
     with pytest.raises(FilesError, match="choose from png, png:16, jpeg, jpeg:1-100, webp"):
         parse_files(f"output;{wanted}")
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ("", PhotoRules()),
+        ("size=1024", PhotoRules(size=1024)),
+        (" max_aspect=2.5 , crop=person,size=64", PhotoRules(size=64, crop="person", max_aspect=2.5)),
+        ("min_side=256,max_megapixels=0.5,crop=none", PhotoRules(min_side=256, max_megapixels=0.5)),
+    ],
+)
+def test_the_rules_of_photos_follow_the_format(rules: str, expected: PhotoRules) -> None:
+    assert parse_files(f"output;jpeg:92;{rules}") == Files(("output",), "jpeg", quality=92, photo=expected)
+    assert parse_files(f"output;;{expected}").photo == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ("size", "FILES asks for 'size': choose from size=N, crop=none|center|person, min_side=N, max_aspect=R"),
+        ("zoom=2", "FILES asks for 'zoom=2': choose from size=N"),
+        ("size=64,size=64", "FILES asks for 'size=64': choose from size=N, .*, each at most once."),
+        ("png;size=64", "FILES asks for 'png;size=64': choose from size=N"),
+        ("crop=middle", "FILES asks for the crop 'middle': choose from none, center, person."),
+        ("size=15", "FILES asks for size=15: size must be a whole number from 16 to 16384."),
+        ("size=64.5", "FILES asks for size=64.5: size must be a whole number"),
+        ("max_aspect=nan", "FILES asks for max_aspect=nan: max_aspect must be a number from 1 to 1000."),
+        ("max_megapixels=1e99", "FILES asks for max_megapixels=1e99: max_megapixels must be a number from 0.001"),
+    ],
+)
+def test_an_unknown_rule_is_refused_with_the_choices(rules: str, sentence: str) -> None:
+    with pytest.raises(FilesError, match=sentence.replace("|", r"\|")):
+        parse_files(f"output;png;{rules}")
 
 
 @pytest.mark.parametrize("wanted", ["png", "webp:lossless"])
@@ -198,7 +232,8 @@ def test_info_names_the_numbers_and_the_networks_of_the_largest_version(tmp_path
         export = {"network": network, "precision": "fp16", "sha256": "ab", "opset": 18}
         (folder / "export.json").write_text(json.dumps(export))
     models = read_models(tmp_path)
-    info = write_info(0.123456789, [0.0, 0.25, 1.0, 0.5], 2, float("nan"), (640, 480), models)
+    sizes = (640, 480), (3000, 4000), [0, 9, 300, 4]
+    info = write_info(0.123456789, [0.0, 0.25, 1.0, 0.5], 2, float("nan"), *sizes, models)
     assert b" " not in info
     assert json.loads(info) == {
         "score": 0.123457,
@@ -207,5 +242,7 @@ def test_info_names_the_numbers_and_the_networks_of_the_largest_version(tmp_path
         "residual": None,
         "width": 640,
         "height": 480,
+        "original": [3000, 4000],
+        "crop": [0, 9, 300, 4],
         "models": {"segment": {"network": "sam3", "precision": "fp16", "sha256": "ab"}},
     }

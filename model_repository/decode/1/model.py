@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ import triton_python_backend_utils as pb_utils
 sys.path.insert(0, str(Path(__file__).parent))
 
 from contract.decoding import VARIABLE, Note
-from contract.files import FilesError, parse_files
+from contract.files import Files, FilesError, parse_files
 from contract.light import BACKGROUNDS, LIGHT, SCENE, check_rows, position
 from contract.limits import check_memory, check_thresholds, missing_pattern
+from contract.photos import PhotoRules
 from contract.versions import REPORT, newest_version
 from cover import cover
-from photo import PhotoError, read_photo
+from framing import Framed, fit
+from photo import PhotoError, open_photo
+from reading import Photo, Reading
 from squares import write_squares
 from tokenizer import PromptError, read_prompt, read_vocabulary
 
@@ -48,9 +52,11 @@ class TritonPythonModel:
         """Read the parameters, and what segment reads prompts with."""
         parameters = json.loads(args["model_config"]).get("parameters", {})
         values = {name: entry["string_value"] for name, entry in parameters.items()}
-        self.background_gray = int(values.get("background_gray", "128"))
         self.max_memory = float(values.get("max_memory_megabytes", "3000"))
-        self.max_megapixels = float(values.get("max_megapixels", "100"))
+        self.reading = Reading(
+            max_megapixels=float(values.get("max_megapixels", "100")),
+            background_gray=int(values.get("background_gray", "128")),
+        )
         self.vocabulary = read_vocabulary(Path(__file__).parent)
         self.shadow = Path(args["model_repository"]).with_name("shadow")
         self.patterns = _read_patterns(self.shadow)
@@ -64,11 +70,16 @@ class TritonPythonModel:
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         arrays = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS}
         try:
-            planes = read_planes(arrays["FILES"].reshape(-1))
-            photos = self._photos(arrays)
+            files = read_files(arrays["FILES"].reshape(-1))
+            framed = self._photos(arrays, [one.photo for one in files])
             self._check_numbers(arrays)
+            photos = [one.pixels for one in framed]
             outputs = self._outputs(photos, arrays["PROMPT"].reshape(-1))
-            outputs |= {"PLANES": planes, "BACKDROP_PIXELS": self._backdrops(photos, arrays)}
+            outputs |= {
+                "FRAME": np.array([one.frame for one in framed], np.int32),
+                "PLANES": np.array([one.planes for one in files], np.int32),
+                "BACKDROP_PIXELS": self._backdrops(photos, arrays),
+            }
         except (PhotoError, PromptError, NumberError, FilesError) as error:
             # The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT.
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
@@ -82,7 +93,7 @@ class TritonPythonModel:
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
-    def _photos(self, arrays: Arrays) -> list[Pixels]:
+    def _photos(self, arrays: Arrays, rules: list[PhotoRules]) -> list[Framed]:
         """The photos of a request, of one size that fits memory with its lights. Raises PhotoError, NumberError."""
         lights, scenes = arrays[LIGHT].shape[1], arrays[SCENE].shape[1]
         if lights != scenes or not arrays[LIGHT].size:
@@ -90,12 +101,13 @@ class TritonPythonModel:
                 f"LIGHT has the sources of {lights} pictures, {arrays[LIGHT].shape[2]} of each, and SCENE has {scenes} "
                 "rows: send a row and at least one source, which may be of intensity 0, for every picture."
             )
-        photos: list[Pixels] = []
-        for data in arrays["IMAGE"].reshape(-1):
-            photo = self._photo(data)
-            height, width = photo.shape[:2]
-            first = photos[0] if photos else photo
-            if photo.shape != first.shape:
+        photos: list[Framed] = []
+        for data, asked in zip(arrays["IMAGE"].reshape(-1), rules, strict=True):
+            least = (asked.size, asked.size) if asked.size else None
+            photo = fit(self._photo(data, replace(self.reading, rules=asked, least=least)), asked)
+            height, width = photo.pixels.shape[:2]
+            first = (photos[0] if photos else photo).pixels
+            if photo.pixels.shape != first.shape:
                 raise PhotoError(
                     f"The photos of one request differ in size ({first.shape[1]} x {first.shape[0]} and "
                     f"{width} x {height}): send each in a request of its own."
@@ -121,14 +133,14 @@ class TritonPythonModel:
             "ASPECT": np.full((count, 1), width / height, np.float32),
         }
 
-    def _photo(self, data: bytes) -> Pixels:
-        """The pixels of one file, uint8 [H,W,3]. Raises PhotoError."""
+    def _photo(self, data: bytes, how: Reading) -> Photo:
+        """One file, decoded. Raises PhotoError."""
         if self.note and not self.note.begin(data):
             raise PhotoError(
                 "This photo ends the decoder: the process that read it died, and so did the next one. Save it again as "
                 "JPEG or PNG with another program, or leave it out."
             )
-        return read_photo(data, self.max_megapixels, self.background_gray)
+        return open_photo(data, how)
 
     def _backdrops(self, photos: list[Pixels], arrays: Arrays) -> Pixels:
         """BACKDROP_PIXELS: the pictures behind the photos, cut to their size, or one pixel each. Raises PhotoError."""
@@ -146,7 +158,8 @@ class TritonPythonModel:
         pixels = np.zeros((len(photos), height, width, 3), np.uint8)
         for index in np.flatnonzero(wanted):
             try:
-                pixels[index] = cover(self._photo(files[index]), width, height)
+                picture = self._photo(files[index], replace(self.reading, least=(width, height)))
+                pixels[index] = cover(picture.pixels, width, height)
             except PhotoError as error:
                 reason = str(error)
                 raise PhotoError(f"The background picture cannot be used: {reason[0].lower()}{reason[1:]}") from error
@@ -169,12 +182,12 @@ class TritonPythonModel:
                 raise ValueError(missing_pattern(largest, self.patterns))
 
 
-def read_planes(files: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """PLANES [B,P] of the photos' FILES, which must ask for one depth. Raises FilesError."""
-    planes = [parse_files(text.decode("utf-8", "backslashreplace")).planes for text in files]
-    if len(set(planes)) > 1:
+def read_files(texts: npt.NDArray[Any]) -> list[Files]:
+    """What FILES asks for of each photo; one depth of all. Raises FilesError."""
+    files = [parse_files(text.decode("utf-8", "backslashreplace")) for text in texts]
+    if len({one.planes for one in files}) > 1:
         raise FilesError("FILES asks for 8 bits for one photo and 16 for another: send each in a request of its own.")
-    return np.array(planes, np.int32)
+    return files
 
 
 def check_shared(scenes: npt.NDArray[np.float32]) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 import tiff_directory
 from colors import finish, srgb_transform
 from container import identify
+from jpeg import fewest_eighths, read_jpeg
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from png_chunks import Png, read_chunks
+from reading import Photo, Reading
 from refusals import PhotoError, damaged, truncated, unsupported
 from tiff_layers import read_layers
 
@@ -28,7 +29,7 @@ except ImportError:
 else:
     pillow_heif.register_heif_opener()
 
-__all__ = ["FORMATS", "PhotoError", "Pixels", "read_photo"]
+__all__ = ["FORMATS", "PhotoError", "Pixels", "open_photo", "read_photo"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -42,44 +43,54 @@ FORMATS = tuple(
     if name in Image.OPEN  # AVIF came to Pillow with 11.3
 )
 _ORIENTING_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-# What libjpeg calls a warning although pixels are lost by it; others are harmless oddities of cameras.
-_JPEG_LOSSES = ("bad huffman code", "found marker", "inconsistent progression")
+_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 
 
 def read_photo(data: bytes, max_megapixels: float = 100.0, background_gray: int = 128) -> Pixels:
+    """Decode all pixels of a file: those of `open_photo`."""
+    return open_photo(data, Reading(max_megapixels, background_gray)).pixels
+
+
+def open_photo(data: bytes, how: Reading) -> Photo:
     """Decode a file as a viewer would show it.
 
     data: a JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF file, or a HEIC where pillow-heif is installed; of
-    several pictures or pages the first.
-    background_gray: 0-255, what shows through transparent pixels.
-    Returns uint8 [H, W, 3], sRGB, EXIF orientation applied, embedded ICC profile applied, 16-bit
+    several pictures or pages the first. EXIF orientation and embedded ICC profile are applied, 16-bit
     samples rounded to the nearest 8-bit value.
-    Raises PhotoError for an empty, truncated, damaged, too large or unsupported file. The size is
-    judged by the header, before a pixel is allocated.
+    Raises PhotoError for an empty, truncated, damaged, too large or unsupported file, and for one that
+    breaks a rule. The size is judged by the header, before a pixel is allocated.
     """
     kind = identify(data, FORMATS)
     try:
+        if kind == "JPEG":
+            return _open_jpeg(data, how)
         if kind == "TIFF":
-            return _read_tiff(data, max_megapixels, background_gray)
-        if kind == "PNG":
-            return _read_png(read_chunks(data), max_megapixels, background_gray)
-        header = _probe(data, kind, max_megapixels)
-        pixels = _read_jpeg(data, header, background_gray) if kind == "JPEG" else None
-        if pixels is None:
-            pixels = _read_by_pillow(header, background_gray)
-        return _upright(pixels, _orientation(header))
+            pixels = _read_tiff(data, how)
+        elif kind == "PNG":
+            pixels = _read_png(read_chunks(data), how)
+        else:
+            header = _probe(data, kind, how)
+            pixels = _upright(_read_by_pillow(header, how.background_gray), _orientation(header))
     except PhotoError:
         raise
     except Exception as error:  # decoders meet hostile bytes: whatever they raise is this file's
         raise _decoder_error(data, kind, error) from error
+    height, width = pixels.shape[:2]
+    return Photo(pixels, width, height)
 
 
-def _probe(data: bytes, kind: str, max_megapixels: float) -> Image.Image:
+def _probe(data: bytes, kind: str, how: Reading) -> Image.Image:
     """Read the header alone (20-40 µs) and refuse what must not be decoded."""
+    header = _header(data, kind)
+    how.check(*header.size)
+    return header
+
+
+def _header(data: bytes, kind: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd tag is no reason to write to the server's log
-            header = Image.open(BytesIO(data), formats=(kind,))
+            return Image.open(BytesIO(data), formats=(kind,))
     except Exception as error:
         if "unsupported" in str(error).lower():
             raise unsupported(f"{kind}; {error}") from error
@@ -87,49 +98,28 @@ def _probe(data: bytes, kind: str, max_megapixels: float) -> Image.Image:
             f"The file is truncated or damaged: it begins like an image but its header cannot "
             f"be read from {len(data):,} bytes; transfer or save it again."
         ) from error
-    _check_size(*header.size, max_megapixels)
-    return header
 
 
-def _check_size(width: int, height: int, max_megapixels: float) -> None:
-    megapixels = width * height / 1e6
-    if megapixels > max_megapixels:
-        raise PhotoError(
-            f"The image has {megapixels:.1f} megapixels ({width} x {height}); the limit is "
-            f"{max_megapixels:g} (parameter max_megapixels of model decode): make it smaller, or serve it with a "
-            "smaller --max-batch."
-        )
+def _open_jpeg(data: bytes, how: Reading) -> Photo:
+    header = _header(data, "JPEG")
+    orientation = _orientation(header)
+    is_turned = orientation in _TURNED
+    least = how.least[::-1] if how.least and is_turned else how.least
+    eighths = fewest_eighths(header.size, least)
+    width, height = header.size
+    how.check(width, height, eighths)
+    pixels = read_jpeg(data, header, how.background_gray, eighths)
+    if pixels is None:
+        header.draft(None, (width * eighths // 8, height * eighths // 8))
+        pixels = _read_by_pillow(header, how.background_gray)
+    return Photo(_upright(pixels, orientation), *((height, width) if is_turned else (width, height)))
 
 
-def _read_jpeg(data: bytes, header: Image.Image, background_gray: int) -> Pixels | None:
-    """Every JPEG by simplejpeg, which gives the very pixels that Pillow does; None where it refuses an oddity.
-
-    1024², one core: 3.1 ms by simplejpeg, 6.6 by OpenCV, 7.6 by Pillow.
-    """
-    icc = header.info.get("icc_profile")
-    color_space = "CMYK" if header.mode == "CMYK" else "GRAY" if header.mode == "L" and icc else "RGB"
-    try:
-        pixels = np.asarray(simplejpeg.decode_jpeg(data, color_space, strict=True), np.uint8)
-    except ValueError as error:
-        reason = str(error)
-        if "premature end" in reason.lower():
-            raise truncated("JPEG", data) from error
-        if any(loss in reason.lower() for loss in _JPEG_LOSSES):
-            raise damaged("JPEG", reason) from error
-        return None  # Pillow will tell
-    if color_space == "RGB" and (not icc or srgb_transform(icc, "RGB") is None):
-        return pixels
-    if color_space == "CMYK":
-        pixels = np.invert(pixels)  # as all of them are stored, though only Adobe's say so
-    layer = Image.fromarray(pixels[..., 0]) if color_space == "GRAY" else Image.fromarray(pixels, color_space)
-    return finish(layer, None, icc, background_gray)
-
-
-def _read_png(png: Png, max_megapixels: float, background_gray: int) -> Pixels:
+def _read_png(png: Png, how: Reading) -> Pixels:
     """A PNG whose chunks have been checked; of an animation only its first or default picture."""
     data = png.still()
-    _check_size(png.width, png.height, max_megapixels)
-    header = _probe(data, "PNG", max_megapixels)
+    how.check(png.width, png.height)
+    header = _probe(data, "PNG", how)
     may_be_turned = b"eXIf" in png.kinds or not _ORIENTING_KEYS.isdisjoint(header.info)
     orientation = _orientation(header) if may_be_turned else 1  # getexif() would decode all to look behind the pixels
     icc = header.info.get("icc_profile")
@@ -137,7 +127,7 @@ def _read_png(png: Png, max_megapixels: float, background_gray: int) -> Pixels:
     if header.mode == "RGB" or (header.mode == "L" and not icc):
         pixels = _read_plain_png(png, icc)
     if pixels is None:
-        pixels = _read_by_pillow(header, background_gray, png)
+        pixels = _read_by_pillow(header, how.background_gray, png)
     return _upright(pixels, orientation)
 
 
@@ -156,20 +146,20 @@ def _read_plain_png(png: Png, icc: bytes | None) -> Pixels | None:
     return pixels if transform is None else np.asarray(transform.apply(Image.fromarray(pixels)))
 
 
-def _read_tiff(data: bytes, max_megapixels: float, background_gray: int) -> Pixels:
+def _read_tiff(data: bytes, how: Reading) -> Pixels:
     picture = tiff_directory.read_directory(data)
-    _check_size(picture.width, picture.height, max_megapixels)
+    how.check(picture.width, picture.height)
     if picture.is_layered:
         image, alpha = read_layers(data, picture)
-        return _upright(finish(image, alpha, picture.icc, background_gray), picture.orientation)
+        return _upright(finish(image, alpha, picture.icc, how.background_gray), picture.orientation)
     try:
-        header = _probe(data, "TIFF", max_megapixels)
+        header = _probe(data, "TIFF", how)
     except PhotoError as error:  # its directory is sound and all of it there
         raise unsupported(
             f"TIFF of {picture.samples} x {picture.bits} bits, photometric interpretation {picture.photometric}, "
             f"compression {picture.compression}"
         ) from error
-    return _read_by_pillow(header, background_gray)  # turns a TIFF while it decodes it
+    return _read_by_pillow(header, how.background_gray)  # turns a TIFF while it decodes it
 
 
 def _read_by_pillow(image: Image.Image, background_gray: int, png: Png | None = None) -> Pixels:
@@ -251,7 +241,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo one of the eight EXIF orientations: [H, W, 3] → contiguous [H, W, 3] or [W, H, 3]."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _TURNED:
         pixels = np.asarray(cv2.transpose(pixels), np.uint8)
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # OpenCV: 1 mirrors, 0 upends, -1 does both
     if orientation in flips:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from contract.files import WHITE
+from cut import Cut
 from levels import LEVELS, LINEAR, Codes, to_codes, to_linear, values_of
 from maps import enlarged, stored
 
@@ -65,12 +66,12 @@ def exposed(photo: Pixels, factor: float, dtype: npt.DTypeLike) -> Codes:
     return np.asarray(cv2.LUT(photo, to_codes(LINEAR * np.float32(factor), dtype)))
 
 
-def plane(shading: npt.NDArray[Any], gray: int, size: tuple[int, int], dtype: npt.DTypeLike, *, srgb: bool) -> Codes:
+def plane(shading: npt.NDArray[Any], gray: int, cut: Cut, dtype: npt.DTypeLike, *, srgb: bool) -> Codes:
     """A plane of a gray level under the diffuse light of SHADING [6, h, w], which there multiplies what it is to.
 
     With `srgb` it multiplies sRGB values. Returns codes [H, W, 3].
     """
-    light = enlarged(shading[:3], size)
+    light = enlarged(shading[:3], cut)
     if srgb and dtype == np.uint8:
         return np.asarray(stored(light, 8, gray / 255))
     level = gray / 255 if srgb else float(LINEAR[gray])

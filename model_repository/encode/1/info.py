@@ -35,11 +35,14 @@ def write_info(
     count: int,
     residual: float,
     size: tuple[int, int],
+    original: tuple[int, int],
+    crop: list[int],
     models: dict[str, dict[str, Any]],
 ) -> bytes:
     """Compact JSON, floats to 6 significant digits, what is not a number as null.
 
     score: 0-1. box: xyxy, 0-1. residual: mean |photo − albedo × shading|, linear light. size: width, height in pixels.
+    original: width, height of the upright photo as it was sent. crop: the part of it that the files show, xyxy.
     """
     content = {
         "score": _rounded(score),
@@ -48,6 +51,8 @@ def write_info(
         "residual": _rounded(residual),
         "width": size[0],
         "height": size[1],
+        "original": original,
+        "crop": crop,
         "models": models,
     }
     return json.dumps(content, separators=(",", ":")).encode()

@@ -22,7 +22,7 @@ from pictures import Arrays, Job, Pictures
 
 INPUTS = (
     *("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "MASK", "ALPHA", "SHADING", "NORMAL", "HEIGHT"),
-    *("BACKDROP_PIXELS", "SCORE", "BOX", "COUNT", "RESIDUAL", LIGHT, SCENE, "FILES"),
+    *("FRAME", "BACKDROP_PIXELS", "SCORE", "BOX", "COUNT", "RESIDUAL", LIGHT, SCENE, "FILES"),
 )
 # Where a file's tensor is not called like the file: _FILE where the pixels come in by its name.
 OUTPUTS = {name: f"{name.upper()}_FILE" for name in ("shading", "mask", "alpha", "normal")}
@@ -75,13 +75,16 @@ class TritonPythonModel:
         groups = pictures.jobs()
         encoded = iter(self._run([job for group in groups.values() for job in group]))
         outputs = {OUTPUTS.get(name, name.upper()): [next(encoded) for _ in group] for name, group in groups.items()}
-        height, width = pictures.size
+        height, width = pictures.cut.size
+        frame = arrays["FRAME"]
         info = write_info(
             score=score,
-            box=arrays["BOX"].tolist(),
+            box=pictures.cut.box(arrays["BOX"]),
             count=int(arrays["COUNT"][0]),
             residual=float(arrays["RESIDUAL"][0]),
             size=(width, height),
+            original=(int(frame[0]), int(frame[1])),
+            crop=pictures.cut.within(frame[2:]),
             models=self.models,
         )
         return {**outputs, "INFO": [info]}

@@ -13,6 +13,7 @@ from backdrop import exposed, exposure, lay, over_gray, plane
 from contract.files import Files, FilesError
 from contract.light import BACKGROUNDS, LIGHT, NUMBERS, SCENE, SPACES, check_rows, position
 from contract.names import PER_LIGHT, PICTURES
+from cut import around_person, whole
 from environment import encode_environment
 from formats import encode_colours
 from levels import Codes, codes_of
@@ -20,6 +21,7 @@ from maps import encode_alpha, encode_depth, encode_normal, encode_shading
 
 Arrays = dict[str, npt.NDArray[Any]]
 Job = Callable[[], bytes]
+COLOURED = ("ORIGINAL", "OUTPUT_PIXELS", "DEGRADED_PIXELS", "ALBEDO_OUT", "BACKDROP_PIXELS")  # [..., H, W, 3]
 
 
 class Pictures:
@@ -27,10 +29,15 @@ class Pictures:
 
     def __init__(self, files: Files, arrays: Arrays) -> None:
         """`arrays` are encode's inputs without a batch dimension. Raises FilesError where they do not fit together."""
-        self.files, self.arrays = files, arrays
         check_shapes(arrays, len(files.planes))
-        self.photo, self.mask = arrays["ORIGINAL"], arrays["MASK"]
-        self.size: tuple[int, int] = (len(self.mask), len(self.mask[0]))
+        height, width = arrays["MASK"].shape
+        is_cut = files.photo.crop == "person"
+        self.files, self.cut = files, around_person(width, height, arrays["BOX"]) if is_cut else whole(width, height)
+        # BACKDROP_PIXELS may be a single one.
+        coloured = [name for name in COLOURED if arrays[name].shape[-3:-1] == (height, width)]
+        shown = {name: self.cut.of_colours(arrays[name]) for name in coloured}
+        self.arrays = arrays | shown | {"MASK": arrays["MASK"][self.cut.part]}
+        self.photo, self.mask = self.arrays["ORIGINAL"], self.arrays["MASK"]
         self.gray, self.arithmetic, background = (
             read_whole(arrays[SCENE], name) for name in ("gray", "arithmetic", "background")
         )
@@ -43,14 +50,15 @@ class Pictures:
             "output": lambda index: encode_colours(self.files, "output", self._output(index)),
             "degraded": lambda index: encode_colours(self.files, "degraded", self._degraded(index)),
             "albedo": lambda _: encode_colours(self.files, "albedo", codes_of(self.arrays["ALBEDO_OUT"])),
-            "shading": lambda index: encode_shading(self.files, self.arrays["SHADING"][index], self.size),
+            "shading": lambda index: encode_shading(self.files, self.arrays["SHADING"][index], self.cut),
             "environment": self._environment,
             "mask": lambda _: encode_colours(self.files, "mask", self.mask),
-            "alpha": lambda _: encode_alpha(self.files, self.arrays["ALPHA"], self.size),
-            "normal": lambda _: encode_normal(self.files, self.arrays["NORMAL"], self.size),
-            "depth": lambda _: encode_depth(self.files, self.arrays["HEIGHT"], self.size),
+            "alpha": lambda _: encode_alpha(self.files, self.arrays["ALPHA"], self.cut),
+            "normal": lambda _: encode_normal(self.files, self.arrays["NORMAL"], self.cut),
+            "depth": lambda _: encode_depth(self.files, self.arrays["HEIGHT"], self.cut),
             "foreground": lambda _: self._over_gray("foreground", self.mask),
             "background": lambda _: self._over_gray("background", np.invert(self.mask)),
+            "input": lambda _: encode_colours(self.files, "input", self._input()),
         }
         return {
             name: [
@@ -72,7 +80,7 @@ class Pictures:
         if self.background == "photo":
             back = exposed(self.photo, exposure(self.photo, front, self.mask), front.dtype)
         elif self.background == "relit":
-            back = plane(self.arrays["SHADING"][index], self.gray, self.size, front.dtype, srgb=srgb)
+            back = plane(self.arrays["SHADING"][index], self.gray, self.cut, front.dtype, srgb=srgb)
         else:
             back = self.arrays["BACKDROP_PIXELS"]
             if back.shape != self.photo.shape:
@@ -80,6 +88,9 @@ class Pictures:
             if front.dtype != np.uint8:
                 back = exposed(back, 1.0, front.dtype)
         return lay(front, back, self.mask, premultiplied=True, srgb=srgb)
+
+    def _input(self) -> Codes:
+        return self.photo if len(self.files.planes) == 1 else exposed(self.photo, 1.0, np.uint16)
 
     def _over_gray(self, name: str, mask: npt.NDArray[np.uint8]) -> bytes:
         dtype = np.uint8 if len(self.files.planes) == 1 else np.uint16

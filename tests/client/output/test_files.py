@@ -21,15 +21,14 @@ def row(index: int) -> Row:
 
 
 def test_a_row_is_its_pictures_and_its_metadata_and_nothing_else(tmp_path: Path) -> None:
-    plan = Plan(("output", "mask"), variants=2, keep_input=True)
-    Files(tmp_path, plan).write(row(3), row_files(row(3), plan, b"photo", PICTURES, {"score": 0.5}))
+    plan = Plan(("output", "mask"), variants=2)
+    Files(tmp_path, plan).write(row(3), row_files(row(3), plan, PICTURES, {"score": 0.5}))
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     metadata = json.loads(written.pop("00003_metadata.json"))
     assert written == {
         "00003_output_0.png": b"first",
         "00003_output_1.png": b"second",
         "00003_mask.png": b"mask",
-        "00003_input.jpg": b"photo",
     }
     assert (metadata["score"], metadata["schema"]) == (0.5, "relight-metadata/2")
     assert metadata["values"] == {"output": "sRGB, 8 bit", "mask": "255 is the person, 8 bit"}
@@ -40,7 +39,7 @@ def test_sharded_files_are_in_folders_of_a_thousand_rows(tmp_path: Path) -> None
     plan = Plan(("mask",), layout="sharded")
     writer = Files(tmp_path, plan)
     for index in (999, 1000):
-        writer.write(row(index), row_files(row(index), plan, b"", {"mask": [b"m"]}, {}))
+        writer.write(row(index), row_files(row(index), plan, {"mask": [b"m"]}, {}))
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_mask.png")) == [
         "00000/00999_mask.png",
         "00001/01000_mask.png",
@@ -49,13 +48,13 @@ def test_sharded_files_are_in_folders_of_a_thousand_rows(tmp_path: Path) -> None
 
 def test_the_null_writer_writes_nothing(tmp_path: Path) -> None:
     plan = Plan(("mask",), writer="null")
-    writer_of(tmp_path, plan).write(row(0), row_files(row(0), plan, b"", {"mask": [b"m"]}, {}))
+    writer_of(tmp_path, plan).write(row(0), row_files(row(0), plan, {"mask": [b"m"]}, {}))
     assert not list(tmp_path.iterdir())
 
 
 def test_metadata_has_the_same_bytes_whatever_the_order_of_its_keys() -> None:
     one, other = (
-        row_files(row(0), Plan(("mask",)), b"", {"mask": [b"m"]}, metadata)["00000_metadata.json"]
+        row_files(row(0), Plan(("mask",)), {"mask": [b"m"]}, metadata)["00000_metadata.json"]
         for metadata in ({"a": 1, "b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}, "a": 1})
     )
     assert one == other
@@ -64,9 +63,9 @@ def test_metadata_has_the_same_bytes_whatever_the_order_of_its_keys() -> None:
 
 def test_metadata_comes_last(tmp_path: Path) -> None:
     (tmp_path / "00000_mask.png").mkdir()  # no file can take this name
-    pictures = {"output": [b"o"], "albedo": [b"a"], "mask": [b"m"]}
+    plan, pictures = Plan(("output", "albedo", "mask")), {"output": [b"o"], "albedo": [b"a"], "mask": [b"m"]}
     with pytest.raises(OSError, match="directory"):
-        Files(tmp_path, Plan()).write(row(0), row_files(row(0), Plan(), b"", pictures, {}))
+        Files(tmp_path, plan).write(row(0), row_files(row(0), plan, pictures, {}))
     assert (tmp_path / "00000_albedo.png").read_bytes() == b"a"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "00000_albedo.png",
@@ -90,7 +89,7 @@ def write_rows(folder: Path, order: list[int], rows_per_tar: int, last: int | No
         tars = Tars(folder, rows_per_tar)
         for index in session:
             content = {"mask": [str(index).encode() * 1000]}
-            tars.write(row(index), row_files(row(index), plan, b"", content, {"index": index}))
+            tars.write(row(index), row_files(row(index), plan, content, {"index": index}))
             tars.finished(row(index))
         for number in waiting_tars(folder):
             join_pieces(folder, number)

@@ -3,8 +3,9 @@
 import pytest
 
 from client.input.row import Row
-from client.output.plan import Plan, parse_files, parse_format, parse_pictures, with_depth
+from client.output.plan import Plan, parse_format, parse_pictures, with_depth
 from contract.names import PICTURES
+from contract.photos import PhotoRules
 
 
 def row(index: int, image_path: str = "a/photo.JPG", identifier: str | None = None) -> Row:
@@ -17,16 +18,15 @@ def test_files_are_named_by_the_row_and_the_light() -> None:
     assert two.file_names(row(7))["output"] == ["00007_output_0.jpg", "00007_output_1.jpg"]
     assert two.file_names(row(7))["albedo"] == ["00007_albedo.jpg"]
     assert one.file_names(row(123456, identifier="Ada"))["mask"] == ["123456_Ada_mask.png"], "a mask is always png"
-    assert one.request() == "output,albedo,mask;jpeg:92"
+    assert one.request() == "output,albedo,mask,foreground;jpeg:92"
 
 
-def test_the_input_keeps_its_own_suffix() -> None:
-    plan = Plan(keep_input=True)
-    assert plan.file_names(row(0))["input"] == ["00000_input.jpg"]
-    assert plan.file_names(row(0, "s3://bucket/a.webp"))["input"] == ["00000_input.webp"]
-    assert plan.file_names(row(0, "https://x.org/a.png?size=1.5"))["input"] == ["00000_input.png"]
-    assert plan.file_names(row(0, "folder.d/photo"))["input"] == ["00000_input"]
-    assert "input" not in plan.request()
+def test_the_rules_of_photos_are_a_third_part_of_the_request() -> None:
+    rules = PhotoRules(size=1024, crop="person", min_side=256, max_aspect=2.5, max_megapixels=40)
+    plan = Plan(("output", "input"), photo=rules)
+    assert plan.request() == "output,input;png;size=1024,crop=person,min_side=256,max_aspect=2.5,max_megapixels=40"
+    assert plan.files.photo == rules
+    assert plan.file_names(row(0, "a.webp"))["input"] == ["00000_input.png"], "in the chosen format"
 
 
 def test_rows_go_to_folders_or_tars_of_so_many() -> None:
@@ -40,9 +40,8 @@ def test_rows_go_to_folders_or_tars_of_so_many() -> None:
 
 def test_files_are_asked_for_in_any_order_and_by_their_old_names() -> None:
     assert parse_pictures("mask, output,mask") == ("output", "mask")
-    assert parse_files("mask,degraded_fg,input") == (("degraded", "mask"), True)
-    assert parse_files("mask") == (("mask",), False)
-    assert parse_files("all") == (PICTURES, True)
+    assert parse_pictures("mask,degraded_fg,input") == ("degraded", "mask", "input")
+    assert parse_pictures("all") == PICTURES
     assert [parse_format(text) for text in ("png", "webp:80", "webp:lossless", "exr")] == [
         *("png", "webp:80", "webp:lossless", "exr")
     ]
@@ -82,12 +81,7 @@ def test_a_depth_belongs_to_a_png() -> None:
 @pytest.mark.parametrize("text", ["", ",", "output,lamp", "all,shading"])
 def test_unknown_files_are_refused_with_the_choices(text: str) -> None:
     with pytest.raises(ValueError, match="choose from output, degraded, shading, environment, albedo, mask, alpha"):
-        parse_files(text)
-
-
-def test_the_input_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs no server"):
-        parse_files("input")
+        parse_pictures(text)
 
 
 @pytest.mark.parametrize("text", ["gif", "png:9", "jpeg:", "jpeg:0", "jpeg:101", "webp:high"])
