@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -11,13 +10,12 @@ from contract.files import FORMATS, Files, FilesError
 from contract.files import parse_files as parse_request
 from contract.names import PER_LIGHT, PICTURES
 
-INPUT = "input"  # the photo's own file, copied
-WRITERS = ("files", "webdataset", "null")
+DATASETS = ("folder", "webdataset", "parquet", "null")
+PACKED = {"webdataset": ".tar", "parquet": ".parquet"}  # datasets of many rows in a file
 LAYOUTS = ("flat", "sharded")
 ROWS_PER_FOLDER = 1000  # of the layout `sharded`
 _ALL = "all"
 _OTHER_NAMES = {"degraded_fg": "degraded"}  # its name in the replaced pipeline
-_SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,9 @@ class Plan:
     pictures: tuple[str, ...] = ("output", "albedo", "mask")  # in the order of PICTURES
     format: str = "png"  # as FILES of the ensemble has it: png:16, jpeg:92, webp:lossless, exr
     variants: int = 1
-    keep_input: bool = False
-    writer: str = "files"  # of WRITERS
-    layout: str = "flat"  # of LAYOUTS, for the writer `files`
-    rows_per_tar: int = 1000
+    dataset: str = "folder"  # of DATASETS
+    layout: str = "flat"  # of LAYOUTS, for the dataset `folder`
+    rows_per_tar: int = 1000  # or Parquet file
 
     def request(self) -> str:
         """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92`."""
@@ -40,6 +37,11 @@ class Plan:
     def files(self) -> Files:
         """What the request asks for, as the server reads it."""
         return parse_request(self.request())
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether a file of the dataset holds many rows."""
+        return self.dataset in PACKED
 
     def values(self) -> dict[str, str]:
         """What the values of each picture's files are, in a sentence."""
@@ -56,70 +58,63 @@ class Plan:
             return [f"{picture}.{extension}"]
         return [f"{picture}_{k}.{extension}" for k in range(self.variants)]
 
-    def file_name(self, row: Row, ending: str) -> str:
-        """00007_mask.png as a file; 00007.mask.png in a tar, where a dot ends the key of a sample."""
-        return f"{row.name}.{ending}" if self.writer == "webdataset" else f"{row.name}_{ending}"
+    def file_names(self, row: Row) -> dict[str, list[str]]:
+        """The names of the row's files in a folder by kind, as in 00007_output_0.png."""
+        return {picture: [f"{row.name}_{ending}" for ending in self.endings(picture)] for picture in self.pictures}
 
     def metadata_name(self, row: Row) -> str:
-        """The name of the row's metadata; `json` is what readers of webdatasets look for."""
-        return self.file_name(row, "json" if self.writer == "webdataset" else "metadata.json")
+        """The name of the row's metadata in a folder."""
+        return f"{row.name}_metadata.json"
 
-    def file_names(self, row: Row) -> dict[str, list[str]]:
-        """The names of the row's pictures by kind, the input's copy among them where it is kept."""
-        names = {
-            picture: [self.file_name(row, ending) for ending in self.endings(picture)] for picture in self.pictures
-        }
-        if self.keep_input:
-            names[INPUT] = [self.file_name(row, f"{INPUT}{input_suffix(row.image_path)}")]
-        return names
+    def sample_names(self, row: Row) -> list[dict[str, str]]:
+        """For each of the row's lights the names of all its files by kind; a photo's own are those of every light.
 
-    def place(self, number: int) -> str:
-        """The folder or the tar of a row within the run's folder; empty for the folder itself."""
-        if self.writer == "webdataset":
-            return f"{number // self.rows_per_tar:05d}.tar"
-        return f"{number // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
+        In a packed dataset a name is 00007_0.output.png: a dot ends the key of a sample.
+        """
+        if self.is_packed:
+            return [
+                {picture: f"{key_of(row, k)}.{picture}.{self.files.extension(picture)}" for picture in self.pictures}
+                for k in range(self.variants)
+            ]
+        names = self.file_names(row)
+        return [{picture: names[picture][k % len(names[picture])] for picture in names} for k in range(self.variants)]
+
+    def place(self, row: Row) -> str:
+        """The folder or the packed file of a row within the run's folder; empty for the folder itself."""
+        parts = [row.split] if row.split else []
+        if self.is_packed:
+            parts.append(f"{row.number // self.rows_per_tar:05d}{PACKED[self.dataset]}")
+        elif self.layout == "sharded":
+            parts.append(f"{row.number // ROWS_PER_FOLDER:05d}")
+        return "/".join(parts)
 
     def leading(self, row: Row) -> list[str]:
         """The files that the output CSV names: those of the run's first kind of picture.
 
-        Paths within the run's folder; those in a tar begin with it, as in 00000.tar/00007.output.png.
+        Paths within the run's folder; those in a packed file begin with it, as in 00000.tar/00007_0.output.png.
         """
-        if self.writer == "null":
+        if self.dataset == "null":
             return [""]
-        place = PurePosixPath(self.place(row.number))
-        return [str(place / self.file_name(row, ending)) for ending in self.endings(self.pictures[0])]
+        first, place = self.pictures[0], PurePosixPath(self.place(row))
+        return [str(place / names[first]) for names in self.sample_names(row)[: self.count(first)]]
 
 
-def input_suffix(image_path: str) -> str:
-    """The suffix of a photo's file or URL, in lower case; empty where it has none."""
-    path = image_path.split("?")[0] if "://" in image_path else image_path
-    found = _SUFFIX.search(path.rstrip())
-    return f".{found[1].lower()}" if found else ""
+def key_of(row: Row, k: int) -> str:
+    """What picture `k` of a row is known by in its dataset."""
+    return f"{row.name}_{k}"
 
 
 def parse_pictures(text: str) -> tuple[str, ...]:
-    """Parse `output,albedo,mask`. Raises ValueError with a sentence."""
-    asked = {name.strip() for name in text.split(",") if name.strip()}
+    """Parse `output,albedo,mask` or `all`. Raises ValueError with a sentence."""
+    asked = {_OTHER_NAMES.get(name.strip(), name.strip()) for name in text.split(",") if name.strip()}
+    if asked == {_ALL}:
+        return PICTURES
     unknown = sorted(asked - set(PICTURES))
     if unknown or not asked:
         raise ValueError(
             f"there are no files called {', '.join(unknown) or 'nothing'}; choose from {', '.join(PICTURES)}"
         )
     return tuple(name for name in PICTURES if name in asked)
-
-
-def parse_files(text: str) -> tuple[tuple[str, ...], bool]:
-    """Parse `--files output,input` or `all` to the server's pictures, and whether to keep the input.
-
-    Raises ValueError with a sentence.
-    """
-    asked = [_OTHER_NAMES.get(name.strip(), name.strip()) for name in text.split(",") if name.strip()]
-    if asked == [_ALL]:
-        return PICTURES, True
-    made = [name for name in asked if name != INPUT]
-    if asked and not made:
-        raise ValueError(f"{INPUT} alone needs no server; ask for one of {', '.join(PICTURES)} as well, or for {_ALL}")
-    return parse_pictures(",".join(made)), len(made) < len(asked)
 
 
 def parse_format(text: str) -> str:

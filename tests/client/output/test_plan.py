@@ -1,9 +1,11 @@
 """Promises of the plan: which files a row gets, their names and their places. No server."""
 
+from dataclasses import replace
+
 import pytest
 
 from client.input.row import Row
-from client.output.plan import Plan, parse_files, parse_format, parse_pictures, with_depth
+from client.output.plan import Plan, parse_format, parse_pictures, with_depth
 from contract.names import PICTURES
 
 
@@ -20,29 +22,22 @@ def test_files_are_named_by_the_row_and_the_light() -> None:
     assert one.request() == "output,albedo,mask;jpeg:92"
 
 
-def test_the_input_keeps_its_own_suffix() -> None:
-    plan = Plan(keep_input=True)
-    assert plan.file_names(row(0))["input"] == ["00000_input.jpg"]
-    assert plan.file_names(row(0, "s3://bucket/a.webp"))["input"] == ["00000_input.webp"]
-    assert plan.file_names(row(0, "https://x.org/a.png?size=1.5"))["input"] == ["00000_input.png"]
-    assert plan.file_names(row(0, "folder.d/photo"))["input"] == ["00000_input"]
-    assert "input" not in plan.request()
-
-
 def test_rows_go_to_folders_or_tars_of_so_many() -> None:
     assert Plan().leading(row(2500)) == ["02500_output.png"]
     assert Plan(layout="sharded").leading(row(2500)) == ["00002/02500_output.png"]
-    tars = Plan(writer="webdataset", rows_per_tar=100, variants=2)
-    assert tars.leading(row(2500)) == ["00025.tar/02500.output_0.png", "00025.tar/02500.output_1.png"]
-    assert tars.metadata_name(row(2500)) == "02500.json"
-    assert Plan(writer="null").leading(row(0)) == [""]
+    tars = Plan(dataset="webdataset", rows_per_tar=100, variants=2)
+    assert tars.leading(row(2500)) == ["00025.tar/02500_0.output.png", "00025.tar/02500_1.output.png"]
+    assert tars.sample_names(row(7))[1]["albedo"] == "00007_1.albedo.png", "a photo's files are in each of its samples"
+    in_split = replace(row(2500), split="val")
+    assert Plan(dataset="parquet").leading(in_split) == ["val/00002.parquet/02500_0.output.png"]
+    assert Plan(layout="sharded").leading(in_split) == ["val/00002/02500_output.png"]
+    assert Plan(dataset="null").leading(row(0)) == [""]
 
 
 def test_files_are_asked_for_in_any_order_and_by_their_old_names() -> None:
     assert parse_pictures("mask, output,mask") == ("output", "mask")
-    assert parse_files("mask,degraded_fg,input") == (("degraded", "mask"), True)
-    assert parse_files("mask") == (("mask",), False)
-    assert parse_files("all") == (PICTURES, True)
+    assert parse_pictures("mask,degraded_fg") == ("degraded", "mask")
+    assert parse_pictures("all") == PICTURES
     assert [parse_format(text) for text in ("png", "webp:80", "webp:lossless", "exr")] == [
         *("png", "webp:80", "webp:lossless", "exr")
     ]
@@ -82,12 +77,7 @@ def test_a_depth_belongs_to_a_png() -> None:
 @pytest.mark.parametrize("text", ["", ",", "output,lamp", "all,shading"])
 def test_unknown_files_are_refused_with_the_choices(text: str) -> None:
     with pytest.raises(ValueError, match="choose from output, degraded, shading, environment, albedo, mask, alpha"):
-        parse_files(text)
-
-
-def test_the_input_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs no server"):
-        parse_files("input")
+        parse_pictures(text)
 
 
 @pytest.mark.parametrize("text", ["gif", "png:9", "jpeg:", "jpeg:0", "jpeg:101", "webp:high"])

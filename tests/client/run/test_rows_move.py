@@ -99,17 +99,17 @@ def test_a_tar_loses_the_rows_that_are_gone_and_gains_the_new_ones(
     server: Server, photos: Path, tmp_path: Path
 ) -> None:
     output, table = tmp_path / "out", photos / "small.csv"
-    options = (*FAST, "--writer", "webdataset", "--rows-per-tar", "2")
+    options = (*FAST, "--dataset", "webdataset", "--rows-per-tar", "2")
     assert relight(server, write(table, "abc"), output, *options) == 0
     before = asked(server)
     assert relight(server, write(table, "ecad"), output, *options, "--processes", "2", "--prune") == 0
     assert asked(server) - before == 2
     for number, names in ((0, ["00000"]), (1, ["00002", "00003"]), (2, ["00004"])):
         with tarfile.open(output / "small" / f"{number:05d}.tar") as tar:
-            assert sorted({name.split(".")[0] for name in tar.getnames()}) == names
-    assert files_of(output)["d.png"] == "small/00002.tar/00004.mask.png"
+            assert sorted({name.split("_")[0] for name in tar.getnames()}) == names
+    assert files_of(output)["d.png"] == "small/00002.tar/00004_0.mask.png"
     assert relight(server, write(table, "e"), output, *options, "--prune") == 0
-    assert sorted(tree(output / "small")) == ["00001.tar"]
+    assert sorted(tree(output / "small")) == ["00001.tar", "README.md"]
 
 
 def test_the_list_of_failed_rows_is_a_table_to_run(
