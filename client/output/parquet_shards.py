@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,6 @@ from client.output.records import Records, Type
 from client.output.tars import number_of, read_samples
 
 _GROUP_ROWS, _GROUP_BYTES = 100, 64 << 20  # of a row group at most, which a reader has in memory as a whole
-
-_Line = tuple[int, int, Any]  # the row's number, the place among its lines, and the line as a table
 
 
 def pack_parquet(file: Path, records: Records, pieces: Mapping[int, Path], is_gone: Callable[[int], bool]) -> None:
@@ -26,14 +26,15 @@ def pack_parquet(file: Path, records: Records, pieces: Mapping[int, Path], is_go
     from pyarrow import parquet
 
     schema, unfinished = schema_of(records), file.with_name(f".{file.name}.tmp")
-    key = records.names["key"]
-    new = _new_lines(records, schema, pieces)
-    old = (line for line in _old_lines(file, schema, key) if line[0] not in pieces) if file.exists() else ()
-    lines = (line for number, _, line in heapq.merge(old, new, key=lambda line: line[:2]) if not is_gone(number))
+    new = _new_lines(records, pieces)
+    old = _old_lines(file, schema, records) if file.exists() else iter(())
+    kept = (line for line in old if line.place[0] not in pieces)
+    merged = heapq.merge(kept, new, key=lambda line: line.place)
+    lines = (line for line in merged if not is_gone(line.place[0]))
     empty = True
     try:
         with parquet.ParquetWriter(unfinished, schema) as writer:
-            for group in _groups(lines, list(records.pictures.values())):
+            for group in _groups(lines, schema):
                 writer.write_table(group, row_group_size=_GROUP_ROWS)
                 empty = False
         unfinished.replace(file)
@@ -81,21 +82,29 @@ def _arrow(kind: Type) -> Any:
     return words[kind]()
 
 
-def _new_lines(records: Records, schema: Any, pieces: Mapping[int, Path]) -> Iterator[_Line]:
-    import pyarrow
+@dataclass(frozen=True)
+class _Line:
+    """A line to write: a record with its files, or a line of an earlier file."""
 
+    place: tuple[int, int]  # the row's number, and which of its lines it is
+    size: int  # bytes of its pictures
+    record: bytes = b""  # JSON
+    files: Mapping[str, tuple[bytes, str]] = field(default_factory=dict)  # content and path by column
+    table: Any = None
+
+
+def _new_lines(records: Records, pieces: Mapping[int, Path]) -> Iterator[_Line]:
     for number in sorted(pieces):
-        for k, (record, files) in enumerate(read_samples(pieces[number])):
-            line = dict(record)
-            for ending, content in files.items():
-                picture = ending.partition(".")[0]
-                path = f"{record[records.names['key']]}.{ending}"
-                is_image = records.is_image(picture)
-                line[records.pictures[picture]] = {"bytes": content, "path": path} if is_image else content
-            yield number, k, pyarrow.Table.from_pylist([line], schema)
+        for k, (record, found) in enumerate(read_samples(pieces[number])):
+            key = json.loads(record)[records.names["key"]]
+            files = {
+                records.pictures[ending.partition(".")[0]]: (content, f"{key}.{ending}")
+                for ending, content in found.items()
+            }
+            yield _Line((number, k), sum(len(content) for content, _ in files.values()), record, files)
 
 
-def _old_lines(file: Path, schema: Any, key: str) -> Iterator[_Line]:
+def _old_lines(file: Path, schema: Any, records: Records) -> Iterator[_Line]:
     """The lines of a file, one at a time."""
     import pyarrow
     from pyarrow import parquet
@@ -103,28 +112,52 @@ def _old_lines(file: Path, schema: Any, key: str) -> Iterator[_Line]:
     with parquet.ParquetFile(file) as opened:
         number, k = -1, 0
         for batch in opened.iter_batches(1):
-            line = pyarrow.Table.from_batches([batch]).cast(schema)
-            before, number = number, number_of(line[key][0].as_py())
+            table = pyarrow.Table.from_batches([batch]).cast(schema)
+            before, number = number, number_of(table[records.names["key"]][0].as_py())
             k = k + 1 if number == before else 0
-            yield number, k, line
+            cells = {picture: table[name][0] for picture, name in records.pictures.items()}
+            contents = (cell["bytes"] if records.is_image(picture) else cell for picture, cell in cells.items())
+            yield _Line((number, k), sum(content.as_buffer().size for content in contents), table=table)
 
 
-def _groups(lines: Iterator[Any], pictures: Sequence[str]) -> Iterator[Any]:
+def _groups(lines: Iterator[_Line], schema: Any) -> Iterator[Any]:
     """The lines in tables that are small enough to be a row group."""
+    group: list[_Line] = []
+    for line in lines:
+        if group and (len(group) == _GROUP_ROWS or line.size + sum(one.size for one in group) > _GROUP_BYTES):
+            yield _table(group, schema)
+            group = []
+        group.append(line)
+    if group:
+        yield _table(group, schema)
+
+
+def _table(group: Sequence[_Line], schema: Any) -> Any:
     import pyarrow
 
-    group: list[Any] = []
-    size = 0
-    for line in chain(lines, (None,)):
-        more = 0 if line is None else sum(_size(line[name][0]) for name in pictures)
-        if group and (line is None or len(group) == _GROUP_ROWS or size + more > _GROUP_BYTES):
-            yield pyarrow.concat_tables(group).combine_chunks()
-            group, size = [], 0
-        group.append(line)
-        size += more
+    tables: list[Any] = []
+    for is_new, some in groupby(group, lambda line: line.table is None):
+        lines = list(some)
+        tables += [_table_of_new(lines, schema)] if is_new else [line.table for line in lines]
+    return tables[0] if len(tables) == 1 else pyarrow.concat_tables(tables).combine_chunks()
 
 
-def _size(picture: Any) -> int:
-    """The bytes of a file, without a copy."""
-    content = picture["bytes"] if hasattr(picture, "keys") else picture
-    return int(content.as_buffer().size)
+def _table_of_new(lines: Sequence[_Line], schema: Any) -> Any:
+    """Records are parsed by Arrow, which other Python threads do not wait for."""
+    import pyarrow
+    from pyarrow import json as arrow_json
+
+    content = b"".join(line.record for line in lines)
+    columns = {}
+    for name in lines[0].files:
+        contents = pyarrow.array([line.files[name][0] for line in lines], pyarrow.binary())
+        paths = pyarrow.array([line.files[name][1] for line in lines], pyarrow.string())
+        is_image = pyarrow.types.is_struct(schema.field(name).type)
+        columns[name] = pyarrow.StructArray.from_arrays([contents, paths], ["bytes", "path"]) if is_image else contents
+    fields = pyarrow.schema([one for one in schema if one.name not in columns])
+    parsed = arrow_json.read_json(
+        io.BytesIO(content),
+        arrow_json.ReadOptions(block_size=len(content) + 1),
+        arrow_json.ParseOptions(explicit_schema=fields, unexpected_field_behavior="error"),
+    )
+    return pyarrow.table([columns[name] if name in columns else parsed[name] for name in schema.names], schema)

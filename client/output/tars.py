@@ -28,8 +28,8 @@ def write_piece(path: Path, files: Mapping[str, bytes | memoryview]) -> None:
             stream.write(bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
-def read_samples(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-    """The samples of a piece: each one's record, and its other files by what follows the key in their names."""
+def read_samples(path: Path) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+    """The samples of a piece: each one's record in JSON, and its other files by what follows the key in their names."""
     files: dict[str, bytes] = {}
     with tarfile.open(path) as archive:
         for member in archive:
@@ -37,7 +37,7 @@ def read_samples(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]
             assert stream is not None, "a member is a file"
             ending = member.name.partition(".")[2]
             if ending == RECORD:
-                yield json.load(stream), files
+                yield stream.read(), files
                 files = {}
             else:
                 files[ending] = stream.read()

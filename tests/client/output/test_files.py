@@ -108,7 +108,7 @@ def write_rows(
 
 
 @pytest.mark.parametrize(("dataset", "suffix"), PACKED.items())
-@settings(max_examples=20)
+@settings(max_examples=10, deadline=None)
 @given(order=st.permutations(range(7)), late=st.booleans())
 def test_packed_files_have_the_same_bytes_whatever_the_order(
     tmp_path_factory: pytest.TempPathFactory, dataset: str, suffix: str, order: list[int], late: bool
