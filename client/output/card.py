@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ def _head(records: Records, counts: Counts, making: Making) -> list[str]:
     lines += ["configs:", "- config_name: default", "  data_files:"]
     for split in _splits(counts):
         paths = _paths(records, f"{split}/" if making.has_splits else "")
-        lines += [f"  - split: {split}", "    path:", *(f"    - {json.dumps(path)}" for path in paths)]
+        lines += [f"  - split: {_quoted(split)}", "    path:", *(f"    - {_quoted(path)}" for path in paths)]
     return [*lines, "dataset_info:", "  features:", *(f"  {line}" for line in _features(_loaded(records)))]
 
 
@@ -95,9 +94,7 @@ def _loaded(records: Records) -> dict[str, Type]:
 
 def _features(types: Mapping[str, Type]) -> list[str]:
     """The features of `dataset_info` in YAML."""
-    return [
-        line for name, kind in types.items() for line in (f"- name: {json.dumps(name)}", *_indented(_feature(kind)))
-    ]
+    return [line for name, kind in types.items() for line in (f"- name: {_quoted(name)}", *_indented(_feature(kind)))]
 
 
 def _feature(kind: Type, word: str = "dtype") -> list[str]:
@@ -109,6 +106,12 @@ def _feature(kind: Type, word: str = "dtype") -> list[str]:
     return [f"{word}: {kind}"]
 
 
+def _quoted(text: str) -> str:
+    """A text in YAML, whose readers refuse most characters that cannot be printed."""
+    letters = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(letters)}"'
+
+
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
@@ -116,9 +119,9 @@ def _indented(lines: Sequence[str]) -> list[str]:
 def _contents(records: Records, counts: Counts, totals: Totals) -> list[str]:
     plan = records.plan
     return [
-        f"{counts.pictures:,} pictures of {totals.done:,} photos; {totals.failed:,} rows failed. Each record is one",
-        "picture with all its files, its light, an instruction that says the light, and the columns of its row in the",
-        "table. Files that a photo has once, such as its albedo, belong to each of its records.",
+        f"{counts.pictures:,} pictures of {totals.done:,} photos; rows that failed: {totals.failed:,}. Each record is",
+        "one picture with all its files, its light, an instruction that says the light, and the columns of its row in",
+        "the table. Files that a photo has once, such as its albedo, belong to each of its records.",
         "",
         *_table(("split", "pictures"), [(split, f"{counts.splits[split]:,}") for split in _splits(counts)]),
         "",

@@ -120,7 +120,7 @@ class Past:
 
     def digest(self, number: int) -> int:
         """What tells the content of a photo whose row is done, or 0."""
-        is_done = number < len(self.causes) and self.states[number] == DONE
+        is_done = number < min(len(self.states), len(self.causes)) and self.states[number] == DONE
         return int(self.causes[number]) if is_done else 0
 
     def cause(self, number: int) -> str:

@@ -35,7 +35,7 @@ _RESUME_SWITCHES = (
     ("--restart", "do every row again"),
     ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
     ("--prune", "remove the files of rows that are no longer in the table"),
-    ("--rebuild-csv", "write only the tables, from the journal"),
+    ("--rebuild-csv", "write only the tables and what describes the dataset, from the journal"),
     ("--dry-run", "check table, servers, and photos up to the networks; write nothing"),
 )
 
