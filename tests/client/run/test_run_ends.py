@@ -97,7 +97,7 @@ def test_an_output_that_cannot_be_a_folder_is_bad_usage(
         ("--files", "lamp"),
         ("--format", "gif"),
         ("--dataset", "tar"),
-        ("--split", "train=-1"),
+        ("--split", "a b=1"),
         ("--shard", "3/2"),
     ],
 )
