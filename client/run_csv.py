@@ -21,7 +21,7 @@ from client.output.files import check_writable
 from client.output.folder import SettingsChangedError
 from client.run.dry_run import describe, foresee
 from client.run.interruptions import Interruptions
-from client.run.options import command_parser
+from client.run.options import command_parser, dataset_command
 from client.run.progress import Progress, closing_words, report
 from client.run.resume import How, rebuild_tables, relight_input
 from client.run.run import Run, plan_run
@@ -34,6 +34,7 @@ DONE, SOME_FAILED, BAD_USAGE, NO_SERVER = 0, 1, 2, 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; return the exit code. On bad options argparse exits."""
     options = command_parser(__doc__).parse_args(argv)
+    options.command = dataset_command(argv)
     keep_freed_memory()
     interruptions = Interruptions()
     progress = Progress(sys.stderr, bar=not options.quiet, max_failures=options.max_failures, end=interruptions.now)

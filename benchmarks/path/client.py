@@ -40,12 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     options = line.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        alone = cpu_figures("client", measure_cpu(folder, "--writer", "null"), measure_cpu(folder))
+        alone = cpu_figures("client", measure_cpu(folder, "--dataset", "null"), measure_cpu(folder))
         scan, plain = measure_scan(folder)
         (folder / "photo.jpg").write_bytes(os.urandom(1000))
         with null_server(1000) as url:
-            _, few, _ = cost(write_rows(folder, FEW), url, "--writer", "null")
-            _, many, seconds = cost(write_rows(folder, options.rows), url, "--writer", "null")
+            _, few, _ = cost(write_rows(folder, FEW), url, "--dataset", "null")
+            _, many, seconds = cost(write_rows(folder, options.rows), url, "--dataset", "null")
     figures = [
         *alone,
         Figure("one plain pass over a CSV of a million rows", plain, "CPU-s", "-"),

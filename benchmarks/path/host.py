@@ -52,7 +52,7 @@ def measure(folder: Path, parts: Sequence[str], windows: int, rounds: int) -> li
     client_alone = 0.0
     if CLIENT in parts or PIPELINE in parts:
         say("the client alone, against a server that does nothing")
-        unwritten, client_alone = measure_cpu(folder, "--writer", "null"), measure_cpu(folder)
+        unwritten, client_alone = measure_cpu(folder, "--dataset", "null"), measure_cpu(folder)
         found += cpu_figures("client alone", unwritten, client_alone)
     if needs_server:
         with serving(log=folder / "triton.log") as server:

@@ -9,10 +9,13 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from client.errors import PassingError, RowError, shown
 from client.input.remote import LARGEST, TIMEOUT_SECONDS, is_remote, read_remote
 
+UNKNOWN_SIZE = -1  # of a photo with a URL
+_Found = TypeVar("_Found", bytes, int)
 _DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")
 
 
@@ -39,13 +42,18 @@ def check_image(image_path: str, folder: str | os.PathLike[str]) -> None:
     _first(image_path, folder, lambda url: b"?", lambda path: _read_file(path, 1))
 
 
+def photo_size(image_path: str, folder: str | os.PathLike[str]) -> int:
+    """The bytes of the photo's file, UNKNOWN_SIZE where it has a URL. Raises RowError if there is no such file."""
+    return _first(image_path, folder, lambda url: UNKNOWN_SIZE, lambda path: Path(path).stat().st_size)
+
+
 def _first(
     image_path: str,
     folder: str | os.PathLike[str],
-    read_url: Callable[[str], bytes],
-    read_file: Callable[[str], bytes],
+    read_url: Callable[[str], _Found],
+    read_file: Callable[[str], _Found],
     column: str = "image_path",
-) -> bytes:
+) -> _Found:
     for place in _places(image_path, os.fspath(folder)):
         try:
             image = read_url(place) if is_remote(place) else read_file(place)

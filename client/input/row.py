@@ -35,6 +35,7 @@ class Row:
     id: str | None = None  # as written in the id column
     numbered: Identity | None = None  # none where no run's folder numbers the rows
     folder: str | None = None  # where image_path starts, if not where the input's paths do
+    split: str = ""  # the part of a dataset that it is in; empty where there are no splits, or not known yet
 
     @property
     def identity(self) -> Identity:

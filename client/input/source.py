@@ -79,7 +79,7 @@ class Source:
             raise
         self.columns, self.folder = tuple(found.columns), found.folder
         is_url = is_remote(self.folder)
-        self.public_folder = _SECRETS.sub("", self.folder) if is_url else str(Path(self.folder).absolute())
+        self.public_folder = public_place(self.folder) if is_url else str(Path(self.folder).absolute())
         self._folder_at = folder_column(self.columns)
         self.identity = f"{found.kind} {found.place} {','.join(names)}"
         self.once = text == STDIN or (_is_local(text) and _is_pipe(Path(text)))
@@ -196,6 +196,11 @@ def parse_shard(text: str) -> Shard:
     raise ValueError(f"the shard {text!r} must be i/n with i from 1 to n, such as 2/8")
 
 
+def public_place(text: str) -> str:
+    """The place of an input without the keys in a URL."""
+    return _SECRETS.sub("", text) if is_remote(text) else text
+
+
 def stem_of(text: str) -> str:
     """The name of an input's output: the table's name without its ending, the folder's name, or `stdin`."""
     if text == STDIN:
@@ -214,7 +219,7 @@ def _find(text: str, image_column: str) -> _Found:
     """Open the input that `text` names. Raises TableError."""
     local = _is_local(text)
     # A key in a URL is secret, and differs between runs.
-    place = str(Path(text).absolute()) if local else _SECRETS.sub("", text)
+    place = str(Path(text).absolute()) if local else public_place(text)
     try:
         if local and (listing := find_listing(text)):
             records = (path if isinstance(path, RowError) else [path] for path in listing.paths())

@@ -36,7 +36,7 @@ SOURCE_NAMES = tuple(number.name for number in SENT if number.tensor == LIGHT)
 SCENE_NAMES = tuple(number.name for number in SENT if number.tensor == SCENE)
 _COEFFICIENTS = len(HARMONICS) * len(CHANNELS)
 # Those that an entry of the metadata has under their own names.
-_PLAIN_NAMES = tuple(name for name in SCENE_NAMES[_COEFFICIENTS:] if name != "background")
+PLAIN_NAMES = tuple(name for name in SCENE_NAMES[_COEFFICIENTS:] if name != "background")
 _ABSENT = row_of(LIGHT, {"intensity": 0})
 
 
@@ -136,7 +136,7 @@ class Light:
             "sources": [source.named(PATTERNS if patterns is None else patterns) for source in self.sources],
             **({} if self.ambient is None else {"ambient": self.ambient}),
             "irradiance": [list(self.scene[at : at + len(CHANNELS)]) for at in range(0, _COEFFICIENTS, len(CHANNELS))],
-            **{name: numbers[name] for name in _PLAIN_NAMES},
+            **{name: numbers[name] for name in PLAIN_NAMES},
             "background": self.background,
             "backdrop": self.backdrop,
         }
@@ -194,18 +194,21 @@ def light_of_rows(rows: Sequence[Any] | NDArray[Any], scene: Sequence[float] | N
 
 
 def named_light(entry: Mapping[str, Any]) -> Light:
-    """The light of an entry of `lights` in metadata.json. Raises ValueError with a sentence."""
+    """The light of an entry of `lights` in metadata.json or of a dataset's record. Raises ValueError, a sentence."""
     try:
         coefficients = [number for harmonic in entry["irradiance"] for number in harmonic]
         numbers = {
             **dict(zip(SCENE_NAMES[:_COEFFICIENTS], coefficients, strict=True)),
-            **{name: entry[name] for name in _PLAIN_NAMES},
+            **{name: entry[name] for name in PLAIN_NAMES},
             "background": BACKGROUNDS.index(entry["background"]),
         }
-        sources = [Source(one["kind"], _values(SOURCE_NAMES, one, complete=True)) for one in entry["sources"]]
-        scenery = Scenery(**entry["environment"]) if entry["environment"] else None
-        light = light_of(entry["seed"], sources, numbers, ambient=entry.get("ambient"), environment=scenery)
-        return replace(light, backdrop=entry["backdrop"])
+        present = [one for one in entry["sources"] if one["kind"]]
+        sources = [Source(one["kind"], _values(SOURCE_NAMES, one, complete=True)) for one in present]
+        # In a dataset's record what is not there has an empty name.
+        scenery = Scenery(**entry["environment"]) if (entry["environment"] or {}).get("name") else None
+        ambient = None if scenery else entry.get("ambient")
+        light = light_of(entry["seed"] or None, sources, numbers, ambient=ambient, environment=scenery)
+        return replace(light, backdrop=entry["backdrop"] or None)
     except KeyError as error:
         raise ValueError(f"the light lacks {error}; give its entry as metadata.json has it") from error
     except TypeError as error:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from client.input.row import Row
-from client.output.plan import Plan
-from client.output.tars import Tars
+from client.output.pieces import Pieces
+from client.output.plan import Plan, key_of
+from client.output.records import Records
+from client.output.tars import RECORD
 
 SCHEMA = "relight-metadata/2"
 Content = bytes | memoryview
@@ -53,7 +55,7 @@ class Files:
 
     def write(self, row: Row, files: Mapping[str, Content]) -> None:
         """See Writer."""
-        place = self._plan.place(row.number)
+        place = self._plan.place(row)
         if place not in self._made:
             (self._folder / place).mkdir(parents=True, exist_ok=True)
             self._made.add(place)
@@ -75,26 +77,45 @@ class Null:
         """Nothing is left to do."""
 
 
-def writer_of(folder: Path, plan: Plan) -> Writer:
-    """The writer that the plan names."""
-    if plan.writer == "webdataset":
-        return Tars(folder, plan.rows_per_tar)
-    return Null() if plan.writer == "null" else Files(folder, plan)
+def writer_of(folder: Path, records: Records) -> Writer:
+    """The writer of the dataset that the records' plan names."""
+    if records.plan.is_packed:
+        return Pieces(folder, records)
+    return Null() if records.plan.dataset == "null" else Files(folder, records.plan)
 
 
 def row_files(
-    row: Row, plan: Plan, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
+    row: Row, records: Records, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
 ) -> dict[str, Content]:
-    """A row's files by name, its metadata last.
+    """A row's files by name, its metadata last; of a packed dataset one sample after the other, each with its record.
 
     `pictures` maps each name of the plan to its files (one per light, or one).
     """
+    plan = records.plan
+    if plan.is_packed:
+        return _sample_files(row, records, pictures, metadata)
     names = plan.file_names(row)
     files = {name: content for kind in names for name, content in zip(names[kind], pictures[kind], strict=True)}
     files[plan.metadata_name(row)] = encode_metadata(
         {**metadata, "files": names, "values": plan.values(), "schema": SCHEMA}
     )
     return files
+
+
+def _sample_files(
+    row: Row, records: Records, pictures: Mapping[str, Sequence[Content]], metadata: Mapping[str, Any]
+) -> dict[str, Content]:
+    files: dict[str, Content] = {}
+    samples = zip(records.plan.sample_names(row), records.of_row(row, metadata), strict=True)
+    for k, (names, record) in enumerate(samples):
+        files |= {name: pictures[kind][k % len(pictures[kind])] for kind, name in names.items()}
+        files[f"{key_of(row, k)}.{RECORD}"] = encode_record(record)
+    return files
+
+
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """Encode a record as a line of JSON, its fields in their order."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> bytes:

@@ -22,7 +22,7 @@ from client.errors import TableError
 from client.input.row import WHOLE, Shard
 from client.output.files import check_writable, write_whole
 from client.output.journal import JOURNALS, VERSION, Journal, Past, read_journals
-from client.output.tars import PIECES
+from client.output.pieces import PIECES, packed_files
 
 _SETTINGS, _NETWORKS = "settings.json", "networks.json"
 _SHOWN = 60  # characters of a setting's value
@@ -147,8 +147,12 @@ class RunFolder:
             if path.suffix != ".lock":
                 path.unlink()
         shutil.rmtree(self.path / PIECES, ignore_errors=True)
-        for tar in self.path.glob("[0-9]*.tar"):
-            tar.unlink()
+        for file in (*packed_files(self.path), *self.path.glob("metadata.jsonl"), *self.path.glob("*/metadata.jsonl")):
+            file.unlink()
+
+    def networks(self) -> Any:
+        """What the server reported of its networks in the first answer, by stage."""
+        return _read(self.journals / _NETWORKS) or {}
 
     def past(self) -> Past:
         """The results of all runs so far. Raises OSError, or TableError if an older version wrote them."""

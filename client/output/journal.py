@@ -28,7 +28,7 @@ JOURNALS = "journal"  # the folder of the journals in that of a run
 VERSION = 2  # of the records
 GONE, DONE, FAILED, PASSING = 0, 1, 2, 3  # PASSING: failed for a transient reason, such as a lost server
 
-_FIELDS = Struct("<IIQIQ")  # number, state, key, content, place of its cause; then a CRC-32 of these
+_FIELDS = Struct("<IIQIQ")  # number, state, key, content, cause; then a CRC-32 of these
 _RECORD = np.dtype(
     [("number", "<u4"), ("state", "<u4"), ("key", "<u8"), ("content", "<u4"), ("cause", "<u8"), ("crc", "<u4")]
 )
@@ -48,9 +48,12 @@ class Journal:
         self._sizes = {self._rows: 0, self._causes: 0}
         self._lock = threading.Lock()
 
-    def done(self, row: Identity) -> None:
-        """Record that all files of the row are written. Raises OSError and leaves the journal as it was."""
-        self._append(row, DONE, 0)
+    def done(self, row: Identity, digest: int = 0) -> None:
+        """Record that all files of the row are written, and 64 bits that tell its photo's content, or 0.
+
+        Raises OSError and leaves the journal as it was.
+        """
+        self._append(row, DONE, digest)
 
     def failed(self, row: Identity, cause: str, *, passing: bool = False) -> None:
         """Record a failure; if it is `passing`, the next run retries the row. Raises OSError."""
@@ -85,12 +88,12 @@ class Journal:
 
 @dataclass(frozen=True)
 class Past:
-    """The last record of each number in a folder's journals, in 9 bytes of memory; without a record the state is 0."""
+    """The last record of each number in a folder's journals, in 9 to 21 bytes of memory; without one the state is 0."""
 
     states: NDArray[np.uint8]
     keys: NDArray[np.uint64]
     contents: NDArray[np.uint32]  # of rows with ids
-    causes: NDArray[np.uint64]  # of failures: file and offset
+    causes: NDArray[np.uint64]  # of failures: file and offset; of rows that are done: the digest of the photo
     files: tuple[Path, ...]
 
     def states_of(
@@ -114,6 +117,11 @@ class Past:
             return states[number] if known else 0
 
         return state
+
+    def digest(self, number: int) -> int:
+        """What tells the content of a photo whose row is done, or 0."""
+        is_done = number < min(len(self.states), len(self.causes)) and self.states[number] == DONE
+        return int(self.causes[number]) if is_done else 0
 
     def cause(self, number: int) -> str:
         """Why a row with state FAILED or PASSING failed."""
@@ -141,10 +149,10 @@ def read_journals(folder: Path) -> Past:
             if len(contents) or block["content"].any():  # without ids it is zero everywhere
                 contents = _with_room(contents, count)
                 contents[rows] = block["content"]
-            failures = block[block["state"] > DONE]
-            if len(failures):  # most runs have none, and need no memory for them
+            failed = block["state"] > DONE
+            if len(causes) or failed.any() or block["cause"].any():  # most runs have none, and need no memory for them
                 causes = _with_room(causes, count)
-                causes[failures["number"]] = failures["cause"] + np.uint64(number << _FILE_BITS)
+                causes[rows] = block["cause"] + np.where(failed, np.uint64(number << _FILE_BITS), np.uint64(0))
     return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
 
 

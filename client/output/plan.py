@@ -11,7 +11,8 @@ from contract.files import parse_files as parse_request
 from contract.names import PER_LIGHT, PICTURES
 from contract.photos import ANY_PHOTO, PhotoRules
 
-WRITERS = ("files", "webdataset", "null")
+DATASETS = ("folder", "webdataset", "parquet", "null")
+PACKED = {"webdataset": ".tar", "parquet": ".parquet"}  # datasets of many rows in a file
 LAYOUTS = ("flat", "sharded")
 ROWS_PER_FOLDER = 1000  # of the layout `sharded`
 _ALL = "all"
@@ -28,9 +29,9 @@ class Plan:
     format: str = "png"  # as FILES of the ensemble has it: png:16, jpeg:92, webp:lossless, exr
     photo: PhotoRules = ANY_PHOTO  # what a photo must be, and how it is scaled and cut
     variants: int = 1
-    writer: str = "files"  # of WRITERS
-    layout: str = "flat"  # of LAYOUTS, for the writer `files`
-    rows_per_tar: int = 1000
+    dataset: str = "folder"  # of DATASETS
+    layout: str = "flat"  # of LAYOUTS, for the dataset `folder`
+    rows_per_tar: int = 1000  # or Parquet file
 
     def request(self) -> str:
         """The FILES input of the ensemble, such as `output,albedo,mask;jpeg:92;size=1024`."""
@@ -40,6 +41,11 @@ class Plan:
     def files(self) -> Files:
         """What the request asks for, as the server reads it."""
         return parse_request(self.request())
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether a file of the dataset holds many rows."""
+        return self.dataset in PACKED
 
     def values(self) -> dict[str, str]:
         """What the values of each picture's files are, in a sentence."""
@@ -56,33 +62,50 @@ class Plan:
             return [f"{picture}.{extension}"]
         return [f"{picture}_{k}.{extension}" for k in range(self.variants)]
 
-    def file_name(self, row: Row, ending: str) -> str:
-        """00007_mask.png as a file; 00007.mask.png in a tar, where a dot ends the key of a sample."""
-        return f"{row.name}.{ending}" if self.writer == "webdataset" else f"{row.name}_{ending}"
+    def file_names(self, row: Row) -> dict[str, list[str]]:
+        """The names of the row's files in a folder by kind, as in 00007_output_0.png."""
+        return {picture: [f"{row.name}_{ending}" for ending in self.endings(picture)] for picture in self.pictures}
 
     def metadata_name(self, row: Row) -> str:
-        """The name of the row's metadata; `json` is what readers of webdatasets look for."""
-        return self.file_name(row, "json" if self.writer == "webdataset" else "metadata.json")
+        """The name of the row's metadata in a folder."""
+        return f"{row.name}_metadata.json"
 
-    def file_names(self, row: Row) -> dict[str, list[str]]:
-        """The names of the row's pictures by kind."""
-        return {picture: [self.file_name(row, ending) for ending in self.endings(picture)] for picture in self.pictures}
+    def sample_names(self, row: Row) -> list[dict[str, str]]:
+        """For each of the row's lights the names of all its files by kind; a photo's own are those of every light.
 
-    def place(self, number: int) -> str:
-        """The folder or the tar of a row within the run's folder; empty for the folder itself."""
-        if self.writer == "webdataset":
-            return f"{number // self.rows_per_tar:05d}.tar"
-        return f"{number // ROWS_PER_FOLDER:05d}" if self.layout == "sharded" else ""
+        In a packed dataset a name is 00007_0.output.png: a dot ends the key of a sample.
+        """
+        if self.is_packed:
+            return [
+                {picture: f"{key_of(row, k)}.{picture}.{self.files.extension(picture)}" for picture in self.pictures}
+                for k in range(self.variants)
+            ]
+        names = self.file_names(row)
+        return [{picture: names[picture][k % len(names[picture])] for picture in names} for k in range(self.variants)]
+
+    def place(self, row: Row) -> str:
+        """The folder or the packed file of a row within the run's folder; empty for the folder itself."""
+        parts = [row.split] if row.split else []
+        if self.is_packed:
+            parts.append(f"{row.number // self.rows_per_tar:05d}{PACKED[self.dataset]}")
+        elif self.layout == "sharded":
+            parts.append(f"{row.number // ROWS_PER_FOLDER:05d}")
+        return "/".join(parts)
 
     def leading(self, row: Row) -> list[str]:
         """The files that the output CSV names: those of the run's first kind of picture.
 
-        Paths within the run's folder; those in a tar begin with it, as in 00000.tar/00007.output.png.
+        Paths within the run's folder; those in a packed file begin with it, as in 00000.tar/00007_0.output.png.
         """
-        if self.writer == "null":
+        if self.dataset == "null":
             return [""]
-        place = PurePosixPath(self.place(row.number))
-        return [str(place / self.file_name(row, ending)) for ending in self.endings(self.pictures[0])]
+        first, place = self.pictures[0], PurePosixPath(self.place(row))
+        return [str(place / names[first]) for names in self.sample_names(row)[: self.count(first)]]
+
+
+def key_of(row: Row, k: int) -> str:
+    """What picture `k` of a row is known by in its dataset."""
+    return f"{row.name}_{k}"
 
 
 def parse_pictures(text: str) -> tuple[str, ...]:

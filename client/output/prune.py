@@ -1,4 +1,4 @@
-"""Removes the files of rows that are no longer in the table, in a run's folder or its tars."""
+"""Removes the files of rows that are no longer in the table, in a run's folder or its packed files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from client.output.folder import RunFolder
-from client.output.plan import Plan
-from client.output.tars import join_pieces, numbers_of_tars
+from client.output.journal import JOURNALS
+from client.output.pieces import pack_pieces, packed_files
+from client.output.records import Records
 from contract.names import PICTURES
 
 # A name that this client gives, and no other file in the folder: number, id, kind, light.
 _OUR_NAME = re.compile(rf"(\d{{5,}})_(?:.*_)?(?:{'|'.join((*PICTURES, 'metadata'))})(?:_\d+)?(?:\.[A-Za-z0-9]+)?")
 
 
-def prune(folder: RunFolder, plan: Plan, gone: Iterable[int], is_gone: Callable[[int], bool]) -> None:
+def prune(folder: RunFolder, records: Records, gone: Iterable[int], is_gone: Callable[[int], bool]) -> None:
     """Remove all that the folder has of rows for which `is_gone`; `gone` are those in the journal.
 
     Files without a row in the journal, as `--restart` leaves them, go too. Raises OSError.
@@ -27,14 +28,14 @@ def prune(folder: RunFolder, plan: Plan, gone: Iterable[int], is_gone: Callable[
             journal.gone(number)
     finally:
         journal.close()
-    if plan.writer == "webdataset":
-        for number in numbers_of_tars(folder.path):
-            rows = range(number * plan.rows_per_tar, (number + 1) * plan.rows_per_tar)
-            if any(map(is_gone, rows)):
-                join_pieces(folder.path, number, is_gone)
+    if records.plan.is_packed:
+        size = records.plan.rows_per_tar
+        for number in sorted({int(path.stem) for path in packed_files(folder.path)}):
+            if any(map(is_gone, range(number * size, (number + 1) * size))):
+                pack_pieces(folder.path, records, number, is_gone)
         return
     for place, folders, names in os.walk(folder.path):
-        folders[:] = filter(str.isdecimal, folders)  # those of the layout `sharded`
+        folders[:] = [name for name in folders if name != JOURNALS]
         for name in names:
             if (ours := _OUR_NAME.fullmatch(name)) and is_gone(int(ours[1])):
                 Path(place, name).unlink()

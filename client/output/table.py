@@ -6,7 +6,7 @@ They are written atomically when a run ends, and can be rebuilt at any time: the
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,15 @@ class Totals:
 
 
 def write_tables(
-    folder: RunFolder, plan: Plan, past: Past, columns: Sequence[str], rows: Iterable[Row], photos: str
+    folder: RunFolder,
+    plan: Plan,
+    past: Past,
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    photos: str,
+    see: Callable[[Row], object] = lambda row: None,
 ) -> Totals:
-    """Write the output CSV and, where rows failed, failed.csv; `rows` is the whole input in order.
+    """Write the output CSV and, where rows failed, failed.csv; `rows` is the whole input in order; `see` each done row.
 
     A done row has a line for each of its leading files, a failed one a line with its error, others none. failed.csv has
     the failed rows as they are in the input, so it can be one; their paths start at `photos`, a folder or a URL.
@@ -50,6 +56,7 @@ def write_tables(
             state = state_of(row.identity)
             if state == DONE:
                 done += 1
+                see(row)
                 files = plan.leading(row)
                 table.writerows([*values, f"{folder.path.name}/{file}" if file else "", ""] for file in files)
             elif state:

@@ -1,104 +1,75 @@
-"""Webdataset tars of a fixed number of rows, by their numbers, with the same bytes even if the run was resumed.
+"""Tars of a webdataset, and pieces of one row, which are tars without an end.
 
-A row is first written atomically, as a piece in `pieces/<tar>/`. When all rows of a tar are finished, its pieces are
-joined; later rows, such as retried ones, are inserted at their place. Several processes may write into one tar.
+A tar is made of the bytes of its rows' pieces: nothing in it depends on the time or the order of writing.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import json
 import re
-import shutil
 import tarfile
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from client.input.row import Row
-from client.output.journal import JOURNALS
+from client.output.records import Records
 
-PIECES = "pieces"
+RECORD = "json"  # the ending of a sample's record
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
 
-class Tars:
-    """Writes rows as pieces, and joins those of a tar when its last row is finished."""
-
-    def __init__(self, folder: Path, rows_per_tar: int) -> None:
-        self._folder = folder
-        self._rows_per_tar = rows_per_tar
-        self._finished: Counter[int] = Counter()  # rows per tar that is not joined yet
-        self._lock = threading.Lock()
-
-    def write(self, row: Row, files: Mapping[str, bytes | memoryview]) -> None:
-        """One piece with the row's files as members. Raises OSError."""
-        number = row.number // self._rows_per_tar
-        folder = self._folder / PIECES / tar_name(number)
-        unfinished = folder / f".{row.name}.tmp"
-        with _locked(self._folder, number, fcntl.LOCK_SH):
-            folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as stream:
-                for name, content in files.items():
-                    stream.write(_header(name, len(content)))
-                    stream.write(content)
-                    stream.write(bytes(-len(content) % tarfile.BLOCKSIZE))
-            unfinished.replace(folder / row.name)
-
-    def finished(self, row: Row) -> None:
-        """Join the row's tar if this was its last row. Raises OSError."""
-        number = row.number // self._rows_per_tar
-        with self._lock:
-            self._finished[number] += 1
-            last = self._finished[number] == self._rows_per_tar
-            if last:
-                del self._finished[number]
-        if last:
-            join_pieces(self._folder, number)
+def write_piece(path: Path, files: Mapping[str, bytes | memoryview]) -> None:
+    """Write files, in their order, as members without an end. Raises OSError."""
+    with path.open("wb") as stream:
+        for name, content in files.items():
+            stream.write(_header(name, len(content)))
+            stream.write(content)
+            stream.write(bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
-def tar_name(number: int) -> str:
-    """The name of the tar with this number, from 0."""
-    return f"{number:05d}.tar"
+def read_samples(path: Path) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+    """The samples of a piece: each one's record in JSON, and its other files by what follows the key in their names."""
+    files: dict[str, bytes] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            stream = archive.extractfile(member)
+            assert stream is not None, "a member is a file"
+            ending = member.name.partition(".")[2]
+            if ending == RECORD:
+                yield stream.read(), files
+                files = {}
+            else:
+                files[ending] = stream.read()
 
 
-def waiting_tars(folder: Path) -> list[int]:
-    """The numbers of the tars with pieces that are not joined yet."""
-    return sorted(int(path.stem) for path in (folder / PIECES).glob("*.tar"))
+def read_tar_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records in a tar; other files are skipped over. Raises OSError."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.name.partition(".")[2] == RECORD:
+                stream = archive.extractfile(member)
+                assert stream is not None, "a member is a file"
+                yield json.load(stream)
 
 
-def numbers_of_tars(folder: Path) -> list[int]:
-    """The numbers of all tars, joined or not."""
-    return sorted({int(path.stem) for path in folder.glob("[0-9]*.tar")} | set(waiting_tars(folder)))
-
-
-def join_pieces(folder: Path, number: int, is_gone: Callable[[int], bool] = lambda number: False) -> None:
-    """Merge a tar's pieces into it, in the order of their rows' numbers, and remove them. Raises OSError.
+def pack_tar(tar: Path, records: Records, pieces: Mapping[int, Path], is_gone: Callable[[int], bool]) -> None:
+    """Merge pieces, by their rows' numbers, into a tar, which may not exist yet, atomically. Raises OSError.
 
     Rows that are gone are left out; without any row there is no tar.
     """
-    pieces = folder / PIECES / tar_name(number)
-    tar = folder / tar_name(number)
-    with _locked(folder, number, fcntl.LOCK_EX):
-        parts = {part.number: part for part in _parts_of_tar(tar)}
-        parts |= {
-            _number(path.name): _Part(_number(path.name), path, 0, path.stat().st_size) for path in _whole(pieces)
-        }
-        unfinished = tar.with_name(f".{tar.name}.tmp")
-        with unfinished.open("wb") as out:
-            for row in sorted(parts):
-                if not is_gone(row):
-                    _append(out, parts[row])
-            empty = not out.tell()
-            out.write(_END)
-        unfinished.replace(tar)
-        if empty:
-            tar.unlink()
-        shutil.rmtree(pieces, ignore_errors=True)
+    parts = {part.number: part for part in _parts_of_tar(tar)}
+    parts |= {number: _Part(number, path, 0, path.stat().st_size) for number, path in pieces.items()}
+    unfinished = tar.with_name(f".{tar.name}.tmp")
+    with unfinished.open("wb") as out:
+        for row in sorted(parts):
+            if not is_gone(row):
+                _append(out, parts[row])
+        empty = not out.tell()
+        out.write(_END)
+    unfinished.replace(tar)
+    if empty:
+        tar.unlink()
 
 
 @dataclass(frozen=True)
@@ -111,17 +82,12 @@ class _Part:
     size: int
 
 
-def _whole(pieces: Path) -> Iterable[Path]:
-    """The finished pieces; a leading dot marks one that a killed run left."""
-    return (path for path in pieces.iterdir() if not path.name.startswith(".")) if pieces.is_dir() else ()
-
-
 def _parts_of_tar(tar: Path) -> list[_Part]:
     """The rows in a tar; none if there is no such file."""
     if not tar.exists():
         return []
     with tarfile.open(tar) as archive:
-        members = [(_number(member.name), member.offset) for member in archive]
+        members = [(number_of(member.name), member.offset) for member in archive]
         end = archive.offset
     starts: dict[int, int] = {}
     for number, offset in members:
@@ -142,24 +108,11 @@ def _append(out: BinaryIO, part: _Part) -> None:
             left -= len(content)
 
 
-@contextmanager
-def _locked(folder: Path, number: int, kind: int) -> Iterator[None]:
-    """Hold the lock of a tar: many may write pieces of it, or one may join them."""
-    lock = folder / JOURNALS / f"{tar_name(number)}.joining"
-    lock.parent.mkdir(exist_ok=True)
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(file, kind)
-        yield
-    finally:
-        os.close(file)
-
-
-def _number(name: str) -> int:
-    """The row's number, with which the names of its piece and of its members begin."""
+def number_of(name: str) -> int:
+    """The row's number, with which the names of its piece, its members and its records' keys begin."""
     digits = re.match(r"\d+", name)
     if digits is None:
-        raise OSError(f"the webdataset holds {name}, which is not of this run; choose another folder with --output")
+        raise OSError(f"the dataset holds {name}, which is not of this run; choose another folder with --output")
     return int(digits[0])
 
 

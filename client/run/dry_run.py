@@ -17,14 +17,15 @@ import numpy as np
 from client.errors import RowError, StoppedError, UnreachableError
 from client.input.photos import check_image, read_image
 from client.input.row import Row
-from client.light.columns import OverrideColumns, Overrides
+from client.light.columns import Overrides
 from client.light.light import check_patterns, light_of, light_tensors, server_patterns, source_of
 from client.output.journal import FAILED, Past
-from client.output.numbering import Numbering
+from client.run.closing import gone_rows
 from client.run.interruptions import Interruptions
 from client.run.prepare import Prepared, prepare
 from client.run.progress import Progress, gone_words
-from client.run.resume import How, gone_rows, open_input
+from client.run.reading import Reading
+from client.run.resume import How, open_input
 from client.run.row_queue import RowQueue
 from client.run.run import Run
 from client.triton.parts import Templates
@@ -53,13 +54,14 @@ async def foresee(run: Run, how: How, progress: Progress, interruptions: Interru
 
     Raises TableError, SettingsChangedError and UnreachableError as a run does.
     """
-    source, columns = open_input(run, how, progress)
+    reading = open_input(run, how, progress)
+    source = reading.source
     folder, outlook = run.folder(), Outlook()
     folder.check_writable()
     past = folder.past()
-    numbering = Numbering(past, source.identifier(columns.places.values()))
+    numbering = reading.numbering(past)
     async with contextlib.AsyncExitStack() as connections:
-        rows = source.rows() if how.restart else _left(run, source.rows(numbering), past, outlook)
+        rows = reading.rows() if how.restart else _left(run, reading.rows(numbering), past, outlook)
         try:
             servers, facts = await connections.enter_async_context(run.access.ready(run.window, progress.say))
         except UnreachableError as error:
@@ -73,7 +75,7 @@ async def foresee(run: Run, how: How, progress: Progress, interruptions: Interru
             folder.compare(settings, info.get("models"), anyway=how.anyway or how.restart)
             check = _decoding(run, source.folder, servers, server_patterns(info))
             window, stop = facts.window, servers.stop
-        outlook.interrupted = await _check_rows(rows, columns, check, window, stop, progress, interruptions)
+        outlook.interrupted = await _check_rows(rows, reading, check, window, stop, progress, interruptions)
     if not outlook.interrupted:
         gone = [] if how.restart else gone_rows(run, numbering)
         for sentence in filter(None, (source.left_out(), gone_words(gone))):
@@ -146,7 +148,7 @@ def _decoding(run: Run, photos: str, servers: Servers, patterns: Sequence[str] |
 
 async def _check_rows(
     rows: Generator[Row, None, None],
-    columns: OverrideColumns,
+    reading: Reading,
     check: Check,
     window: int,
     stop: Callable[[], None],
@@ -165,9 +167,7 @@ async def _check_rows(
     async def check_next() -> None:
         while (row := await queue.next()) is not None:
             try:
-                if row.error is not None:
-                    raise RowError(row.error)
-                await check(row, columns.read(row.values))
+                await check(row, reading.asked(row))
                 progress.row_done()
             except RowError as error:
                 progress.row_failed(f"{row}: {error}")

@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from client.input.backgrounds import PLAIN, parse_backgrounds
-from client.input.source import parse_shard
+from client.input.duplicates import POLICIES
+from client.input.source import parse_shard, public_place
+from client.input.splits import parse_splits
 from client.light.draw import MOST_LIGHTS
 from client.light.environment import BUILT_IN, read_environments
 from client.light.instruction import INSTRUCTIONS_FILE, read_phrases
 from client.light.lighting import LIGHTING_FILE, read_lighting
-from client.output.plan import LAYOUTS, WRITERS, Plan, parse_format, parse_pictures
+from client.output.plan import DATASETS, LAYOUTS, Plan, parse_format, parse_pictures
 from client.triton.credentials import parse_header
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL
 from contract.names import PICTURES
 from contract.photos import ANY_PHOTO, CROPS, RANGES
 
 Option = tuple[str, str, Callable[[str], Any], object, str]
+Group = tuple[str, tuple[Option, ...], tuple[tuple[str, str], ...]]
 _INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
 _LIT = f"light the pictures by the .hdr and .exr maps of this folder, or by {BUILT_IN} ones"
 _BEHIND = f"put {', '.join(PLAIN)} or pictures of a folder behind the person"
 _URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
 _HEADER = "send a header with each call, such as an API key; repeat for more"
+_OF_DATASET, _OF_THE_RUN = ("input", "person and light", "output"), ("--shard", "--summary")
 _RESUME_SWITCHES = (
     ("--retry-failed", "retry rows that failed because of their photo"),
     ("--restart", "do every row again"),
     ("--continue-anyway", "keep rows made with other settings, and use these for the rest"),
     ("--prune", "remove the files of rows that are no longer in the table"),
-    ("--rebuild-csv", "write only the tables, from the journal"),
+    ("--rebuild-csv", "write only the tables and what describes the dataset, from the journal"),
     ("--dry-run", "check table, servers, and photos up to the networks; write nothing"),
 )
 
 
-def command_parser(description: str | None) -> argparse.ArgumentParser:
-    """The parser of run_csv.py's command line."""
+def command_parser(description: str | None, *, as_written: bool = False) -> argparse.ArgumentParser:
+    """The parser of run_csv.py's command line, or one that gives only what is `as_written` there, as texts."""
     parser = argparse.ArgumentParser(
         prog="run_csv.py",
         usage="%(prog)s --csv INPUT --output DIR [OPTION ...]",
@@ -48,17 +53,11 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", metavar="INPUT", required=True, help=_INPUT)
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="write everything into this folder")
-    text = "end the run when more rows than that have failed"
-    most_failures: Option = ("--max-failures", "N", _number(int, 0, 1e12), None, text)
-    for title, options, switches in (
-        ("input", (*_input_options(), *_photo_options()), ()),
-        ("person and light", _picture_options(), ()),
-        ("output", _output_options(), ()),
-        ("resume", (most_failures,), _RESUME_SWITCHES),
-        ("servers", _server_options(), (("--tls", "encrypt the connections"),)),
-    ):
+    for title, options, switches in _groups():
         group = parser.add_argument_group(title)
         for flag, metavar, kind, default, text in options:
+            if as_written:
+                kind, default = str, argparse.SUPPRESS
             group.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
         for flag, text in switches:
             group.add_argument(flag, action="store_true", help=text)
@@ -67,7 +66,39 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
             header = _sentence(parse_header)
             group.add_argument("--header", metavar="NAME:VALUE", type=header, action="append", default=[], help=_HEADER)
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
+    parser.add_argument("--writer", type=_sentence(_renamed), help=argparse.SUPPRESS)
+    parser.set_defaults(command="")
     return parser
+
+
+def dataset_command(arguments: Sequence[str] | None) -> str:
+    """The command with those of the `arguments` that decide about the dataset, for its card.
+
+    Two runs that make the same files have the same one, wherever they write to.
+    """
+    written = vars(command_parser(None, as_written=True).parse_args(arguments))
+    words = ["python", "client/run_csv.py", "--csv", public_place(written["csv"]), "--output", "out"]
+    for title, options, _ in _groups():
+        for flag, *_ in options:
+            name = flag[2:].replace("-", "_")
+            if title in _OF_DATASET and flag not in _OF_THE_RUN and name in written:
+                words += [flag, written[name]]
+    return shlex.join(words)
+
+
+def _groups() -> Iterator[Group]:
+    """The options by their titles, with a value and without."""
+    text = "end the run when more rows than that have failed"
+    most_failures: Option = ("--max-failures", "N", _number(int, 0, 1e12), None, text)
+    yield "input", (*_input_options(), *_photo_options()), ()
+    yield "person and light", _picture_options(), ()
+    yield "output", _output_options(), ()
+    yield "resume", (most_failures,), _RESUME_SWITCHES
+    yield "servers", _server_options(), (("--tls", "encrypt the connections"),)
+
+
+def _renamed(text: str) -> str:
+    raise ValueError(f"it is called --dataset now, with one of {', '.join(DATASETS)}; folder was files")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -82,6 +113,13 @@ def _input_options() -> tuple[Option, ...]:
     return (
         ("--limit", "N", _number(int, 1, 1e12), None, "use only the first N rows"),
         ("--shard", "I/N", _sentence(parse_shard), None, "use every N-th row from the I-th, as one of N machines"),
+        (
+            "--duplicates",
+            "D",
+            _one_of(POLICIES),
+            POLICIES[0],
+            "warn of, skip or keep rows with the photo of an earlier one",
+        ),
         ("--id-column", "NAME", str, None, "know rows by this column, and add its values to file names"),
     )
 
@@ -123,9 +161,17 @@ def _output_options() -> tuple[Option, ...]:
         ("--files", "NAMES", _sentence(parse_pictures), kept, f"write some of {', '.join(PICTURES)}; or all"),
         ("--format", "F", _sentence(parse_format), plan.format, "encode as png, jpeg[:Q], webp[:Q] or exr (linear)"),
         ("--depth", "BITS", _depth, None, "give each value of a png 8 (sRGB) or 16 (linear) bits (default: 8)"),
-        ("--writer", "W", _one_of(WRITERS), plan.writer, f"write {' or '.join(WRITERS)} (no files)"),
+        ("--dataset", "D", _one_of(DATASETS), plan.dataset, f"write a dataset: {', '.join(DATASETS)} (no files)"),
+        (
+            "--split",
+            "SHARES",
+            _sentence(parse_splits),
+            (),
+            "split the photos by their content, as in train=0.9,val=0.1",
+        ),
+        ("--group-column", "NAME", str, None, "split by this column: rows with equal values stay together"),
         ("--layout", "L", _one_of(LAYOUTS), plan.layout, "put files into one folder, or (sharded) one per 1,000 rows"),
-        ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar of a webdataset"),
+        ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar or Parquet file"),
         ("--summary", "FILE", Path, None, "write the run's numbers to this JSON file"),
     )
 

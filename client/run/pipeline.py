@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from client.errors import PassingError, RowError, StoppedError
 from client.input.photos import is_on_web, read_image
 from client.input.row import Row
-from client.light.columns import OverrideColumns, Overrides
+from client.input.splits import content_digest
+from client.light.columns import Overrides
 from client.light.light import check_patterns, server_patterns
 from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
@@ -22,6 +23,7 @@ from client.output.journal import Journal
 from client.output.spool import Spool
 from client.run.downloads import Downloads
 from client.run.prepare import Prepared, prepare
+from client.run.reading import Reading
 from client.run.row_queue import RowQueue
 from client.run.run import Run
 from client.triton.connection import Facts
@@ -56,19 +58,18 @@ class Pipeline:
     def __init__(
         self,
         run: Run,
-        photos: str,
-        columns: OverrideColumns,
+        reading: Reading,
         servers: Servers,
         facts: Facts,
         folder: RunFolder,
         journal: Journal,
     ) -> None:
-        """`photos` is where relative photo paths start, a folder or a URL."""
-        self._run, self._photos, self._columns = run, photos, columns
+        """`reading` is the input whose rows are relit."""
+        self._run, self._reading, self._photos = run, reading, reading.source.folder
         self._servers, self._facts = servers, facts
         self._folder, self._journal = folder, journal
         self._downloads = Downloads(held=facts.window)
-        self._writer = writer_of(folder.path, run.plan)
+        self._writer = writer_of(folder.path, reading.records)
         self._templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
     async def relight_all(
@@ -126,9 +127,7 @@ class Pipeline:
     async def relight_row(self, row: Row) -> str:
         """Relight one row and record its result in the journal; return why it failed, or an empty text."""
         try:
-            if row.error is not None:
-                raise RowError(row.error)
-            asked = self._columns.read(row.values)
+            asked = self._reading.asked(row)
             read = partial(read_image, row.image_path, row.folder or self._photos, self._run.access.timeout)
             if self._is_on_web(row):
                 async with self._downloads.photo(read) as image:
@@ -168,7 +167,7 @@ class Pipeline:
         return prepare(self._run, self._templates, row, asked, self._photos, image, store)
 
     def _store(self, row: Row, asked: Overrides, prepared: Prepared, answer: Any) -> None:
-        run = self._run
+        run, splitter = self._run, self._reading.splitter
         reply = prepared.parts.take(answer)
         assert reply is not None, "the answer is the last one"
         self._folder.agree_on_networks(reply.info.get("models"))
@@ -188,11 +187,13 @@ class Pipeline:
             "lights": [light.named(patterns, run.phrases) for light in prepared.lights],
             "model_versions": self._facts.model_versions,
         }
+        digest = content_digest(prepared.image) if run.duplicates == "warn" or splitter.needs_content(row) else 0
+        placed = splitter.placed(row, digest)
         try:
-            self._writer.write(row, row_files(row, run.plan, reply.pictures, metadata))
+            self._writer.write(placed, row_files(placed, self._reading.records, reply.pictures, metadata))
         except OSError as error:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
             raise
-        self._journal.done(row.identity)
+        self._journal.done(row.identity, digest)
         self._writer.finished(row)

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
@@ -20,10 +20,9 @@ from typing import Any
 
 from client.errors import TableError, UnreachableError
 from client.input.row import Shard
-from client.light.columns import find_columns
 from client.output.folder import SettingsChangedError
-from client.output.numbering import Numbering
 from client.run.pipeline import Pipeline, Watcher
+from client.run.reading import Reading, open_reading
 from client.run.run import Run
 from client.triton.allocator import keep_freed_memory
 
@@ -45,14 +44,20 @@ def shards(whole: Shard, count: int) -> list[Shard]:
 
 
 async def relight_in_processes(
-    run: Run, count: int, session: int, watcher: Watcher, interruptions: Callable[[Callable[[], None]], Any]
+    run: Run,
+    reading: Reading,
+    count: int,
+    session: int,
+    watcher: Watcher,
+    interruptions: Callable[[Callable[[], None]], Any],
 ) -> bool:
     """Relight all rows in `count` processes; return whether they were interrupted. Raises as Pipeline.relight_all."""
     context = multiprocessing.get_context("spawn")  # gRPC's threads do not survive a fork
     workers: list[tuple[BaseProcess, Pipe]] = []
     for shard in shards(run.shard, count):
         ours, theirs = context.Pipe()
-        process: BaseProcess = context.Process(target=_work, args=(replace(run, shard=shard), session, theirs))
+        arguments = (replace(run, shard=shard), reading.duplicates, session, theirs)
+        process: BaseProcess = context.Process(target=_work, args=arguments)
         with _ctrl_c_ignored():
             process.start()
         theirs.close()
@@ -129,24 +134,21 @@ class _Reporter:
         self._pipe.send(("say", sentence))
 
 
-def _work(run: Run, session: int, pipe: Pipe) -> None:
+def _work(run: Run, duplicates: Mapping[int, int], session: int, pipe: Pipe) -> None:
     """The main function of a worker process."""
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        end = _End(interrupted=asyncio.run(_relight_shard(run, session, pipe)))
+        end = _End(interrupted=asyncio.run(_relight_shard(run, duplicates, session, pipe)))
     except _ENDS as error:
         end = _End(error=error)
     with contextlib.suppress(OSError):
         pipe.send(end)
 
 
-async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
-    folder, source = run.folder(), run.source()
-    past = folder.past()
-    columns = find_columns(source.columns)
-    rows = source.rows(Numbering(past, source.identifier(columns.places.values()), run.kept))
-    del past
+async def _relight_shard(run: Run, duplicates: Mapping[int, int], session: int, pipe: Pipe) -> bool:
+    folder, reading = run.folder(), open_reading(run, duplicates)
+    rows = reading.rows(reading.numbering(folder.past(), run.kept))
     reporter = _Reporter(pipe)
 
     @contextlib.contextmanager
@@ -168,5 +170,5 @@ async def _relight_shard(run: Run, session: int, pipe: Pipe) -> bool:
 
     async with run.access.ready(run.window, reporter.say) as (servers, facts):
         journal = folder.journal(session)
-        pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
+        pipeline = Pipeline(run, reading, servers, facts, folder, journal)
         return await pipeline.relight_all(rows, reporter, ordered)

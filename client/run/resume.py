@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
@@ -13,17 +12,15 @@ import numpy as np
 from client.errors import TableError, UnreachableError
 from client.input.row import WHOLE
 from client.input.source import Source
-from client.light.columns import OverrideColumns, find_columns
 from client.output.folder import RunFolder
 from client.output.journal import Past
-from client.output.numbering import Numbering
-from client.output.prune import prune
-from client.output.table import Totals, write_tables
-from client.output.tars import PIECES, join_pieces, waiting_tars
+from client.output.table import Totals
+from client.run.closing import close_session
 from client.run.interruptions import Interruptions
 from client.run.pipeline import Pipeline
 from client.run.processes import relight_in_processes
 from client.run.progress import Progress
+from client.run.reading import Reading, open_reading
 from client.run.run import Run
 
 
@@ -51,42 +48,43 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
 
     Raises TableError, SettingsChangedError, OSError if the disk fails, and UnreachableError before the first row only.
     """
-    source, columns = open_input(run, how, progress)
+    reading = open_input(run, how, progress)
     folder = run.folder()
     with ExitStack() as claims:
-        work = _relight_rest(run, how, source, columns, folder, claims, progress, interruptions)
+        work = _relight_rest(run, how, reading, folder, claims, progress, interruptions)
         interrupted, unreachable = asyncio.run(work)
-        totals = _finish(run, folder, source, columns, prune_gone=how.prune and not interrupted and unreachable is None)
-        if others := source.left_out():
-            progress.say(others)
+        is_whole = not interrupted and unreachable is None
+        totals, repeats = close_session(run, folder, reading, prune_gone=how.prune and is_whole)
+        for sentence in filter(None, (reading.source.left_out(), repeats)):
+            progress.say(sentence)
         return Outcome(totals, interrupted, unreachable)
 
 
-def open_input(run: Run, how: How, progress: Progress) -> tuple[Source, OverrideColumns]:
-    """The input and its override columns, with warnings to `progress`. Raises TableError."""
-    source = run.source()
-    if source.once and how.processes > 1:
+def open_input(run: Run, how: How, progress: Progress) -> Reading:
+    """The input, with warnings about its columns to `progress`. Raises TableError."""
+    reading = open_reading(run)
+    if reading.source.once and how.processes > 1:
         raise TableError("a pipe has one reader; save the table to a file for --processes")
-    columns = find_columns(source.columns)
-    for warning in columns.warnings:
+    for warning in reading.overrides.warnings:
         progress.say(f"warning: {warning}")
-    return source, columns
+    return reading
 
 
 def rebuild_tables(run: Run) -> Totals:
-    """Write the tables again from the journal. Raises TableError, or OSError if the disk fails."""
+    """Write the tables again from the journal, and what is made with them.
+
+    Raises TableError, or OSError if the disk fails.
+    """
     folder = run.folder()
     if not folder.journals.is_dir():
         raise TableError(f"there is no journal in {folder.journals}; give --csv and --output as the run had them")
-    source = run.source()
-    return _finish(run, folder, source, find_columns(source.columns), prune_gone=False)
+    return close_session(run, folder, open_reading(run, duplicates={}), prune_gone=False)[0]
 
 
 async def _relight_rest(
     run: Run,
     how: How,
-    source: Source,
-    columns: OverrideColumns,
+    reading: Reading,
     folder: RunFolder,
     claims: ExitStack,
     progress: Progress,
@@ -98,44 +96,27 @@ async def _relight_rest(
             with folder.claimed(WHOLE):
                 folder.forget()
         claims.enter_context(folder.claimed())
-        folder.agree(run.settings(source.identity, facts.model_versions), anyway=how.anyway)
+        folder.agree(run.settings(reading.source.identity, facts.model_versions), anyway=how.anyway)
         past = folder.past()
         progress.earlier = _count(past, run)
-        threading.Thread(target=_set_total, args=(source, progress), daemon=True).start()
+        threading.Thread(target=_set_total, args=(reading.source, progress), daemon=True).start()
         progress.begin()
         session = folder.next_session()
         try:
             if how.processes > 1:
                 share = replace(run, window=-(-facts.window // how.processes))
-                done = await relight_in_processes(share, how.processes, session, progress, interruptions.handled)
+                done = await relight_in_processes(
+                    share, reading, how.processes, session, progress, interruptions.handled
+                )
             else:
                 journal = folder.journal(session)
-                rows = source.rows(Numbering(past, source.identifier(columns.places.values()), run.kept))
+                rows = reading.rows(reading.numbering(past, run.kept))
                 del past
-                pipeline = Pipeline(run, source.folder, columns, servers, facts, folder, journal)
+                pipeline = Pipeline(run, reading, servers, facts, folder, journal)
                 done = await pipeline.relight_all(rows, progress, interruptions.handled)
         except UnreachableError as error:
             return False, error
     return done, None
-
-
-def _finish(run: Run, folder: RunFolder, source: Source, columns: OverrideColumns, *, prune_gone: bool) -> Totals:
-    for number in waiting_tars(folder.path):
-        join_pieces(folder.path, number)
-    with suppress(OSError):  # another shard has written a piece
-        (folder.path / PIECES).rmdir()
-    past = folder.past()
-    numbering = Numbering(past, source.identifier(columns.places.values()))
-    totals = write_tables(folder, run.plan, past, source.columns, source.rows(numbering), source.public_folder)
-    gone = gone_rows(run, numbering)
-    if prune_gone:
-        prune(folder, run.plan, gone, numbering.is_gone)
-    return totals if prune_gone else replace(totals, gone=gone)
-
-
-def gone_rows(run: Run, numbering: Numbering) -> Sequence[int]:
-    """After the last row: the numbers of rows that are done and gone from the table; none if it was not read whole."""
-    return [] if run.limit is not None else numbering.gone().tolist()
 
 
 def _count(past: Past, run: Run) -> int:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from client.errors import TableError
 from client.input.backgrounds import Backgrounds
 from client.input.row import WHOLE, Shard
 from client.input.source import Source, stem_of
+from client.input.splits import Splits
 from client.light.distributions import Uniform
 from client.light.environment import Environment
 from client.light.instruction import Phrases
@@ -76,6 +78,9 @@ class Run:
     backgrounds: Backgrounds
     phrases: Phrases  # what instructions are made of
     plan: Plan
+    splits: Splits
+    duplicates: str  # what to do with rows whose photo an earlier row has, of POLICIES
+    command: str  # the options that decide about the dataset, for its card
     access: Access
     window: int | None  # calls in flight; None for as many as fill the servers
     retry_failed: bool
@@ -113,6 +118,8 @@ class Run:
             **self.backgrounds.settings(),
             "instructions": _digest(asdict(self.phrases)),
             "files": _plain(asdict(self.plan)),
+            "split": dict(self.splits.shares),
+            "group_column": self.splits.group,
             "models": dict(model_versions),
         }
 
@@ -128,10 +135,12 @@ def plan_run(options: argparse.Namespace) -> Run:
         format=image_format,
         photo=PhotoRules(**{rule.name: getattr(options, rule.name) for rule in fields(PhotoRules)}),
         variants=options.variants,
-        writer=options.writer,
+        dataset=options.dataset,
         layout=options.layout,
         rows_per_tar=options.rows_per_tar,
     )
+    if plan.dataset == "parquet":
+        _find_pyarrow()
     if options.prune and (options.limit is not None or options.shard is not None):
         raise TableError("--prune looks at the whole table; leave out --limit and --shard")
     lighting = options.lighting
@@ -144,7 +153,7 @@ def plan_run(options: argparse.Namespace) -> Run:
         input=options.csv,
         limit=options.limit,
         id_column=options.id_column,
-        shard=replace(shard, block=plan.rows_per_tar) if plan.writer == "webdataset" else shard,
+        shard=replace(shard, block=plan.rows_per_tar) if plan.is_packed else shard,
         output=options.output / stem_of(options.csv),
         prompt=options.prompt,
         thresholds=(options.score_threshold, options.mask_threshold),
@@ -154,6 +163,9 @@ def plan_run(options: argparse.Namespace) -> Run:
         backgrounds=options.background,
         phrases=options.instructions,
         plan=plan,
+        splits=Splits(options.split, options.group_column),
+        duplicates=options.duplicates,
+        command=options.command,
         access=_access(options),
         window=options.window,
         retry_failed=options.retry_failed,
@@ -162,6 +174,15 @@ def plan_run(options: argparse.Namespace) -> Run:
     if table.resolve() == Path(options.csv).resolve():
         raise TableError(f"{table} is the input itself; choose another folder with --output")
     return run
+
+
+def _find_pyarrow() -> None:
+    try:
+        import_module("pyarrow")
+    except ImportError as error:
+        raise TableError(
+            "--dataset parquet needs the extra `parquet`: pip install 'relight-triton[parquet]'"
+        ) from error
 
 
 def _access(options: argparse.Namespace) -> Access:

@@ -43,7 +43,7 @@ def test_every_sample_gets_its_files(samples_run: tuple[int, Path]) -> None:
         for index in range(len(PHOTOS))
         for kind in ("output.png", "albedo.png", "mask.png", "foreground.png", "metadata.json")
     }
-    assert set(tree(output)) == expected | {"samples.csv"}
+    assert set(tree(output)) == expected | {"samples.csv", "samples/README.md", "samples/metadata.jsonl"}
     for index, name in enumerate(PHOTOS):
         size = Image.open(SAMPLES / name).size
         for kind, mode in (("output", "RGB"), ("albedo", "RGB"), ("mask", "L")):

@@ -1,5 +1,7 @@
 """Promises of the plan: which files a row gets, their names and their places. No server."""
 
+from dataclasses import replace
+
 import pytest
 
 from client.input.row import Row
@@ -32,10 +34,13 @@ def test_the_rules_of_photos_are_a_third_part_of_the_request() -> None:
 def test_rows_go_to_folders_or_tars_of_so_many() -> None:
     assert Plan().leading(row(2500)) == ["02500_output.png"]
     assert Plan(layout="sharded").leading(row(2500)) == ["00002/02500_output.png"]
-    tars = Plan(writer="webdataset", rows_per_tar=100, variants=2)
-    assert tars.leading(row(2500)) == ["00025.tar/02500.output_0.png", "00025.tar/02500.output_1.png"]
-    assert tars.metadata_name(row(2500)) == "02500.json"
-    assert Plan(writer="null").leading(row(0)) == [""]
+    tars = Plan(dataset="webdataset", rows_per_tar=100, variants=2)
+    assert tars.leading(row(2500)) == ["00025.tar/02500_0.output.png", "00025.tar/02500_1.output.png"]
+    assert tars.sample_names(row(7))[1]["albedo"] == "00007_1.albedo.png", "a photo's files are in each of its samples"
+    in_split = replace(row(2500), split="val")
+    assert Plan(dataset="parquet").leading(in_split) == ["val/00002.parquet/02500_0.output.png"]
+    assert Plan(layout="sharded").leading(in_split) == ["val/00002/02500_output.png"]
+    assert Plan(dataset="null").leading(row(0)) == [""]
 
 
 def test_files_are_asked_for_in_any_order_and_by_their_old_names() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from client.output.plan import PACKED
 from tests.rig.places import SAMPLES
 from tests.rig.runs import lines, recorded, relight, running, small_table, told, tree, wait_for
 from tests.rig.supervisor import Supervised, supervised_server
@@ -98,9 +99,9 @@ def restart(server: Supervised, program: str = "tritonserver", argument: str = "
     wait_for(lambda: server.lives() > lives, WAIT_SECONDS)
 
 
-def finish(server: Supervised, table: Path, output: Path) -> None:
+def finish(server: Supervised, table: Path, output: Path, *options: str) -> None:
     """The command once more, to its end."""
-    with running(server.grpc_url, table, output, *OPTIONS) as client:
+    with running(server.grpc_url, table, output, *OPTIONS, *options) as client:
         client.wait(WAIT_SECONDS)
     assert client.returncode == 1, told(output)
 
@@ -121,6 +122,23 @@ def test_a_client_killed_at_twelve_moments_does_every_row_once(
             wait_for(lambda goal=goal: len(recorded(tmp_path)) >= goal or client.poll() is not None, WAIT_SECONDS)  # type: ignore[misc]
     finish(supervised, table, tmp_path)
     assert_equal_to(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("dataset", PACKED)
+def test_a_killed_client_packs_the_same_bytes(
+    supervised: Supervised, table: Path, tmp_path: Path, dataset: str
+) -> None:
+    options, killed, straight = (
+        ("--dataset", dataset, "--rows-per-tar", "20"),
+        tmp_path / "killed",
+        tmp_path / "straight",
+    )
+    for goal in (1, 45):
+        with running(supervised.grpc_url, table, killed, *OPTIONS, *options):
+            wait_for(lambda goal=goal: len(recorded(killed)) >= goal, WAIT_SECONDS)  # type: ignore[misc]
+    for output in (killed, straight):
+        finish(supervised, table, output, *options)
+    assert_equal_to(killed, straight)
 
 
 def test_a_server_killed_at_three_moments_costs_no_row(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from client.output.card import CARD
+from client.output.lines import NAME as LINES
 from client.run_csv import main
 from tests.client.run.test_resume import FAST, asked
 from tests.rig.runs import Server, lines, relight, small_table, tree
@@ -31,20 +33,25 @@ def files_of(output: Path) -> dict[str, Sequence[str]]:
     return {line["image_path"]: line["output_image_path"] for line in lines(output / "small.csv")}
 
 
+def files_in(output: Path) -> dict[str, bytes]:
+    """The files of a run's folder, without those that describe the dataset as the table has it now."""
+    return {name: content for name, content in tree(output / "small").items() if name not in (CARD, LINES)}
+
+
 def test_order_changes_nothing_and_a_row_on_top_is_the_only_one_done(
     server: Server, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, table = tmp_path / "out", photos / "small.csv"
     assert relight(server, write(table, "abcb"), output, *FAST) == 0
-    first, before = tree(output / "small"), asked(server)
+    first, before = files_in(output), asked(server)
     assert relight(server, write(table, "bcba"), output, *FAST) == 0
-    assert (asked(server), tree(output / "small")) == (before, first)
+    assert (asked(server), files_in(output)) == (before, first)
     assert [line["image_path"] for line in lines(output / "small.csv")] == ["b.png", "c.png", "b.png", "a.png"]
     assert relight(server, write(table, "dabcb"), output, *FAST, "--shard", "1/2") == 0
     assert asked(server) - before == 1
     assert relight(server, write(table, "dabcb"), output, *FAST) == 0
     assert asked(server) - before == 1
-    second = tree(output / "small")
+    second = files_in(output)
     assert set(second) - set(first) == {"00004_mask.png", "00004_metadata.json"}
     assert {name: second[name] for name in first} == first
     assert files_of(output)["d.png"] == "small/00004_mask.png"
@@ -56,7 +63,7 @@ def test_files_of_rows_that_are_gone_are_named_and_pruned_on_request(
 ) -> None:
     output, table = tmp_path / "out", photos / "small.csv"
     assert relight(server, write(table, "abcd"), output, *FAST) == 0
-    whole = tree(output / "small")
+    whole = files_in(output)
     (output / "small" / "00009_mask.png").touch()  # as --restart with a shorter table leaves it
     (output / "small" / "notes_mask.png").touch()
     write(table, "ca")
@@ -69,7 +76,7 @@ def test_files_of_rows_that_are_gone_are_named_and_pruned_on_request(
     assert relight(server, table, output, *FAST, "--prune") == 0
     assert "no longer" not in capsys.readouterr().err
     kept = {name: content for name, content in whole.items() if name.startswith(("00000", "00002"))}
-    assert tree(output / "small") == kept | {"notes_mask.png": b""}
+    assert files_in(output) == kept | {"notes_mask.png": b""}
     before = asked(server)
     assert relight(server, write(table, "cad"), output, *FAST) == 0
     assert asked(server) - before == 1, "what was pruned is done again"
@@ -92,24 +99,24 @@ def test_a_row_with_an_id_keeps_its_files_when_its_photo_changes(server: Server,
     assert asked(server) - before == 1
     assert files_of(output) == {"b.png": "small/00001_Bob_mask.png", "c.png": "small/00000_Ada_mask.png"}
     names = {f"{stem}_{ending}" for stem in ("00000_Ada", "00001_Bob") for ending in ("mask.png", "metadata.json")}
-    assert set(tree(output / "small")) == names
+    assert set(files_in(output)) == names
 
 
 def test_a_tar_loses_the_rows_that_are_gone_and_gains_the_new_ones(
     server: Server, photos: Path, tmp_path: Path
 ) -> None:
     output, table = tmp_path / "out", photos / "small.csv"
-    options = (*FAST, "--writer", "webdataset", "--rows-per-tar", "2")
+    options = (*FAST, "--dataset", "webdataset", "--rows-per-tar", "2")
     assert relight(server, write(table, "abc"), output, *options) == 0
     before = asked(server)
     assert relight(server, write(table, "ecad"), output, *options, "--processes", "2", "--prune") == 0
     assert asked(server) - before == 2
     for number, names in ((0, ["00000"]), (1, ["00002", "00003"]), (2, ["00004"])):
         with tarfile.open(output / "small" / f"{number:05d}.tar") as tar:
-            assert sorted({name.split(".")[0] for name in tar.getnames()}) == names
-    assert files_of(output)["d.png"] == "small/00002.tar/00004.mask.png"
+            assert sorted({name.split("_")[0] for name in tar.getnames()}) == names
+    assert files_of(output)["d.png"] == "small/00002.tar/00004_0.mask.png"
     assert relight(server, write(table, "e"), output, *options, "--prune") == 0
-    assert sorted(tree(output / "small")) == ["00001.tar"]
+    assert sorted(files_in(output)) == ["00001.tar"]
 
 
 def test_the_list_of_failed_rows_is_a_table_to_run(

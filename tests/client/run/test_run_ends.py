@@ -96,7 +96,8 @@ def test_an_output_that_cannot_be_a_folder_is_bad_usage(
         ("--score-threshold", "1.5"),
         ("--files", "lamp"),
         ("--format", "gif"),
-        ("--writer", "tar"),
+        ("--dataset", "tar"),
+        ("--split", "a b=1"),
         ("--shard", "3/2"),
     ],
 )

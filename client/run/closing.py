@@ -1,0 +1,73 @@
+"""What is written when a session ends: packed files, the tables, and the records and the card of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+
+from client.input.duplicates import Repeats
+from client.input.row import Row
+from client.output.card import Making, write_card
+from client.output.counts import Counts
+from client.output.folder import RunFolder
+from client.output.journal import Past
+from client.output.lines import Lines, written
+from client.output.numbering import Numbering
+from client.output.pieces import PIECES, pack_pieces, packed_records, waiting_numbers
+from client.output.prune import prune
+from client.output.table import Totals, write_tables
+from client.run.reading import Reading
+from client.run.run import Run
+
+
+def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: bool) -> tuple[Totals, str]:
+    """Write all that depends on the whole table; return the totals, and in a sentence which photos occur again.
+
+    Shards have no records and no card: a run without `--shard` writes them for all. Raises OSError.
+    """
+    records, counts = reading.records, Counts(reading.records)
+    for number in waiting_numbers(folder.path):
+        pack_pieces(folder.path, records, number)
+    with suppress(OSError):  # another shard has written a piece
+        (folder.path / PIECES).rmdir()
+    past = folder.past()
+    numbering, repeats = reading.numbering(past), Repeats(tuple(reading.overrides.places.values()))
+    is_dataset = run.shard.count == 1 and run.plan.dataset != "null"
+    with written(folder.path, records) if is_dataset and not run.plan.is_packed else nullcontext() as lines:
+        totals = _write_tables(run, folder, reading, past, numbering, repeats, counts, lines)
+    gone = gone_rows(run, numbering)
+    if prune_gone:
+        prune(folder, records, gone, numbering.is_gone)
+    if is_dataset:
+        if run.plan.is_packed:
+            counts.add(packed_records(folder.path, run.plan))
+        making = Making(run.command, folder.networks(), reading.splitter.is_used)
+        write_card(folder.path, records, counts, totals, making)
+    return (totals if prune_gone else replace(totals, gone=gone)), repeats.words()
+
+
+def gone_rows(run: Run, numbering: Numbering) -> Sequence[int]:
+    """After the last row: the numbers of rows that are done and gone from the table; none if it was not read whole."""
+    return [] if run.limit is not None else numbering.gone().tolist()
+
+
+def _write_tables(
+    run: Run,
+    folder: RunFolder,
+    reading: Reading,
+    past: Past,
+    numbering: Numbering,
+    repeats: Repeats,
+    counts: Counts,
+    lines: Lines | None,
+) -> Totals:
+    def see(row: Row) -> None:
+        if run.duplicates == "warn":
+            repeats.add(row, past.digest(row.number))
+        if lines is not None:
+            counts.add(lines.add(row))
+
+    rows = reading.placed(reading.source.rows(numbering), past)
+    source = reading.source
+    return write_tables(folder, run.plan, past, source.columns, rows, source.public_folder, see)
