@@ -34,7 +34,8 @@ ONE_SOURCE = (
     "light from eight directions, without and with shine",
     "the ten shadow patterns, light from the upper left",
 )
-LIGHTS = (*ONE_SOURCE, *ONE_SOURCE, "key, fill and rim lights", "the built-in environments")
+SEVERAL = ("key, fill and rim lights", "the built-in environments, the brightest spot of each as a source")
+LIGHTS = (*ONE_SOURCE, *ONE_SOURCE, *SEVERAL)
 DOTS = {"key": "#e08a00", "sun": "#e08a00", "fill": "#4a90d9", "rim": "#9b59b6"}  # on a dial, by the kind of a source
 COLUMNS = 3 + VARIANTS
 
