@@ -23,6 +23,7 @@ from client.light.light import Light
 from client.light.lighting import LIGHTING_FILE, read_lighting
 from contract.command import run
 from contract.light import PATTERNS
+from demo import HEADS
 from server.derive import this_machine
 from server.embedded import Options, embedded_server
 from server.installation import ServerError
@@ -35,8 +36,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES, PAGE = ROOT / "samples", ROOT / "docs" / "lighting"
 EILEEN, GRACE = "astronaut.png", "grace_hopper.jpg"
-BACKDROP = str(SAMPLES / "coffee.png")
-HEADS = {EILEEN: (0.22, 0.02, 0.63, 0.44), GRACE: (0.2, 0.02, 0.82, 0.56)}  # left, top, right, bottom, as shares
+BEHIND = {"photo": "photo", "relit": "relit", "a picture": str(SAMPLES / "coffee.png")}  # backgrounds by their labels
 SEED = "0123456789abcdef"  # of what is drawn
 
 CELL, GAP, ROW = 128, 8, 6  # width of a picture and of the paper between two, in pixels; pictures in a row
@@ -116,7 +116,12 @@ STRIPS: Mapping[str, Sequence[Group]] = {
         over("light.elevation", -20, 10, 30, 45, 60, 80, unit="°", keys=DARK),
     ],
     "ambient": [over("light.ambient", 0, 0.1, 0.32, 0.5, 0.69, 1), over("light.relief", 0, 0.5, 1, 1.5, 2, 4)],
-    "shadows": [over("light.size", keys=STEEP, unit="°"), over("light.cast", 0, 0.5, 1, keys=STEEP)],
+    "shadows": [
+        over("light.size", keys=STEEP, unit="°"),
+        over("light.cast", 0, 0.5, 1, keys=STEEP),
+        over("fill.size", keys=FILLED, unit="°"),
+        over("rim.size", keys=RIMMED, unit="°"),
+    ],
     "surface": [
         over("light.specular", 0, 0.1, 0.4),
         over("light.shininess", 8, 32, 128, keys=SHINY),
@@ -153,13 +158,7 @@ STRIPS: Mapping[str, Sequence[Group]] = {
     ],
     "background": [
         over("gray", 64, 128, 192),
-        Group(
-            "--background, low_sun",
-            [
-                Shot(label, SPLIT, "low_sun", background)
-                for label, background in (*((one, one) for one in ("photo", "relit")), ("a picture", BACKDROP))
-            ],
-        ),
+        Group("--background, low_sun", [Shot(label, SPLIT, "low_sun", asked) for label, asked in BEHIND.items()]),
     ],
     "albedo": [over("albedo_blend", 0, 0.15, 0.25, 1)],
 }
