@@ -25,7 +25,7 @@ lint: .venv/installed ## ruff, mypy --strict and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy contract client docker export server benchmarks tests demo.py
+	$(BIN)/mypy contract client docker export server benchmarks tests docs demo.py
 	$(BIN)/mypy model_repository/decode/1
 	$(BIN)/mypy model_repository/encode/1
 

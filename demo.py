@@ -25,7 +25,8 @@ VARIANTS = 3
 ROWS_FAILED = 1  # the client's exit code when it has finished and some rows failed
 
 CELL = 320  # pixels: the longer side of a sample's pictures
-HEAD = (0.12, 0.0, 0.82, 0.62)  # what is shown of the pictures of lights
+# What is shown of the pictures of lights: left, top, right, bottom as shares.
+HEADS = {"astronaut.png": (0.2, 0.0, 0.65, 0.42), "grace_hopper.jpg": (0.19, 0.02, 0.83, 0.55)}
 SMALL, PER_ROW = 188, 10  # the same for the pictures of lights, and how many make a row
 GAP = 12
 HEADER, CAPTION = 48, 64  # heights of the text above the pictures and below
@@ -34,7 +35,8 @@ ONE_SOURCE = (
     "light from eight directions, without and with shine",
     "the ten shadow patterns, light from the upper left",
 )
-LIGHTS = (*ONE_SOURCE, *ONE_SOURCE, "key, fill and rim lights", "the built-in environments")
+SEVERAL = ("key, fill and rim lights", "the built-in environments; a bright spot is a source")
+LIGHTS = (*ONE_SOURCE, *ONE_SOURCE, *SEVERAL)
 DOTS = {"key": "#e08a00", "sun": "#e08a00", "fill": "#4a90d9", "rim": "#9b59b6"}  # on a dial, by the kind of a source
 COLUMNS = 3 + VARIANTS
 
@@ -153,7 +155,7 @@ def draw_sample(table: str, index: int, row: dict[str, str]) -> Image.Image:
 def draw_light_cell(index: int, row: dict[str, str]) -> Image.Image:
     """Draw one picture of samples/lights.csv with the name of its light below."""
     folder, metadata = read_metadata("lights", index)
-    picture = fit(folder / metadata["files"]["output"][0], SMALL, HEAD)
+    picture = fit(folder / metadata["files"]["output"][0], SMALL, HEADS[row["image_path"]])
     cell = Image.new("RGB", (SMALL, picture.height + 36), PAPER)
     cell.paste(picture, ((SMALL - picture.width) // 2, 0))
     draw = ImageDraw.Draw(cell)

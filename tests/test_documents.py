@@ -11,6 +11,7 @@ import pytest
 
 from client import run_csv
 from client.run.options import command_parser
+from docs.pictures import DEFAULTS, STRIPS
 from export.networks.people.selfie import PROMPTS
 from export.networks.presets import PRESETS
 from tests.rig.places import ROOT
@@ -60,8 +61,15 @@ def test_the_readme_is_short() -> None:
 
 def test_the_pictures_are_small() -> None:
     assert (ROOT / "docs" / "contact_sheet.jpg").stat().st_size <= 250_000
-    pictures = list((ROOT / "docs" / "networks").iterdir())
+    pictures = list((ROOT / "docs").glob("*/*.jpg"))
     assert [picture.name for picture in pictures if picture.stat().st_size > 60_000] == []
+
+
+def test_the_lighting_page_has_a_picture_of_every_distribution() -> None:
+    shown = {group.title.partition(",")[0] for groups in STRIPS.values() for group in groups}
+    assert DEFAULTS.keys() - shown == {"pattern.probability", "environment.probability"}  # these draw nothing else
+    on_page = re.findall(r"\(lighting/(\w+)\.jpg\)", (ROOT / "docs" / "lighting.md").read_text())
+    assert sorted(on_page) == sorted([*STRIPS, "maps", "instructions"])
 
 
 def test_the_page_of_networks_names_every_network_and_prompt() -> None:
