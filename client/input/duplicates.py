@@ -6,7 +6,6 @@ Which of several equal rows stays depends on the table alone: it is the first on
 from __future__ import annotations
 
 import hashlib
-import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +13,17 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.errors import RowError
 from client.input.photos import UNKNOWN_SIZE, photo_size, read_image
-from client.input.row import Row
+from client.input.row import Row, name_of
 
 POLICIES = ("warn", "skip", "keep")
 _AT_ONCE = 16  # files: a disk's latency is longer than a hash
 _BLOCK = 1024
 _SHOWN = 5
+_PARTS = 16  # in which many rows are compared, to save memory
 _Made = TypeVar("_Made")
 
 
@@ -48,34 +49,27 @@ def find_duplicates(
     return found
 
 
-class Repeats:
-    """Rows that are done and have the photo of an earlier one, from digests, in 16 bytes for each row."""
+def repeated(marks: NDArray[np.uint64], wanted: NDArray[np.bool_]) -> str:
+    """How many of the wanted rows repeat an earlier one, in a sentence; empty if none does. Rows are known by numbers.
 
-    def __init__(self, places: Sequence[int]) -> None:
-        """`places` are the columns that override something."""
-        self._places = places
-        self._keys, self._indices = array("Q"), array("q")
-
-    def add(self, row: Row, digest: int) -> None:
-        """Note a row, in the table's order; `digest` is that of its photo, 0 if it is not known."""
-        if digest:
-            self._keys.append(digest ^ zlib.crc32(_cells(row, self._places)))
-            self._indices.append(row.index)
-
-    def words(self) -> str:
-        """How many rows repeat another, in a sentence; empty if none does."""
-        keys = np.frombuffer(self._keys, np.uint64)
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        again = np.flatnonzero(first[inverse] != np.arange(len(keys)))
-        if not len(again):
-            return ""
-        pairs = [(self._indices[at] + 1, self._indices[first[inverse[at]]] + 1) for at in again[:_SHOWN].tolist()]
-        some = ", ".join(f"row {one} that of row {other}" for one, other in pairs) + (
-            ", …" if len(again) > _SHOWN else ""
-        )
-        return (
-            f"warning: {len(again):,} rows have the photo of an earlier one ({some}); --duplicates skip leaves them out"
-        )
+    `marks` are 64 bits for each number, equal for equal rows and 0 where nothing is known, or none at all. Takes 3
+    bytes of memory for each row.
+    """
+    if not len(marks):
+        return ""
+    wanted = wanted & (marks != 0)
+    part, found, pairs = marks.view(np.uint8)[:: marks.itemsize] % _PARTS, 0, []
+    for one in range(_PARTS):
+        numbers = np.flatnonzero(wanted & (part == one))
+        _, first, inverse = np.unique(marks[numbers], return_index=True, return_inverse=True)
+        again = np.flatnonzero(first[inverse] != np.arange(len(numbers)))
+        found += len(again)
+        pairs += [(int(numbers[at]), int(numbers[first[inverse[at]]])) for at in again[:_SHOWN]]
+    if not found:
+        return ""
+    some = ", ".join(f"{name_of(number)} has that of {name_of(first)}" for number, first in sorted(pairs)[:_SHOWN])
+    more = ", …" if found > _SHOWN else ""
+    return f"warning: {found:,} rows repeat the photo of another: {some}{more}; --duplicates skip leaves them out"
 
 
 def _mapped(work: Callable[[Row], _Made], rows: Iterable[Row]) -> Iterator[_Made]:
@@ -98,8 +92,10 @@ def _key(row: Row, photos: str, places: Sequence[int], timeout: float) -> bytes:
         image = read_image(row.image_path, row.folder or photos, timeout)
     except RowError:
         return b""
-    return hashlib.sha256(image).digest() + _cells(row, places)
+    return hashlib.sha256(image).digest() + override_cells(row, places)
 
 
-def _cells(row: Row, places: Sequence[int]) -> bytes:
-    return "\x1f".join(row.values[place].strip() for place in places).encode("utf-8", "surrogatepass")
+def override_cells(row: Row, places: Sequence[int]) -> bytes:
+    """What a row's columns override, as written; empty if nothing."""
+    cells = [row.values[place].strip() for place in places]
+    return "\x1f".join(cells).encode("utf-8", "surrogatepass") if any(cells) else b""

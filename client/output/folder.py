@@ -154,10 +154,13 @@ class RunFolder:
         """What the server reported of its networks in the first answer, by stage."""
         return _read(self.journals / _NETWORKS) or {}
 
-    def past(self) -> Past:
-        """The results of all runs so far. Raises OSError, or TableError if an older version wrote them."""
+    def past(self, *, marks: bool = False) -> Past:
+        """The results of all runs so far, with the `marks` of photos if they are asked for.
+
+        Raises OSError, or TableError if an older version wrote them.
+        """
         self._refuse_older()
-        return read_journals(self.journals)
+        return read_journals(self.journals, marks=marks)
 
     def _refuse_older(self) -> None:
         kept = _read(self.journals / _SETTINGS)

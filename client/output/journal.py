@@ -33,6 +33,7 @@ _RECORD = np.dtype(
     [("number", "<u4"), ("state", "<u4"), ("key", "<u8"), ("content", "<u4"), ("cause", "<u8"), ("crc", "<u4")]
 )
 _BLOCK = 32_768  # records checked at a time
+NO_MARKS = np.zeros(0, np.uint64)
 _FILE_BITS = 40  # a cause's place in memory: its file's number, above this many bits of offset
 
 
@@ -48,12 +49,12 @@ class Journal:
         self._sizes = {self._rows: 0, self._causes: 0}
         self._lock = threading.Lock()
 
-    def done(self, row: Identity, digest: int = 0) -> None:
+    def done(self, row: Identity, mark: int = 0) -> None:
         """Record that all files of the row are written, and 64 bits that tell its photo's content, or 0.
 
         Raises OSError and leaves the journal as it was.
         """
-        self._append(row, DONE, digest)
+        self._append(row, DONE, mark)
 
     def failed(self, row: Identity, cause: str, *, passing: bool = False) -> None:
         """Record a failure; if it is `passing`, the next run retries the row. Raises OSError."""
@@ -93,7 +94,9 @@ class Past:
     states: NDArray[np.uint8]
     keys: NDArray[np.uint64]
     contents: NDArray[np.uint32]  # of rows with ids
-    causes: NDArray[np.uint64]  # of failures: file and offset; of rows that are done: the digest of the photo
+    causes: NDArray[
+        np.uint64
+    ]  # of failures: file and offset; of rows that are done: their marks, if they were asked for
     files: tuple[Path, ...]
 
     def states_of(
@@ -118,7 +121,7 @@ class Past:
 
         return state
 
-    def digest(self, number: int) -> int:
+    def mark(self, number: int) -> int:
         """What tells the content of a photo whose row is done, or 0."""
         is_done = number < min(len(self.states), len(self.causes)) and self.states[number] == DONE
         return int(self.causes[number]) if is_done else 0
@@ -134,8 +137,11 @@ class Past:
                 return "its cause was lost; --retry-failed retries the row"
 
 
-def read_journals(folder: Path) -> Past:
-    """Read all journals in `folder`; without that folder the past is empty. Raises OSError."""
+def read_journals(folder: Path, *, marks: bool = False) -> Past:
+    """Read all journals in `folder`, and the `marks` of rows that are done; without it the past is empty.
+
+    Raises OSError.
+    """
     files = tuple(sorted(folder.glob("*.rows")))
     states, keys, contents = np.zeros(0, np.uint8), np.zeros(0, np.uint64), np.zeros(0, np.uint32)
     causes = np.zeros(0, np.uint64)
@@ -150,10 +156,22 @@ def read_journals(folder: Path) -> Past:
                 contents = _with_room(contents, count)
                 contents[rows] = block["content"]
             failed = block["state"] > DONE
-            if len(causes) or failed.any() or block["cause"].any():  # most runs have none, and need no memory for them
+            told = block["cause"] > 0 if marks else failed
+            if len(causes) or failed.any() or told.any():  # most runs have none, and need no memory for them
                 causes = _with_room(causes, count)
-                causes[rows] = block["cause"] + np.where(failed, np.uint64(number << _FILE_BITS), np.uint64(0))
+                cause = np.where(failed, block["cause"] + np.uint64(number << _FILE_BITS), block["cause"])
+                causes[rows] = np.where(failed | told, cause, np.uint64(0))
     return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
+
+
+def read_marks(folder: Path, count: int) -> NDArray[np.uint64]:
+    """The marks of the first `count` numbers, 0 where none is known, in 8 bytes of memory for each. Raises OSError."""
+    marks = np.zeros(count, np.uint64)
+    for file in sorted(folder.glob("*.rows")):
+        for block in _blocks(file):
+            rows = block[block["number"] < count]
+            marks[rows["number"]] = np.where(rows["state"] == DONE, rows["cause"], np.uint64(0))
+    return marks
 
 
 def _with_room(array: NDArray[Any], count: int) -> NDArray[Any]:

@@ -48,6 +48,13 @@ class Numbering:
         states = self._past.states
         return np.flatnonzero((states == DONE) & ~self._seen[: len(states)])
 
+    def left(self) -> NDArray[np.bool_]:
+        """After the last row: which numbers are of rows that are done and in the table."""
+        states = self._past.states
+        done: NDArray[np.bool_] = states == DONE
+        done[: len(self._seen)] &= self._seen[: len(states)]
+        return done
+
     def is_gone(self, number: int) -> bool:
         """After the last row: whether no row of the table has this number."""
         return number >= len(self._seen) or not self._seen[number]

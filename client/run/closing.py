@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
-from client.input.duplicates import Repeats
+from client.input.duplicates import repeated
 from client.input.row import Row
 from client.output.card import Making, write_card
 from client.output.counts import Counts
 from client.output.folder import RunFolder
-from client.output.journal import Past
+from client.output.journal import NO_MARKS, Past, read_marks
 from client.output.lines import Lines, written
 from client.output.numbering import Numbering
 from client.output.pieces import PIECES, pack_pieces, packed_records, waiting_numbers
@@ -31,11 +31,11 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
         pack_pieces(folder.path, records, number)
     with suppress(OSError):  # another shard has written a piece
         (folder.path / PIECES).rmdir()
-    past = folder.past()
-    numbering, repeats = reading.numbering(past), Repeats(tuple(reading.overrides.places.values()))
+    past = folder.past(marks=bool(run.splits.shares))
+    numbering = reading.numbering(past)
     is_dataset = run.shard.count == 1 and run.plan.dataset != "null"
     with written(folder.path, records) if is_dataset and not run.plan.is_packed else nullcontext() as lines:
-        totals = _write_tables(run, folder, reading, past, numbering, repeats, counts, lines)
+        totals = _write_tables(run, folder, reading, past, numbering, counts, lines)
     gone = gone_rows(run, numbering)
     if prune_gone:
         prune(folder, records, gone, numbering.is_gone)
@@ -44,7 +44,10 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
             counts.add(packed_records(folder.path, run.plan))
         making = Making(run.command, folder.networks(), reading.splitter.is_used)
         write_card(folder.path, records, counts, totals, making)
-    return (totals if prune_gone else replace(totals, gone=gone)), repeats.words()
+    left = numbering.left()
+    del past, numbering  # of 10 million rows they take 100 MB, and the marks as much again
+    marks = read_marks(folder.journals, len(left)) if run.duplicates == "warn" else NO_MARKS
+    return (totals if prune_gone else replace(totals, gone=gone)), repeated(marks, left)
 
 
 def gone_rows(run: Run, numbering: Numbering) -> Sequence[int]:
@@ -58,16 +61,13 @@ def _write_tables(
     reading: Reading,
     past: Past,
     numbering: Numbering,
-    repeats: Repeats,
     counts: Counts,
     lines: Lines | None,
 ) -> Totals:
     def see(row: Row) -> None:
-        if run.duplicates == "warn":
-            repeats.add(row, past.digest(row.number))
         if lines is not None:
             counts.add(lines.add(row))
 
-    rows = reading.placed(reading.source.rows(numbering), past)
+    rows = (reading.placed(row, past.mark(row.number)) for row in reading.source.rows(numbering))
     source = reading.source
     return write_tables(folder, run.plan, past, source.columns, rows, source.public_folder, see)

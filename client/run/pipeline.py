@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from client.errors import PassingError, RowError, StoppedError
 from client.input.photos import is_on_web, read_image
 from client.input.row import Row
-from client.input.splits import content_digest
 from client.light.columns import Overrides
 from client.light.light import check_patterns, server_patterns
 from client.output.files import row_files, writer_of
@@ -167,7 +166,7 @@ class Pipeline:
         return prepare(self._run, self._templates, row, asked, self._photos, image, store)
 
     def _store(self, row: Row, asked: Overrides, prepared: Prepared, answer: Any) -> None:
-        run, splitter = self._run, self._reading.splitter
+        run, reading = self._run, self._reading
         reply = prepared.parts.take(answer)
         assert reply is not None, "the answer is the last one"
         self._folder.agree_on_networks(reply.info.get("models"))
@@ -187,13 +186,13 @@ class Pipeline:
             "lights": [light.named(patterns, run.phrases) for light in prepared.lights],
             "model_versions": self._facts.model_versions,
         }
-        digest = content_digest(prepared.image) if run.duplicates == "warn" or splitter.needs_content(row) else 0
-        placed = splitter.placed(row, digest)
+        mark = reading.mark(row, prepared.image) if reading.needs_marks else 0
+        placed = reading.placed(row, mark)
         try:
-            self._writer.write(placed, row_files(placed, self._reading.records, reply.pictures, metadata))
+            self._writer.write(placed, row_files(placed, reading.records, reply.pictures, metadata))
         except OSError as error:
             if error.errno in _OWN_FAULTS:
                 raise RowError(f"{error.filename} cannot be written ({error.strerror})") from error
             raise
-        self._journal.done(row.identity, digest)
+        self._journal.done(row.identity, mark)
         self._writer.finished(row)

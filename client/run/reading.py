@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 
 from client.errors import RowError, TableError
-from client.input.duplicates import find_duplicates
+from client.input.duplicates import find_duplicates, override_cells
 from client.input.own_columns import own_width
 from client.input.row import WHOLE, Row
 from client.input.source import Source
-from client.input.splits import Splitter
+from client.input.splits import Splitter, content_digest
 from client.light.columns import OverrideColumns, Overrides, find_columns
 from client.output.journal import Past
 from client.output.numbering import Numbering
@@ -26,6 +26,7 @@ class Reading:
     overrides: OverrideColumns
     splitter: Splitter
     records: Records
+    needs_marks: bool  # whether rows have what tells their photo's content
     duplicates: Mapping[int, int]  # rows that are left out, each with the earlier one that has its photo, by index
 
     @property
@@ -48,9 +49,18 @@ class Reading:
             else:
                 yield replace(row, error=f"the photo is that of row {first + 1}; --duplicates keep relights it too")
 
-    def placed(self, rows: Iterable[Row], past: Past) -> Iterator[Row]:
-        """The rows with their splits, as far as they are known."""
-        return (self.splitter.placed(row, past.digest(row.number)) for row in rows)
+    def mark(self, row: Row, photo: bytes) -> int:
+        """64 bits that two rows have in common if they have the same photo and override the same."""
+        return content_digest(photo) ^ self._asked_digest(row)
+
+    def placed(self, row: Row, mark: int) -> Row:
+        """The row with its split, if that is known; `mark` is 0 where the photo is not."""
+        is_needed = mark and self.splitter.needs_content(row)
+        return self.splitter.placed(row, mark ^ self._asked_digest(row) if is_needed else 0)
+
+    def _asked_digest(self, row: Row) -> int:
+        cells = override_cells(row, tuple(self.overrides.places.values()))
+        return content_digest(cells) if cells else 0
 
     def asked(self, row: Row) -> Overrides:
         """What the row's columns ask for. Raises RowError."""
@@ -71,7 +81,8 @@ def open_reading(run: Run, duplicates: Mapping[int, int] | None = None) -> Readi
     except TableError:
         source.close()
         raise
-    return Reading(source, overrides, splitter, Records(run.plan, source.columns), duplicates)
+    needs_marks = run.duplicates == "warn" or bool(run.splits.shares)
+    return Reading(source, overrides, splitter, Records(run.plan, source.columns), needs_marks, duplicates)
 
 
 def _duplicates(run: Run, source: Source, overrides: OverrideColumns) -> dict[int, int]:

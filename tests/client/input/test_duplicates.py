@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.input.duplicates import Repeats, find_duplicates
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.input.duplicates import find_duplicates, repeated
 from client.input.row import Row
-from client.input.splits import content_digest
 
 
 def rows(*values: Sequence[str]) -> list[Row]:
@@ -21,12 +24,19 @@ def test_the_first_row_stays_and_other_columns_make_another_picture(tmp_path: Pa
     assert find_duplicates(lambda: table, str(tmp_path), [1], 1.0) == {2: 1, 5: 4, 7: 0}
 
 
-def test_repeats_are_said_with_the_first_few_rows() -> None:
-    repeats = Repeats([])
-    for row in rows(*[("a",)] * 9):
-        repeats.add(row, 0 if row.index == 1 else content_digest(b"ab"[row.index % 2 : row.index % 2 + 1]))
-    assert repeats.words() == (
-        "warning: 6 rows have the photo of an earlier one (row 3 that of row 1, row 5 that of row 1, row 6 that of "
-        "row 4, row 7 that of row 1, row 8 that of row 4, …); --duplicates skip leaves them out"
+@given(marks=st.lists(st.integers(0, 3) | st.integers(0, 2**64 - 1), max_size=40))
+def test_every_repeated_mark_is_counted_once(marks: list[int]) -> None:
+    known = [mark for mark in marks if mark]
+    words = repeated(np.array(marks, np.uint64), np.ones(len(marks), np.bool_))
+    repeats = len(known) - len(set(known))
+    assert words.startswith(f"warning: {repeats} rows repeat the photo of another: " if repeats else "")
+    assert bool(words) == bool(repeats)
+
+
+def test_repeats_are_said_with_the_first_few() -> None:
+    marks = np.array([5, 0, 5, 7, 5, 7, 0, 5, 7, 5], np.uint64)
+    wanted = np.array([True] * 8 + [False, True])
+    assert repeated(marks, wanted) == (
+        "warning: 5 rows repeat the photo of another: 00002 has that of 00000, 00004 has that of 00000, "
+        "00005 has that of 00003, 00007 has that of 00000, 00009 has that of 00000; --duplicates skip leaves them out"
     )
-    assert Repeats([]).words() == ""

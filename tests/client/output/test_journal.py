@@ -28,7 +28,7 @@ def write(path: Path, written: list[Entry]) -> None:
     journal = Journal(path)
     for row, cause, passing in written:
         if cause is None:
-            journal.done(row, row.key)  # as the digest of its photo
+            journal.done(row, row.key)  # as the mark of its photo
         else:
             journal.failed(row, cause, passing=passing)
     journal.close()
@@ -40,12 +40,12 @@ def agrees(past: Past, written: list[Entry]) -> None:
     last = {entry[0].number: entry for entry in written}
     for number in range(60):
         if number not in last:
-            assert (state_of(Identity(number, 0, 0)), past.digest(number)) == (0, 0)
+            assert (state_of(Identity(number, 0, 0)), past.mark(number)) == (0, 0)
             continue
         row, cause, passing = last[number]
         state = DONE if cause is None else PASSING if passing else FAILED
         assert cause is None or past.cause(number) == cause
-        assert past.digest(number) == (row.key if cause is None else 0)
+        assert past.mark(number) == (row.key if cause is None else 0)
         edited, other = row._replace(content=row.content ^ 1), row._replace(key=row.key ^ 1)
         assert [state_of(one) for one in (row, edited, other)] == [state, 0, 0]
         numbers, keys, contents = (np.array(column) for column in zip(row, edited, other, strict=True))
@@ -62,7 +62,7 @@ def test_any_prefix_of_its_bytes_recovers(
     assert len(whole) == RECORD * len(written)
     cut = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:cut])
-    agrees(read_journals(path.parent), written[: cut // RECORD])
+    agrees(read_journals(path.parent, marks=True), written[: cut // RECORD])
 
 
 @given(written=entries, data=st.data())
@@ -75,13 +75,13 @@ def test_a_damaged_record_was_never_written(
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    agrees(read_journals(path.parent), [one for k, one in enumerate(written) if k != place // RECORD])
+    agrees(read_journals(path.parent, marks=True), [one for k, one in enumerate(written) if k != place // RECORD])
 
 
 def test_the_record_of_the_last_session_counts(tmp_path: Path) -> None:
     write(tmp_path / "000001.1of1.rows", [(known_as("a"), "too dark", False), (known_as("b"), None, False)])
     write(tmp_path / "000002.1of2.rows", [(known_as("a"), None, False), (known_as("j"), "no server", True)])
-    past = read_journals(tmp_path)
+    past = read_journals(tmp_path, marks=True)
     assert list(map(past.finder(), map(known_as, "abj"))) == [DONE, DONE, PASSING]
     assert past.cause(9) == "no server"
     journal = Journal(tmp_path / "000003.1of1.rows")

@@ -208,9 +208,9 @@ def test_rows_with_the_photo_of_another_are_said_left_out_or_kept(
     fast = ("--files", "mask", "--quiet", "--window", "1")
     assert relight(server, table, tmp_path / "warn", *fast) == 1
     told = capsys.readouterr().err
-    assert "2 rows have the photo of an earlier one (row 3 that of row 2, row 6 that of row 1)" in told
+    assert "2 rows repeat the photo of another: 00002 has that of 00001, 00005 has that of 00000" in told
     assert relight(server, table, tmp_path / "keep", *fast, "--duplicates", "keep") == 1
-    assert "earlier" not in capsys.readouterr().err
+    assert "repeat" not in capsys.readouterr().err
     skip = (*fast, "--duplicates", "skip")
     assert relight(server, table, tmp_path / "skip", *skip) == 1
     errors = [line["error"] for line in lines(tmp_path / "skip" / "small.csv")]
