@@ -15,6 +15,7 @@ FRAME = 144  # cells of the field that is turned toward a source, across the pho
 OFFSETS = (*range(1, 13), 14, 16, 18, 20, 22, 25, 28, 31, 35, 39, 44, 49)
 SMALLEST = 2.0  # degrees across: a smaller source would show the cells
 LOWEST = -2.0  # slope of a horizon under which nothing changes
+GROUND, FAR = 0.25, 1000.0  # standard deviations: heights that are ground, and how far it is behind the person
 BEHIND = 0.1  # sine of the angle behind the picture's plane up to which the surface is taken to be deeper
 RADIANS = 3.141592653589793 / 180.0
 
@@ -53,7 +54,10 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
     )
     cell = radius * (2.0 / FRAME)
 
-    last = F.pad(turned, (0, OFFSETS[-1], 0, 0), mode="replicate")
+    # The ground stands for whatever is far behind the person: it hides no source behind the picture's plane.
+    ground = height.amin((2, 3), keepdim=True)
+    level_ground = (1.0 - (turned - ground) / GROUND).clamp(0.0, 1.0) * (z < 0.0).to(turned)
+    last = F.pad(turned - FAR * level_ground, (0, OFFSETS[-1], 0, 0), mode="replicate")
     horizon = last[..., 1 : 1 + FRAME] - turned
     for offset in OFFSETS[1:]:
         horizon = torch.maximum(horizon, (last[..., offset : offset + FRAME] - turned) * (1.0 / offset))
