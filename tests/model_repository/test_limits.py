@@ -82,7 +82,7 @@ def many(count: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "options", [("--files", "output,degraded,mask"), ("--writer", "webdataset"), ("--files", "mask")]
+    "options", [("--files", "output,degraded,mask"), ("--dataset", "webdataset"), ("--files", "mask")]
 )
 def test_many_lights_are_split_and_give_the_same_bytes(
     server: RunningServer, small_server: RunningServer, tmp_path: Path, options: tuple[str, ...]
