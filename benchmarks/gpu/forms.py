@@ -18,7 +18,7 @@ Form: TypeAlias = Callable[[nn.Module, Contract, Path], Ask]  # the last: a fold
 
 TRACED_BATCH = 2  # what is traced at batch 1 takes sizes of 1 for granted
 # The classes whose instances do most of the work, many of them alike: compiled one by one, each kind is compiled once.
-REPEATED = ["Sam3ViTLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
+REPEATED = ["WindowOrderLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
 REPEATED += ["BasicTransformerBlock", "ResnetBlock2D", "Dinov2Layer"]
 
 
