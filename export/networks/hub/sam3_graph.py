@@ -105,7 +105,7 @@ class Decoder(nn.Module):
         own = self.published
         start = torch.cat((own.presence_token.weight, own.query_embed.weight))
         hidden = start.expand(image.shape[0], -1, -1)
-        boxes = own.reference_points.weight.float().sigmoid().expand(image.shape[0], -1, -1)
+        boxes = own.reference_points.weight.float().sigmoid()[None]  # every photo's at first: its bias is made once
         queries, mask = hidden[:, 1:], known[:, None, None].expand(-1, -1, len(start), -1)
         for layer in own.layers:
             place = own.ref_point_head(own.position_encoding.encode_boxes(boxes).to(image.dtype))
@@ -137,5 +137,5 @@ class Decoder(nn.Module):
 
 def corners(boxes: Tensor) -> Tensor:
     """x0 y0 x1 y1 of boxes given by their centre and size, [B,Q,4]."""
-    centre, size = boxes.chunk(2, dim=-1)
+    centre, size = boxes[..., :2], boxes[..., 2:]
     return torch.cat((centre - 0.5 * size, centre + 0.5 * size), dim=-1)
