@@ -65,7 +65,7 @@ def report(network: str, names: Sequence[str], ours: Sequence[Tensor], published
     """Print and return the largest difference of each output, relative to its largest magnitude."""
     found = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, published, strict=True)]
     print(
-        f"{network}: " + ", ".join(f"{name} {value:.1e}" for name, value in zip(names, found, strict=True)), flush=True
+        f"{network}: " + ", ".join(f"{name} {value:.2e}" for name, value in zip(names, found, strict=True)), flush=True
     )
     return found
 
