@@ -5,7 +5,7 @@ Takes 10 GB of memory and, on two cores, minutes.
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ from export.networks.hub.marigold_random import FULL, build_autoencoder, build_u
 from export.tensors import example_inputs, read_contract
 from tests.full_size.copies import BATCH, moved_by_sam3
 
-LARGEST = 1e-5  # difference allowed, relative to the output's largest
+# Difference allowed, relative to the output's largest. At full size the published SAM3's own rounding is half of it, as
+# its answers with another attention kernel show.
+LARGEST = 2e-5
 LATENT = 24  # side of Marigold's latent: a quarter of the served one, a sixteenth of the work
 
 
@@ -36,10 +38,16 @@ def compare_sam3() -> list[float]:
     model = sam3.full_random_sam3()
     pixels, tokens, token_mask, *_ = example_inputs(read_contract("segment"), 1, seed=1)
     pixels = pixels / 127.5 - 1.0
-    found: Any = model(pixel_values=pixels, input_ids=tokens, attention_mask=token_mask)
-    published = (found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks)
-    ours = sam3.Sam3Segment(model).model(pixels, tokens, token_mask)
-    return report("sam3", ("logits", "presence", "boxes", "masks"), ours, published)
+
+    def answer() -> tuple[Tensor, ...]:
+        found: Any = model(pixel_values=pixels, input_ids=tokens, attention_mask=token_mask)
+        return found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks
+
+    names, published = ("logits", "presence", "boxes", "masks"), answer()
+    found = report("sam3", names, sam3.Sam3Segment(model).model(pixels, tokens, token_mask), published)
+    cast(Any, model).set_attn_implementation("eager")
+    report("sam3, the published model itself with unfused attention", names, answer(), published)
+    return found
 
 
 def compare_marigold(autoencoder: marigold.Autoencoder) -> list[float]:
