@@ -61,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, choices=(1, 2, 3, 4), default=1, help=f"marigold: run so many denoising steps{default}")
     text = f"marigold: run at this resolution, a divisor of 768, in pixels{default}"
     add("--side", type=int, default=768, metavar="PIXELS", help=text)
-    text = f"marigold: use its own autoencoder or the tiny one{default}"
-    add("--autoencoder", choices=("full", "tiny"), default="full", help=text)
-    text = "marigold: score how badly its parts reproduce the photo, in half of the network's time (default: yes)"
+    text = f"marigold: use its own autoencoder or the tiny one, a sixth of the work{default}"
+    add("--autoencoder", choices=("full", "tiny"), default="tiny", help=text)
+    text = "marigold: score how badly its parts reproduce the photo, by decoding three targets (default: yes)"
     add("--residual", action=argparse.BooleanOptionalAction, default=True, help=text)
     text = "add a folder of gray images (dark = shadow) to the ten built-in shadow patterns (default: none)"
     add("--materials", type=Path, metavar="DIR", help=text)

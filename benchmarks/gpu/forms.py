@@ -18,7 +18,7 @@ Form: TypeAlias = Callable[[nn.Module, Contract, Path], Ask]  # the last: a fold
 
 TRACED_BATCH = 2  # what is traced at batch 1 takes sizes of 1 for granted
 # The classes whose instances do most of the work, many of them alike: compiled one by one, each kind is compiled once.
-REPEATED = ["Sam3ViTLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
+REPEATED = ["WindowOrderLayer", "Sam3DetrEncoderLayer", "Sam3DetrDecoderLayer"]
 REPEATED += ["BasicTransformerBlock", "ResnetBlock2D", "Dinov2Layer"]
 
 
@@ -194,44 +194,6 @@ def need_compiler() -> None:
     """Raise UnavailableError unless there is a C++ compiler, which torch.compile needs even for a GPU."""
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         raise UnavailableError("needs a compiler: there is neither g++ nor clang++")
-
-
-class Table(nn.Module):
-    """In the place of a position embedding that does not depend on the photo."""
-
-    def __init__(self, cos: Tensor, sin: Tensor) -> None:
-        super().__init__()
-        self.cos, self.sin = nn.Buffer(cos, persistent=False), nn.Buffer(sin, persistent=False)
-
-    def forward(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """The cosines and sines, both float32 [1,N,head width], whatever is asked."""
-        return self.cos, self.sin
-
-
-def keep_rotary_tables(network: nn.Module) -> None:
-    """SAM3: compute each layer's rotary table once; its own layers compute theirs for every batch."""
-    for layer in instances(network, "Sam3ViTLayer"):
-        layer.rotary_emb = Table(*layer.rotary_emb(layer.position_ids, layer.position_ids))
-
-
-def encode_each_prompt_once(network: nn.Module) -> None:
-    """SAM3: run the text encoder on the distinct prompts of a batch only, which the host must wait to learn."""
-    for model in instances(network, "Sam3Model"):
-        encode = model.get_text_features
-
-        def once(input_ids: Tensor, attention_mask: Tensor, encode: Any = encode, **options: Any) -> Any:
-            width = input_ids.shape[1]
-            both, places = torch.unique(torch.cat((input_ids, attention_mask), dim=1), dim=0, return_inverse=True)
-            found = encode(input_ids=both[:, :width], attention_mask=both[:, width:], **options)
-            found.pooler_output = found.pooler_output[places]
-            return found
-
-        model.get_text_features = once
-
-
-def channels_last(network: nn.Module) -> None:
-    """Lay the convolutions' weights out as tensor cores read them; the feature maps follow."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub has no such overload
 
 
 def compile_blocks(network: nn.Module, mode: str | None = None) -> None:

@@ -28,7 +28,7 @@ class Recipe:
     """A network of the preset `full`."""
 
     stage: str  # whose contract it obeys
-    millions: int  # the published number of parameters, rounded, that the built network must have
+    millions: int  # the number of parameters, rounded, that the built network must have
     steps: int = 1  # Marigold's
     autoencoder: Literal["full", "tiny"] = "full"  # Marigold's
     residual: bool = True  # Marigold's
@@ -50,7 +50,7 @@ patterns = cache(PatternBank)  # the built-in ones, drawn once: that takes secon
 def built(name: str, tiny: bool) -> nn.Module:
     """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
 
-    Raises BenchmarkError: at full size it has not the published number of parameters.
+    Raises BenchmarkError: at full size it has not the recipe's number of parameters.
     """
     recipe = RECIPES[name]
     first = replace(recipe, steps=1, residual=True)
@@ -69,7 +69,7 @@ def built(name: str, tiny: bool) -> nn.Module:
     network = build(recipe.stage, choice, options).network.eval()
     millions = round(parameters(network) / 1e6)
     if not tiny and millions != recipe.millions:
-        raise BenchmarkError(f"{name} has {millions} M parameters, not the published {recipe.millions} M.")
+        raise BenchmarkError(f"{name} has {millions} M parameters, not {recipe.millions} M.")
     return network
 
 
@@ -126,7 +126,7 @@ SEED, HALF, SERVED = "eager fp32", "eager fp16", "TorchScript fp16"
 GRAPH, BLOCKS, EVERYTHING = "CUDA graph fp16", "compiled blocks fp16", "everything fp16"
 
 _compiled = partial(Variant, form=forms.with_compiled_blocks, sizes=3, seconds=150, least=40)
-_all = (forms.keep_rotary_tables, forms.channels_last, forms.compile_blocks)
+_blocks = (forms.compile_blocks,)
 _autotune = partial(forms.compile_blocks, mode="max-autotune-no-cudagraphs")
 VARIANTS = {
     one.name: one
@@ -136,13 +136,10 @@ VARIANTS = {
         Variant("eager bf16", "bf16"),
         Variant(SERVED, form=forms.torchscript),
         Variant(GRAPH, form=forms.in_a_graph(forms.eager)),
-        _compiled(BLOCKS, changes=(forms.compile_blocks,), rehearsed=1),  # EVERYTHING has the second size
-        _compiled(EVERYTHING, form=forms.in_a_graph(forms.with_compiled_blocks), changes=_all, attention=CUDNN),
+        _compiled(BLOCKS, changes=_blocks, rehearsed=1),  # EVERYTHING has the second size
+        _compiled(EVERYTHING, form=forms.in_a_graph(forms.with_compiled_blocks), changes=_blocks, attention=CUDNN),
         Variant("cuDNN attention fp16", attention=CUDNN),
         Variant("unfused attention fp16", attention=UNFUSED),
-        Variant("rotary tables kept fp16", changes=(forms.keep_rotary_tables,)),
-        Variant("each prompt once fp16", changes=(forms.encode_each_prompt_once,)),
-        Variant("channels last fp16", changes=(forms.channels_last,)),
         _compiled("autotuned blocks fp16", changes=(_autotune,), seconds=240, least=60, sizes=1),
         Variant("compiled whole fp16", form=forms.compiled_whole, seconds=300, least=90, sizes=1),
         Variant("AOTInductor fp16", form=forms.aot_inductor, seconds=300, least=90),

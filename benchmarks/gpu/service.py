@@ -28,7 +28,7 @@ from server.derive import this_machine
 from server.embedded import RunningServer
 from server.installation import ServerError
 
-STAGES = {"segment": "sam3", "albedo": "marigold", "shadow": "depth-anything"}
+STAGES = {"segment": "sam3", "albedo": "marigold-tiny-vae", "shadow": "depth-anything"}
 DIFFERENT = 32  # photos; further rows name them again
 BATCH = 16  # the largest of the hand-written configs
 # Tensors of a batch of 16 are 49 MB for SAM3 alone; Triton's own pools would send them by way of the host.

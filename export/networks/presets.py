@@ -34,7 +34,7 @@ class Options:
     selection: Literal["best", "union"] = "best"  # SAM3's best instance, or the union of those above the threshold
     steps: int = 1  # Marigold's denoising steps, 1–4
     side: int = 768  # resolution in pixels at which Marigold runs
-    autoencoder: Literal["full", "tiny"] = "full"  # Marigold's own or the tiny one
+    autoencoder: Literal["full", "tiny"] = "tiny"  # Marigold's own or the tiny one, whose lost detail is not used
     residual: bool = True  # whether Marigold scores how badly its parts reproduce the photo
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from export.networks.colour import srgb_to_linear
 from export.networks.filters import channel_sum, spatial_mean
+from export.networks.hub.marigold_channels_last import keep_channels_last
 
 # diffusers loads its classes late; a type checker sees placeholders without methods.
 library: Any = diffusers
@@ -58,6 +59,8 @@ class MarigoldAlbedo(nn.Module):
         if side < factor or SIDE % side or side % factor:
             raise ValueError(f"Marigold's side must divide {SIDE} and be a multiple of {factor}; {side} is not.")
         self.unet, self.vae, self.side, self.scored = pipeline.unet, pipeline.vae, side, scored
+        for network in (self.unet, self.vae):
+            keep_channels_last(network)
         self.scaling = float(pipeline.vae.config.scaling_factor)
         self.schedule = unroll(pipeline.scheduler, steps)
         generator = torch.Generator().manual_seed(seed)

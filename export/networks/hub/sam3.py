@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model
 
+from export.networks.hub.sam3_graph import Sam3Graph
+
 PHOTO = 1008  # side of the contract's photo
 SIDE = 288  # of the contract's mask
 SOURCE = "facebook/sam3"
@@ -29,10 +31,10 @@ class Sam3Segment(nn.Module):
     """
 
     def __init__(self, model: Sam3Model, selection: Selection = "best") -> None:
-        """Wrap a model; its decoder is bound to the grid of its configuration.
+        """Take a model over, for the image size of its configuration.
 
         Args:
-            model: reads square images and at least 32 tokens; else ValueError.
+            model: reads square images, which its windows fill, and at least 32 tokens; else ValueError.
             selection: "best" gives the instance with the highest score, "union" all those above the threshold.
         """
         super().__init__()
@@ -48,8 +50,7 @@ class Sam3Segment(nn.Module):
         # The side of the finest feature map, as a number from the configuration: a traced size is a tensor.
         self.mask_side = int(grid * config.vision_config.scale_factors[0])
         self.selection = selection
-        self.model = model
-        bind_grid(model.detr_encoder, model.detr_decoder, grid)
+        self.model = Sam3Graph(model, grid)
         # On the wrapper, not only the model: an exporter restores the wrapper's own mode, dropout included.
         self.eval()
 
@@ -70,14 +71,16 @@ class Sam3Segment(nn.Module):
             x0 y0 x1 y1 in 0–1, cut at the photo's edge · count int32 [B,1], instances with score > thresholds[:,0].
             Where count is 0, alpha, score and box are still those of the highest score.
         """
-        found = self.model(
-            pixel_values=self.normalise(segment_pixels), input_ids=tokens, attention_mask=token_mask, return_dict=True
-        )
-        return self.select(found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks, thresholds)
+        logits, presence, boxes, masks = self.model(self.normalise(segment_pixels), tokens, token_mask)
+        return self.select(logits, presence, boxes, masks, thresholds)
 
     def cast_weights(self, dtype: torch.dtype) -> None:
-        """Cast the model. Normalisation, scores, the selection and the mask's probabilities stay in float32."""
-        self.model.to(dtype=dtype)  # type: ignore[call-arg]  # transformers' annotation hides nn.Module's
+        """Cast the weights. Normalisation, scores, the selection and the mask's probabilities stay in float32.
+
+        So do the tables of positions, which are buffers: in half precision they would turn q and k by other angles.
+        """
+        for weight in self.model.parameters():
+            weight.data = weight.data.to(dtype)
 
     def select(
         self, logits: Tensor, presence: Tensor, boxes: Tensor, masks: Tensor, thresholds: Tensor
@@ -139,26 +142,6 @@ def square(size: Any) -> int:
     if height != width:
         raise ValueError(f"The model reads images or patches of {height}×{width}; the contract's photos are square.")
     return int(height)
-
-
-def bind_grid(encoder: Any, decoder: Any, side: int) -> None:
-    """Give SAM3's encoder and decoder their grid, `side` × `side`, as constants.
-
-    Their own methods pass it on in a tensor from the host: on a GPU each photo waits for its copy, a CUDA graph cannot
-    hold one, and torch.export cannot follow it through fused attention (GuardOnDataDependentSymNode). The decoder also
-    caches its grid: one made during a trace would break later calls.
-    """
-
-    def flattened(features: list[Tensor], positions: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        flat = features[0].flatten(2).transpose(1, 2)
-        return flat, positions[0].flatten(2).transpose(1, 2), flat.new_full((1, 2), side, dtype=torch.int64)
-
-    def known_grid(_height: Any, _width: Any, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-        steps = torch.arange(side, device=device, dtype=dtype) / side
-        return steps, steps
-
-    encoder._prepare_multilevel_features = flattened
-    decoder._get_coords = known_grid
 
 
 def load_sam3(source: str = SOURCE) -> Sam3Model:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.networks.hub.marigold import (
@@ -21,6 +21,7 @@ from export.networks.hub.marigold import (
 )
 from export.networks.hub.marigold_random import FULL, SCHEDULE, build_autoencoder, build_unet, tiny_marigold
 from export.tensors import example_inputs, read_contract
+from tests import autoencoders
 
 SMALL = 64  # resolution of the network in these tests
 
@@ -57,6 +58,10 @@ def decompose(network: MarigoldAlbedo, image: Tensor) -> Tensor:
     return torch.cat([network.decode(latent) for latent in network.denoise(image).chunk(3, dim=1)], dim=1)
 
 
+def is_channels_last(features: Tensor) -> bool:
+    return features.is_contiguous(memory_format=torch.channels_last)
+
+
 def psnr(answer: Tensor, truth: Tensor) -> float:
     return float(-10.0 * torch.log10(((answer - truth) ** 2).mean().clamp(min=1e-12)))
 
@@ -71,6 +76,55 @@ def test_it_predicts_what_the_pipeline_predicts(steps: int, autoencoder: Autoenc
     assert psnr(decompose(network, image), truth) >= 60.0
     assert truth.std(dim=(2, 3)).min() > 0.05, "predictions so flat that any two would agree"
     assert psnr(truth[1:], truth[:-1]) < 45.0, "photos so alike that any two would agree"
+
+
+@pytest.mark.parametrize("autoencoder", ["full", "tiny"])
+@torch.no_grad()
+def test_channels_last_changes_no_answer(autoencoder: Autoencoder) -> None:
+    fresh = tiny_marigold(0, autoencoder)
+    generator = torch.Generator().manual_seed(0)
+    latent, prompt = torch.randn((3, 16, 8, 8), generator=generator), torch.randn((3, 2, 16), generator=generator)
+    photo = F.avg_pool2d(photos().float() / 127.5 - 1.0, SIDE // SMALL)
+
+    def run() -> tuple[Tensor, ...]:
+        encoded = fresh.vae.encode(photo)
+        mean = encoded.latents if autoencoder == "tiny" else encoded.latent_dist.mode()
+        return fresh.unet(latent, 999, prompt).sample, mean, fresh.vae.decode(latent[:, :4]).sample
+
+    published = run()
+    MarigoldAlbedo(fresh, 1, SMALL)  # lays the pipeline's own modules out
+    for answer, truth in zip(run(), published, strict=True):
+        assert (answer - truth).abs().max() <= 1e-5 * truth.abs().max()
+    left: list[str] = []
+
+    def look(module: nn.Module, inputs: object, answer: object) -> None:
+        if isinstance(answer, Tensor) and answer.ndim == 4 and not is_channels_last(answer):
+            left.append(type(module).__name__)
+
+    for module in (*fresh.unet.modules(), *fresh.vae.modules()):
+        module.register_forward_hook(look)
+    run()
+    assert left == []
+
+
+def test_all_attention_is_fused() -> None:
+    """The autoencoder's, whose one head is as wide as its feature maps, too: its scores would be 340 MB a photo."""
+    networks = (pipeline().unet, pipeline().vae)
+    processors = {
+        type(one.processor).__name__ for net in networks for one in net.modules() if hasattr(one, "processor")
+    }
+    assert processors == {"AttnProcessor2_0"}  # the one that calls scaled_dot_product_attention
+
+
+@torch.no_grad()
+def test_detail_of_the_albedo_within_a_latents_cell_is_hardly_in_the_final_picture() -> None:
+    """Hence the tiny autoencoder, which loses such detail, is the default."""
+    photo = photos()[:1]
+    noise = torch.rand((2, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+    one, other = (0.5 + 0.5 * autoencoders.detail(noise)).chunk(2)
+    lost, seen = psnr(one, other), psnr(*(autoencoders.relit(photo, albedo) for albedo in (one, other)))
+    assert lost < 18.0
+    assert seen > lost + 20.0
 
 
 @torch.no_grad()

@@ -74,6 +74,12 @@ def split_thresholds(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (*inputs[:3], split, *inputs[4:])
 
 
+@cache
+def original() -> Sam3Model:
+    """The published model of `segment`'s weights."""
+    return tiny_sam3(seed=1)
+
+
 @torch.no_grad()
 def published(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Scores [B,10], boxes [B,10,4] and mask probabilities [B,10,32,32] as transformers' image processor has them.
@@ -82,7 +88,7 @@ def published(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """
     pixels, tokens, token_mask, *_ = inputs
     shrunk = pixels.float().reshape(-1, 3, 112, 9, 112, 9).mean((3, 5)) / 127.5 - 1.0
-    found = segment().model(pixel_values=shrunk, input_ids=tokens, attention_mask=token_mask)
+    found: Any = original()(pixel_values=shrunk, input_ids=tokens, attention_mask=token_mask)
     scores = found.pred_logits.sigmoid() * found.presence_logits.sigmoid()
     return scores, found.pred_boxes, found.pred_masks.sigmoid()
 
@@ -95,6 +101,28 @@ def answer(inputs: tuple[Tensor, ...], selection: Selection = "best") -> tuple[T
 
 def enlarge(masks: Tensor) -> Tensor:
     return F.interpolate(masks, (288, 288), mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def test_every_query_answers_as_in_the_published_model() -> None:
+    pixels, tokens, token_mask, *_ = example_inputs(CONTRACT, 3, seed=10)
+    shrunk = segment().normalise(pixels)
+    found: Any = original()(pixel_values=shrunk, input_ids=tokens, attention_mask=token_mask)
+    wanted = (found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks)
+    for answer, truth in zip(segment().model(shrunk, tokens, token_mask), wanted, strict=True):
+        assert (answer - truth).abs().max() <= 1e-5 * truth.abs().max()
+        assert (truth[1:] - truth[:-1]).abs().max() > 0.01, "photos so alike that any two would agree"
+
+
+def test_half_precision_leaves_the_tables_of_positions_as_they_are() -> None:
+    network = Sam3Segment(tiny_sam3(1))
+    tables = {name: table.clone() for name, table in network.named_buffers() if table.is_floating_point()}
+    network.cast_weights(torch.float16)
+    assert len([name for name in tables if name.endswith((".cos", ".sin"))]) == 2 * len(network.model.vit.layers)
+    for name, table in tables.items():
+        assert network.get_buffer(name).dtype == torch.float32
+        assert torch.equal(network.get_buffer(name), table), name
+    assert {weight.dtype for weight in network.parameters()} == {torch.float16}
 
 
 def test_best_is_the_published_processing_of_the_highest_score() -> None:
@@ -239,6 +267,10 @@ def test_what_does_not_fit_the_contract_is_refused() -> None:
     model = tiny_sam3(1)
     cast(Any, model.config.text_config).max_position_embeddings = 16
     with pytest.raises(ValueError, match="reads 16 tokens"):
+        Sam3Segment(model)
+    cast(Any, model.config.text_config).max_position_embeddings = 32
+    cast(Any, model.vision_encoder.backbone.config).window_size = 3
+    with pytest.raises(ValueError, match="windows of 3 patches do not fill its grid of 8"):
         Sam3Segment(model)
 
 

@@ -1,0 +1,1 @@
+"""Our graphs of the hub's networks beside the published modules, at full size with random weights."""
