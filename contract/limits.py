@@ -1,4 +1,4 @@
-"""What one request may ask for: thresholds, patterns that exist, and as many lights as the server's memory holds."""
+"""What one request may ask for: thresholds, patterns that exist, and as many pictures as the server's memory holds."""
 
 from __future__ import annotations
 
@@ -8,43 +8,49 @@ from numbers import Real
 
 from contract.light import UNIT
 
-# Memory that a photo takes while it is relit, in all models together, as docs/operations.md measures it: what a
-# light costs at any size (its shading is 518 x 518), what a pixel costs, and what a pixel costs for each light.
-LIGHT_BYTES, PIXEL_BYTES, LIT_PIXEL_BYTES = 25_000_000, 70, 75
-_REMEDY = "send at most {} lights in a request"
+# Memory that a photo takes while it is relit, in all models together, as docs/operations.md measures it: what a picture
+# costs at any size (its shading is 518 x 518), each source of its light, a pixel, and a pixel for each picture.
+PICTURE_BYTES, SOURCE_BYTES, PIXEL_BYTES, LIT_PIXEL_BYTES = 60_000_000, 3_000_000, 70, 80
+_REMEDY = "send at most {} pictures in a request"
 _READ_REMEDY = re.compile(_REMEDY.format(r"(\d+)"))
 
 
-def megabytes(lights: int, pixels: int) -> float:
-    """Memory that a photo takes on the server while it is relit, MB."""
-    return (lights * (LIGHT_BYTES + LIT_PIXEL_BYTES * pixels) + PIXEL_BYTES * pixels) / 1e6
+def megabytes(pictures: int, sources: int, pixels: int) -> float:
+    """Memory that a photo takes on the server while K pictures of L sources each are made of it, MB."""
+    return (pictures * _of_picture(sources, pixels) + PIXEL_BYTES * pixels) / 1e6
 
 
-def most_lights(pixels: int, limit: float) -> int:
-    """How many lights a photo may have at once within `limit` MB; at least one."""
-    return max(1, int((limit * 1e6 - PIXEL_BYTES * pixels) // (LIGHT_BYTES + LIT_PIXEL_BYTES * pixels)))
+def most_pictures(sources: int, pixels: int, limit: float) -> int:
+    """How many pictures a photo may have at once within `limit` MB; at least one."""
+    return max(1, int((limit * 1e6 - PIXEL_BYTES * pixels) // _of_picture(sources, pixels)))
 
 
 def most_megapixels(limit: float) -> float:
-    """The largest photo that one light can be put on within `limit` MB, megapixels."""
-    return max(0.0, limit - LIGHT_BYTES / 1e6) / (PIXEL_BYTES + LIT_PIXEL_BYTES)
+    """The largest photo of which one picture with one source can be made within `limit` MB, megapixels."""
+    return max(0.0, limit - _of_picture(1, 0) / 1e6) / (PIXEL_BYTES + LIT_PIXEL_BYTES)
 
 
-def check_memory(lights: int, width: int, height: int, limit: float) -> None:
-    """Raise ValueError, a sentence, where a photo of this size takes more than `limit` MB with so many lights."""
-    most = most_lights(width * height, limit)
-    if lights > most:
+def check_memory(pictures: int, sources: int, width: int, height: int, limit: float) -> None:
+    """Raise ValueError, a sentence, where so many pictures of a photo of this size take more than `limit` MB."""
+    most = most_pictures(sources, width * height, limit)
+    if pictures > most:
+        needed = megabytes(pictures, sources, width * height)
+        of_each = f"{sources} source{'s' * (sources > 1)} each"
         raise ValueError(
-            f"{lights} lights on a photo of {width} x {height} need {megabytes(lights, width * height):,.0f} MB of the "
+            f"{pictures} pictures of a photo of {width} x {height} with {of_each} need {needed:,.0f} MB of the "
             f"server's memory, and the limit is {limit:,.0f} MB (parameter max_memory_megabytes of model decode): "
             f"{_REMEDY.format(most)}"
         )
 
 
-def allowed_lights(sentence: str) -> int | None:
-    """How many lights a request for the same photo may have, if `sentence` is from `check_memory` and says so."""
+def allowed_pictures(sentence: str) -> int | None:
+    """How many pictures a request for the same photo may have, if `sentence` is from `check_memory` and says so."""
     found = _READ_REMEDY.search(sentence)
     return int(found[1]) if found else None
+
+
+def _of_picture(sources: int, pixels: int) -> int:
+    return PICTURE_BYTES + SOURCE_BYTES * sources + LIT_PIXEL_BYTES * pixels
 
 
 def check_thresholds(thresholds: Iterable[float]) -> None:

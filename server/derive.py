@@ -32,7 +32,7 @@ FIRST_MODEL = "decode"  # it refuses what needs too much memory
 WAITING, WAITING_SHARE = 64, 0.02
 USABLE_SHARE, OWN_GIGABYTES = 0.85, 1.5  # of the machine's memory; and what the server and its networks take of it
 PHONE_PIXELS = 12_000_000  # of a photo that each machine should take
-LEAST_MEGABYTES, MOST_MEGABYTES = 100, 16_000  # for one photo; an answer of more would exceed gRPC's 2 GB
+LEAST_MEGABYTES, MOST_MEGABYTES = 250, 16_000  # for one photo; an answer of more would exceed gRPC's 2 GB
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -57,7 +57,7 @@ class Machine:
         rows = min(LARGEST_CPU_BATCH, 2 * self.processes)
         if self.memory is None:
             return rows
-        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
+        return max(1, min(rows, int(self.usable_megabytes / megabytes(1, 1, PHONE_PIXELS) - WAITING_SHARE * WAITING)))
 
     @property
     def usable_megabytes(self) -> float:

@@ -6,11 +6,11 @@ from math import cos, sin
 from typing import Any
 
 import numpy as np
-from client.light.lighting import read_lighting
 from numpy.typing import NDArray
 
 from client.light import light as client_light
 from client.light.draw import draw_lights
+from client.light.lighting import read_lighting
 from contract.light import CHANNELS, LIGHT, SCENE, WIDTHS, row_of
 
 Tensors = dict[str, NDArray[Any]]  # by name, each [batch,…]; strings as objects

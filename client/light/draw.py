@@ -108,10 +108,9 @@ class _Values:
         """A colour as multipliers of the pixels' values."""
         return color_in(self.lighting.space, self(name))
 
-    def surface(self, direction: Mapping[str, float]) -> dict[str, float]:
-        """What the person's surface does with a source; one behind it casts no shadow, as the back is not known."""
-        numbers = {name: self(name) for name in ("specular", "shininess", "cast_shadow")}
-        return numbers | ({"cast_shadow": 0.0} if direction["direction_z"] < 0 else {})
+    def surface(self) -> dict[str, float]:
+        """What the person's surface does with a source."""
+        return {name: self(name) for name in ("specular", "shininess", "cast_shadow")}
 
     def pattern(self) -> tuple[dict[str, float], str]:
         """The numbers of the pattern and its name."""
@@ -132,7 +131,7 @@ def _draw_sources(values: _Values) -> list[Source]:
         **_colors(values.color("light_color")),
         **{"intensity": intensity, "angular_size": values("angular_size")},
     }
-    sources = [source_of("key", direction | key | values.surface(direction) | pattern, name)]
+    sources = [source_of("key", direction | key | values.surface() | pattern, name)]
     for kind in values("setup")[1:]:
         direction = direction_of(values(f"{kind}_elevation"), azimuth + 180 + values(f"{kind}_azimuth"))
         numbers = {
@@ -140,7 +139,7 @@ def _draw_sources(values: _Values) -> list[Source]:
             "intensity": intensity * values(f"{kind}_intensity"),
             "angular_size": values(f"{kind}_size"),
         }
-        sources.append(source_of(kind, direction | numbers | values.surface(direction)))
+        sources.append(source_of(kind, direction | numbers | values.surface()))
     return sources
 
 
@@ -176,13 +175,14 @@ def _lit_by(environment: Environment, values: _Values, seed: str, scene: Mapping
     if is_split:
         assert lit.spot is not None
         intensity = max(lit.spot.color)
-        direction = _directed(lit.spot.direction)
-        pattern, name = values.pattern()
+        # Only the first source has a pattern: one that was given keeps its own.
+        pattern, name = ({}, "") if sources else values.pattern()
         sun = {
+            **_directed(lit.spot.direction),
             **_colors([one / intensity for one in lit.spot.color]),
             **{"intensity": intensity, "angular_size": min(lit.spot.size, NUMBERS["angular_size"].interval.high)},
         }
-        sources.append(source_of("sun", direction | sun | values.surface(direction) | pattern, name))
+        sources.append(source_of("sun", sun | values.surface() | pattern, name))
     irradiance = _irradiance(lit.rest if is_split else lit.whole)
     scenery = Scenery(environment.name, azimuth, exposure, is_split)
     return light_of(seed, sources, {**scene, **irradiance}, environment=scenery)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from client.errors import PassingError, RowError
 from client.triton.request import Reply, photo_request, request_template, unpack
-from contract.limits import allowed_lights
+from contract.limits import allowed_pictures
 from contract.names import PER_LIGHT
 
 Pictures = dict[str, list[memoryview]]
@@ -93,7 +93,7 @@ class PhotoParts:
 
     def refused(self, error: RowError) -> None:
         """Ask for fewer lights at once. Raises the error itself if it is not about their number."""
-        most = allowed_lights(str(error))
+        most = allowed_pictures(str(error))
         if most is None or most >= self._stop - self._start:
             raise error
         self._most = most

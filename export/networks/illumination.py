@@ -15,7 +15,7 @@ Normal: TypeAlias = tuple[Tensor, Tensor, Tensor]
 GRAZING = 0.05  # cosine up to which a highlight fades in, rather than being cut where the light grazes
 
 
-def illuminate(normal: Normal, light: Tensor, scene: Tensor, reach: Tensor, shade: Tensor) -> tuple[Tensor, Tensor]:
+def illuminate(slope: Tensor, light: Tensor, scene: Tensor, reach: Tensor, shade: Tensor) -> tuple[Tensor, Tensor]:
     """Light a surface for K pictures with L sources each.
 
     diffuse = E(n)·s + Σ cᵢ·iᵢ·rᵢ·max(0, n·lᵢ), specular = Σ cᵢ·iᵢ·rᵢ·kᵢ·max(0, n·hᵢ)^shininess with hᵢ halfway between
@@ -23,7 +23,7 @@ def illuminate(normal: Normal, light: Tensor, scene: Tensor, reach: Tensor, shad
     that is reflected.
 
     Args:
-        normal: x, y, z, float [B,K,H,W] each, of unit length.
+        slope: float [B,2,H,W], gradient of the standardised height.
         light: float [B,K,L,16], the contract's LIGHT.
         scene: float [B,K,32], the contract's SCENE.
         reach: float [B,K,L,H,W] in 0–1, how much of each source reaches a point.
@@ -32,6 +32,7 @@ def illuminate(normal: Normal, light: Tensor, scene: Tensor, reach: Tensor, shad
     Returns:
         diffuse and specular, float [B,K,3,H,W] each, linear light.
     """
+    normal = normals(slope, scene[:, :, position("relief")])
     direction = normalise(light[..., 0:3])
     # The camera is at (0, 0, 1). As a tensor it would come from the host with every batch, and a GPU would wait for it.
     halfway = normalise(torch.cat((direction[..., :2], direction[..., 2:] + 1.0), dim=3))
@@ -42,21 +43,36 @@ def illuminate(normal: Normal, light: Tensor, scene: Tensor, reach: Tensor, shad
     red = position("color_red")
     strength = light[..., red : red + 3] * light[..., position("intensity")].unsqueeze(3)
     shine = strength * light[..., position("specular")].unsqueeze(3)
-    ambient = irradiance(normal, scene) * shade.unsqueeze(2)
+    ambient = irradiance(slope, normal[2], scene) * shade.unsqueeze(2)
     return ambient + total(strength, lambert * reach), total(shine, highlight * reach)
 
 
-def irradiance(normal: Normal, scene: Tensor) -> Tensor:
+def irradiance(slope: Tensor, toward: Tensor, scene: Tensor) -> Tensor:
     """What a white surface returns of the environment, its irradiance ÷ π, never negative; float [B,K,3,H,W].
 
-    Takes the normal, float [B,K,H,W] each, and SCENE, float [B,K,32]; the polynomials are those of the contract.
+    The normal is (t·p, t·q, 1)·z with the slopes p and q and t = −relief·SLOPE. So the polynomials of the contract are
+    s₀ − s₆ + z·(s₂ + s₃·t·p + s₁·t·q) + z²·(3s₆ + s₇·t·p + s₅·t·q + s₄·t²·p·q + s₈·t²·(p² − q²)): of the maps in them
+    only z differs among the pictures.
+
+    Args:
+        slope: float [B,2,H,W].
+        toward: z of the normals, float [B,K,H,W].
+        scene: float [B,K,32].
     """
-    x, y, z = normal
-    harmonics = (torch.ones_like(z), y, z, x, x * y, y * z, 3.0 * z * z - 1.0, x * z, (x - y) * (x + y))
+    batch, pictures, height, width = scene.shape[0], scene.shape[1], slope.shape[2], slope.shape[3]
     first = position("irradiance_0_red")
     coefficients = scene[:, :, first : first + len(HARMONICS) * len(CHANNELS)]
-    weights = coefficients.reshape(*scene.shape[:2], len(HARMONICS), len(CHANNELS))
-    return total(weights, torch.stack(harmonics, dim=2)).clamp(min=0.0)
+    s0, s1, s2, s3, s4, s5, s6, s7, s8 = coefficients.reshape(batch, pictures, len(HARMONICS), 3).unbind(2)
+    t = scene[:, :, position("relief") : position("relief") + 1] * -SLOPE
+    nothing = torch.zeros_like(s0)
+    once = torch.stack((s2, s3 * t, s1 * t, nothing, nothing), dim=3)
+    twice = torch.stack((3.0 * s6, s7 * t, s5 * t, s4 * t * t, s8 * t * t), dim=3)
+    weights = torch.stack((once, twice), dim=1).reshape(batch, 2 * pictures * 3, 5)
+    p, q = slope[:, 0:1], slope[:, 1:2]
+    maps = torch.cat((torch.ones_like(p), p, q, p * q, (p - q) * (p + q)), dim=1)
+    linear, square = (weights @ maps.flatten(2)).reshape(batch, 2, pictures, 3, height, width).unbind(1)
+    z = toward.unsqueeze(2)
+    return ((s0 - s6).unsqueeze(3).unsqueeze(4) + z * (linear + z * square)).clamp(min=0.0)
 
 
 def normals(slope: Tensor, relief: Tensor) -> Normal:

@@ -60,8 +60,6 @@ class Recombine(nn.Module):
         size = (height, width)
         # Nothing impossible may become an index out of the tables, which fails a whole batch on some backends.
         scene = torch.nan_to_num(scene).clamp(-LARGEST, LARGEST)
-        shading = shading.float()
-        shading = torch.where(shading <= LARGEST, shading, 0.0).clamp(min=-LARGEST)  # NaN is not less
         in_srgb = (scene[:, 0:1, position("arithmetic")] >= 0.5).to(torch.int32).reshape(batch, 1, 1, 1)
         planes = planes.reshape(batch, -1, 1, 1, 1)
         offset = colour.encoding_offset(in_srgb.float().unsqueeze(1), planes.clamp(0, 2).float())
@@ -78,10 +76,10 @@ class Recombine(nn.Module):
 
         # (1 − b)·A + b·I = I·((1 − b)·gain + b), so that blend and light are one small map to carry up.
         blend = scene[:, :, position("albedo_blend")].reshape(batch, pictures, 1, 1, 1)
-        factor = (enlarge(gain, (SIDE, SIDE)).unsqueeze(1) * (1.0 - blend) + blend) * shading[:, :, :3]
+        factor = (enlarge(gain, (SIDE, SIDE)).unsqueeze(1) * (1.0 - blend) + blend) * finite(shading[:, :, :3])
         diffuse, specular = (
             enlarge(small.flatten(1, 2), size).reshape(batch, pictures, 3, height, width)
-            for small in (factor, shading[:, :, 3:])
+            for small in (factor, finite(shading[:, :, 3:]))
         )
         relit = torch.minimum((photo.unsqueeze(1) * diffuse + specular).clamp(min=0.0), brightest) * inside
 
@@ -97,6 +95,12 @@ class Recombine(nn.Module):
             return codes.flatten(1, 2).permute(0, 1, 3, 4, 2).reshape(*index.shape[:3], height, width, 3)
 
         return finish(relit + ground), finish(relit), finish(albedo_out).squeeze(1), mask_levels.squeeze(1)
+
+
+def finite(shading: Tensor) -> Tensor:
+    """Float16 as float32, 0 where it is no number or infinite."""
+    value = shading.float()
+    return torch.where(value.abs() <= LARGEST, value, 0.0)
 
 
 def enlarge(image: Tensor, size: tuple[int, int]) -> Tensor:

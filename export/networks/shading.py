@@ -70,7 +70,7 @@ class Shadow(nn.Module, ABC):
         pattern = self.patterns(light[:, :, 0], aspect)
         share = light[:, :, 0, position("pattern_ambient")].unsqueeze(2).unsqueeze(3)
         diffuse, specular = illuminate(
-            normals(slope * on_backdrop(mask, scene), relief),
+            slope * on_backdrop(mask, scene),
             light,
             scene,
             reach=through_first(pattern, enlarge(visibility(height, light, relief, aspect))),

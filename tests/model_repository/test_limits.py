@@ -1,4 +1,4 @@
-"""What the server's memory limits: lights × pixels of one request, told to any client, and split by our own."""
+"""What the server's memory limits: pictures × pixels of one request, told to any client, and split by our own."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from client import Relighter
-from contract.limits import allowed_lights, check_memory, megabytes, most_lights
+from contract.limits import allowed_pictures, check_memory, megabytes, most_pictures
 from server.derive import LEAST_MEGABYTES, this_machine
 from server.embedded import Options, RunningServer, embedded_server
 from tests.rig.requests import lights, request
 from tests.rig.runs import relight, small_table, tree
 
-SIDE, MOST = 256, 3  # of the tables' photos, and the lights that the smallest machine puts on one
+SIDE, MOST = 256, 3  # of the tables' photos, and the pictures of one that the smallest machine makes at once
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,16 @@ def small_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield running
 
 
-def test_the_sentence_of_a_refusal_says_how_many_lights_are_allowed() -> None:
-    check_memory(MOST, SIDE, SIDE, LEAST_MEGABYTES)
-    with pytest.raises(ValueError, match=r"4 lights on a photo of 256 x 256 need 124 MB .* limit is 100 MB") as refused:
-        check_memory(MOST + 1, SIDE, SIDE, LEAST_MEGABYTES)
-    assert allowed_lights(str(refused.value)) == MOST == most_lights(SIDE * SIDE, LEAST_MEGABYTES)
-    assert allowed_lights("The file is truncated.") is None
+def test_the_sentence_of_a_refusal_says_how_many_pictures_are_allowed() -> None:
+    check_memory(MOST, 1, SIDE, SIDE, LEAST_MEGABYTES)
+    told = r"4 pictures of a photo of 256 x 256 with 2 sources each need 290 MB .* limit is 250 MB"
+    with pytest.raises(ValueError, match=told) as refused:
+        check_memory(MOST + 1, 2, SIDE, SIDE, LEAST_MEGABYTES)
+    assert allowed_pictures(str(refused.value)) == MOST == most_pictures(2, SIDE * SIDE, LEAST_MEGABYTES)
+    assert allowed_pictures("The file is truncated.") is None
     for limit in (100, 3000, 8000):
         pixels = 1024 * 1024
-        assert megabytes(most_lights(pixels, limit), pixels) <= max(limit, megabytes(1, pixels))
+        assert megabytes(most_pictures(3, pixels, limit), 3, pixels) <= max(limit, megabytes(1, 3, pixels))
 
 
 def test_the_memory_of_a_request_with_many_lights_is_given_back(server: RunningServer) -> None:
@@ -65,13 +66,13 @@ def test_any_client_is_told_the_limit(small_server: RunningServer, tmp_path: Pat
     photo = (tmp_path / "a.png").read_bytes()
     with module.InferenceServerClient(url) as client:
         for count in (MOST + 1, 200_000):  # the second would take a day and 5 TB
-            with pytest.raises(InferenceServerException, match=f"send at most {MOST} lights in a request") as refused:
+            with pytest.raises(InferenceServerException, match=f"send at most {MOST} pictures in a request") as refused:
                 client.infer("relight", request(module, photo, many(count)))
             assert refused.value.status() == status
         client.infer("relight", request(module, photo, lights(MOST)))
-        large = Image.new("RGB", (1200, 900))
+        large = Image.new("RGB", (1500, 1200))
         large.save(tmp_path / "large.png")
-        with pytest.raises(InferenceServerException, match=re.escape("has 1.1 megapixels (1200 x 900); the limit is")):
+        with pytest.raises(InferenceServerException, match=re.escape("has 1.8 megapixels (1500 x 1200); the limit is")):
             client.infer("relight", request(module, (tmp_path / "large.png").read_bytes()))
 
 

@@ -101,7 +101,7 @@ class TritonPythonModel:
                     f"{width} x {height}): send each in a request of its own."
                 )
             with _refused():
-                check_memory(lights, width, height, self.max_memory)
+                check_memory(*arrays[LIGHT].shape[1:3], width, height, self.max_memory)
             photos.append(photo)
         return photos
 

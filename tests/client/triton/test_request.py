@@ -64,7 +64,7 @@ def test_a_photo_of_many_lights_is_split_between_its_pictures() -> None:
     scene = np.arange(5 * 32, dtype=np.float32).reshape(1, 5, 32)
     templates = Templates((0.5, 0.5), "output,mask;png", ("output", "mask"))
     parts = PhotoParts(templates, b"photo", "person", {"LIGHT": light, "SCENE": scene}, b"wall")
-    parts.refused(RowError("too much memory: send at most 2 lights in a request"))
+    parts.refused(RowError("too much memory: send at most 2 pictures in a request"))
     sent = []
     for lights in (2, 2, 1):
         tensors = {

@@ -26,7 +26,6 @@ from tests.rig.stripe import stripe
 BRIGHT = Contract(
     "bright", (TensorSpec("PIXELS", torch.uint8, (3, 8, 8)),), (TensorSpec("BRIGHT", torch.float32, (3, 8, 8)),)
 )
-SHADOW_CAST = 0.5
 NETWORKS: dict[str, tuple[str, Callable[[PatternBank], nn.Module]]] = {
     "sam3": ("segment", lambda patterns: Sam3Segment(tiny_sam3(seed=1))),
     "sam3, union": ("segment", lambda patterns: Sam3Segment(tiny_sam3(seed=1), "union")),
@@ -37,8 +36,8 @@ NETWORKS: dict[str, tuple[str, Callable[[PatternBank], nn.Module]]] = {
         lambda patterns: MarigoldAlbedo(tiny_marigold(0, "tiny"), steps=1, side=96),
     ),
     "retinex": ("albedo", lambda patterns: Retinex()),
-    "depth-anything": ("shadow", lambda patterns: DepthShadow(tiny_depth(), patterns, SHADOW_CAST)),
-    "inflate": ("shadow", lambda patterns: Inflate(patterns, SHADOW_CAST)),
+    "depth-anything": ("shadow", lambda patterns: DepthShadow(tiny_depth(), patterns)),
+    "inflate": ("shadow", lambda patterns: Inflate(patterns)),
 }
 
 
@@ -68,10 +67,12 @@ def exported(
 
 
 def inputs_with(contract: Contract, batch: int, lights: int) -> tuple[Tensor, ...]:
-    """Inputs that are not the traced ones, with `lights` of the up to 6 lights where there are any."""
+    """Inputs that are not the traced ones, with `lights` pictures of the up to 6 where there are any."""
     drawn = dict(zip((spec.name for spec in contract.inputs), example_inputs(contract, batch, seed=5), strict=True))
     for name in {LIGHT, SCENE} & drawn.keys():
-        drawn[name] = drawn[name].repeat(1, 2, 1)[:, :lights]
+        drawn[name] = drawn[name].repeat(1, 2, *[1] * (drawn[name].dim() - 2))[:, :lights]
+    if LIGHT in drawn and lights == 1:
+        drawn[LIGHT] = drawn[LIGHT][:, :, :1]
     return tuple(drawn.values())
 
 

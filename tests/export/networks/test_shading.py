@@ -19,7 +19,7 @@ from contract.light import CHANNELS, LIGHT, SCENE, position
 from export.errors import ExportError
 from export.networks.cast_shadows import visibility
 from export.networks.filters import gaussian_blur
-from export.networks.illumination import NATURAL, SLOPE, illuminate, normals
+from export.networks.illumination import NATURAL, SLOPE, illuminate
 from export.networks.inflate import Inflate
 from export.networks.pattern_bank import BLUR_SCALE, VARIANTS, PatternBank
 from export.networks.patterns import PATTERNS, SIDE, Canvas, draw
@@ -160,8 +160,7 @@ def lit(slope: Tensor, *pictures: Numbers | list[Numbers]) -> tuple[Tensor, Tens
     """Diffuse and specular light on slopes [1,2,H,W] at relief 1 that all light reaches, float [K,3,H,W] each."""
     rows, scene = tensors(*pictures)
     reach = torch.ones(1, *rows.shape[1:3], *slope.shape[2:])
-    normal = normals(slope, torch.ones(1, rows.shape[1]))
-    diffuse, specular = illuminate(normal, rows, scene, reach, reach[:, :, 0])
+    diffuse, specular = illuminate(slope, rows, scene, reach, reach[:, :, 0])
     return diffuse[0], specular[0]
 
 
