@@ -42,7 +42,7 @@ def test_it_makes_and_resumes_what_the_command_makes(server: Server, photos: Pat
 
 
 def test_a_cell_that_is_stopped_resumes(server: Server, tmp_path: Path) -> None:
-    table, out = small_table(tmp_path, *(f"{name}.png" for name in "abcdef")), tmp_path / "out"
+    table, out = small_table(tmp_path, *(f"{name}.png" for name in "abcdefgh")), tmp_path / "out"
 
     def stop() -> None:
         wait_for(lambda: bool(recorded(out)), 60)
@@ -53,9 +53,9 @@ def test_a_cell_that_is_stopped_resumes(server: Server, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         relight_folder(table, out, url=server.grpc_url, window=1, files="mask", quiet=True)
     watcher.join()
-    assert 1 <= len(recorded(out)) < 6
-    assert relight_folder(table, out, url=server.grpc_url, files="mask", quiet=True).done == 6
-    assert sorted(recorded(out)) == list(range(6))
+    assert 1 <= len(recorded(out)) < 8
+    assert relight_folder(table, out, url=server.grpc_url, files="mask", quiet=True).done == 8
+    assert sorted(recorded(out)) == list(range(8))
 
 
 def test_waiting_for_a_server_can_be_stopped(tmp_path: Path) -> None:
