@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from client.errors import RowError, UnreachableError
+from client.errors import RelightError, RowError, UnreachableError
 from client.input.backgrounds import PICTURE, PLAIN, Background, parse_backgrounds
 from client.light.asked import Lights, asked_lights
 from client.light.draw import light_seed
@@ -28,88 +26,18 @@ from client.light.environment import read_environments
 from client.light.light import Light, check_patterns, light_tensors, server_patterns
 from client.light.lighting import LIGHTING_FILE, read_lighting
 from client.output.plan import Plan, parse_pictures
+from client.relit import Relit
 from client.triton.blocking import BlockingConnection
+from client.triton.credentials import parse_header, read_tls
 from client.triton.parts import PhotoParts, Templates
-from client.triton.pixels import Pixels, bitmap, read_picture
+from client.triton.pixels import photo_file, read_picture
 from client.triton.request import MASK_THRESHOLD, PROMPT, SCORE_THRESHOLD, TIMEOUT, URL, Reply
 from contract.limits import check_thresholds
 from contract.names import PER_LIGHT
 
-Photo = str | os.PathLike[str] | bytes | Pixels
-Floats = NDArray[np.float32]
-
-
-class RelightError(Exception):
-    """The photo could not be relit; the message is one sentence with the reason and the remedy."""
-
-
-@dataclass(frozen=True)
-class Relit:
-    """One photo relit by K lights. A picture that was not asked for raises RelightError when it is read."""
-
-    pictures: Mapping[str, NDArray[Any]]  # by name
-    lights: list[dict[str, Any]]  # K entries as metadata.json has them; each may be given to `relight` again
-    info: dict[str, Any]  # score, box (xyxy, 0-1), count, residual, width, height, original, crop, models
-
-    @property
-    def output(self) -> Pixels:
-        """The relit person over the background, sRGB, uint8 [K,H,W,3]."""
-        return self._picture("output")
-
-    @property
-    def degraded(self) -> Pixels:
-        """The relit person over black, sRGB, uint8 [K,H,W,3]."""
-        return self._picture("degraded")
-
-    @property
-    def albedo(self) -> Pixels:
-        """The photo without its light, sRGB, uint8 [H,W,3]."""
-        return self._picture("albedo")
-
-    @property
-    def shading(self) -> Floats:
-        """The diffuse light, linear Rec. 709, float32 [K,H,W,3], 0 to 4."""
-        return self._picture("shading")
-
-    @property
-    def normal(self) -> Floats:
-        """The surface's normals, float32 [H,W,3] of length 1: +x right, +y up, +z toward the camera; sent as 8 bits."""
-        return self._picture("normal")
-
-    @property
-    def depth(self) -> Floats:
-        """Relative height, near is high, in standard deviations of the person, float32 [H,W], −4 to 4."""
-        return self._picture("depth")
-
-    @property
-    def alpha(self) -> Floats:
-        """The probability of the person, float32 [H,W], 0 to 1; sent as 8 bits."""
-        return self._picture("alpha")
-
-    @property
-    def mask(self) -> Pixels:
-        """The person, uint8 [H,W], 255 inside."""
-        return self._picture("mask")
-
-    @property
-    def foreground(self) -> Pixels:
-        """The untouched person over the gray background, sRGB, uint8 [H,W,3]."""
-        return self._picture("foreground")
-
-    @property
-    def input(self) -> Pixels:
-        """The photo itself, upright, sRGB, uint8 [H,W,3]."""
-        return self._picture("input")
-
-    @property
-    def background(self) -> Pixels:
-        """The photo with the person painted over in gray, sRGB, uint8 [H,W,3]."""
-        return self._picture("background")
-
-    def _picture(self, name: str) -> NDArray[Any]:
-        if name not in self.pictures:
-            raise RelightError(f"{name} was not asked for; add it to files")
-        return self.pictures[name]
+Place = str | os.PathLike[str]
+# A path; or an image file's bytes, a PIL image, or an array or torch tensor of sRGB values, as `photo_file` takes them.
+Photo = Place | Any
 
 
 class Relighter:
@@ -119,17 +47,25 @@ class Relighter:
         self,
         url: str = URL,
         *,
-        lighting: str | os.PathLike[str] = LIGHTING_FILE,
-        environments: str | os.PathLike[str] | None = None,
+        lighting: Place = LIGHTING_FILE,
+        environments: Place | None = None,
         timeout: float = TIMEOUT,
+        tls: bool = False,
+        ca: Place | None = None,
+        cert: Place | None = None,
+        key: Place | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Arguments are those of `relight`. Raises RelightError if a file of settings cannot be used."""
         try:
             self._lighting = read_lighting(Path(lighting))
             self._environments = () if environments is None else read_environments(os.fspath(environments))
+            pems = [None if place is None else Path(place) for place in (ca, cert, key)]
+            credentials = read_tls(*pems) if tls or any(pems) else None
+            pairs = [parse_header(f"{name}:{value}") for name, value in (headers or {}).items()]
         except ValueError as error:
             raise RelightError(str(error)) from error
-        self._connection = BlockingConnection(url, timeout)
+        self._connection = BlockingConnection(url, timeout, credentials, pairs)
 
     def __enter__(self) -> Relighter:
         return self
@@ -176,7 +112,10 @@ class Relighter:
             pictures = {name: np.stack(all_k) if name in PER_LIGHT else all_k[0] for name, all_k in decoded.items()}
         except (ValueError, RowError, UnreachableError, ImportError) as error:
             raise RelightError(str(error)) from error
-        return Relit(pictures, [light.named(patterns) for light in chosen], reply.info)
+        entries = [light.named(patterns) for light in chosen]
+        asked = {"image_path": path, "prompt": prompt, "seed": seed}
+        asked |= {"score_threshold": score_threshold, "mask_threshold": mask_threshold}
+        return Relit(pictures, entries, reply.info, reply.pictures, asked)
 
     def _reply(self, parts: PhotoParts) -> Reply:
         while True:
@@ -200,14 +139,20 @@ def relight(
     files: str | Sequence[str] = ("output",),
     score_threshold: float = SCORE_THRESHOLD,
     mask_threshold: float = MASK_THRESHOLD,
-    lighting: str | os.PathLike[str] = LIGHTING_FILE,
-    environments: str | os.PathLike[str] | None = None,
+    lighting: Place = LIGHTING_FILE,
+    environments: Place | None = None,
     timeout: float = TIMEOUT,
+    tls: bool = False,
+    ca: Place | None = None,
+    cert: Place | None = None,
+    key: Place | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Relit:
     """Relight one photo on the server at `url`. For many photos, keep the connection: `with Relighter(url) as relight`.
 
     Args:
-        photo: the path or the bytes of an image file, or its sRGB pixels, uint8 [H,W,3].
+        photo: the path or the bytes of an image file, a PIL image, or an array or torch tensor of sRGB values, uint8 or
+            floats from 0 to 1, [H,W,3] or [3,H,W].
         prompt: whom to cut out.
         lights: None for one drawn light, K for K of them, or the lights. Each is a dict of fixed values by the names of
             the CSV's columns (`light_azimuth`, `pattern`, `setup`, `environment`, …; the rest is drawn), which may have
@@ -216,19 +161,34 @@ def relight(
             {"LIGHT": [L,16], "SCENE": [32]}. An array [K,16] is K lights of one source, [K,L,16] of several.
         background: `gray`, `photo`, `relit`, a picture in any form of a photo, or a folder of pictures, of which the
             seed chooses one. None for what the lights say, which is gray for those that are drawn.
-        seed: draws the lights, together with the photo's path as given, so a CSV's row gets the same light. Bytes
-            and pixels have no path: give each its own seed.
+        seed: draws the lights, together with the photo's path as given, so a CSV's row gets the same light. A
+            photo in memory has no path: give each its own seed.
         url: the server's gRPC address, host:port.
-        files: what to send back: output, degraded, shading, albedo, mask, alpha, normal, depth, foreground, background.
+        files: what to send back, of the pictures that `Relit` has.
         score_threshold: lowest score of a detection, 0-1.
         mask_threshold: lowest mask value that counts as the person, 0-1.
         lighting: the file with the distributions that lights are drawn from.
         environments: a folder of .hdr and .exr maps to light the photo by, or `built-in`.
         timeout: seconds to wait for the answer.
+        tls: whether to encrypt the connection; also where one of the next three is given.
+        ca: a file of the CA certificates (PEM) that sign the server's; None for the public ones.
+        cert: a file of the client's own certificate (PEM), where the server asks for one.
+        key: a file of its private key (PEM), without a passphrase.
+        headers: sent with each call, such as an API key.
 
     Raises RelightError: nothing was found, the photo or an argument cannot be used, or no server answers.
     """
-    with Relighter(url, lighting=lighting, environments=environments, timeout=timeout) as relighter:
+    with Relighter(
+        url,
+        lighting=lighting,
+        environments=environments,
+        timeout=timeout,
+        tls=tls,
+        ca=ca,
+        cert=cert,
+        key=key,
+        headers=headers,
+    ) as relighter:
         return relighter(
             photo,
             prompt=prompt,
@@ -243,10 +203,8 @@ def relight(
 
 def _read_photo(photo: Photo) -> tuple[bytes, str]:
     """The bytes of an image file, and its path or an empty text. Raises ValueError."""
-    if isinstance(photo, bytes):
-        return photo, ""
-    if isinstance(photo, np.ndarray):
-        return bitmap(photo), ""
+    if not isinstance(photo, str | os.PathLike):
+        return photo_file(photo), ""
     try:
         return Path(photo).read_bytes(), os.fspath(photo)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The exceptions of a run, and how their messages show a path."""
+"""The exceptions of a run and of the Python API, and how their messages show a path."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class UnreachableError(Exception):
 
 class StoppedError(Exception):
     """The run is ending: this row was not sent, or its call was cancelled."""
+
+
+class RelightError(Exception):
+    """What was asked from Python cannot be done; the message is one sentence with the reason and the remedy."""
 
 
 def shown(text: str) -> str:

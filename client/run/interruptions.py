@@ -1,4 +1,4 @@
-"""What ends a run before its last row: Ctrl-C, SIGTERM, or too many failures."""
+"""What ends a run before its last row: Ctrl-C, SIGTERM, too many failures, or the thread that has started it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Interruptions:
@@ -14,11 +17,39 @@ class Interruptions:
 
     def __init__(self) -> None:
         self._handler: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+        self._task: asyncio.Task[Any] | None = None  # the run
+        self._is_asked = False  # to end, by another thread
 
     def now(self) -> None:
         """Request the end of the run; call it in the event loop's thread."""
         if self._handler is not None:
             self._handler()
+
+    async def watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await a run, which `from_another_thread` can end until then."""
+        with self._lock:
+            self._task = asyncio.current_task()
+        if self._is_asked:
+            self._end()
+        try:
+            return await work
+        finally:
+            with self._lock:
+                self._task = None
+
+    def from_another_thread(self) -> None:
+        """Request the end of the run; where nothing handles that, as before its first row, cancel it."""
+        with self._lock:
+            self._is_asked = True
+            if self._task is not None:
+                self._task.get_loop().call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if self._handler is not None:
+            self._handler()
+        elif self._task is not None:
+            self._task.cancel()
 
     @contextlib.contextmanager
     def handled(self, handler: Callable[[], None]) -> Iterator[None]:

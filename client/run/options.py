@@ -41,9 +41,11 @@ _RESUME_SWITCHES = (
 )
 
 
-def command_parser(description: str | None, *, as_written: bool = False) -> argparse.ArgumentParser:
+def command_parser(
+    description: str | None, *, as_written: bool = False, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
     """The parser of run_csv.py's command line, or one that gives only what is `as_written` there, as texts."""
-    parser = argparse.ArgumentParser(
+    parser = kind(
         prog="run_csv.py",
         usage="%(prog)s --csv INPUT --output DIR [OPTION ...]",
         description=description,
@@ -55,10 +57,10 @@ def command_parser(description: str | None, *, as_written: bool = False) -> argp
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="write everything into this folder")
     for title, options, switches in _groups():
         group = parser.add_argument_group(title)
-        for flag, metavar, kind, default, text in options:
+        for flag, metavar, parse, default, text in options:
             if as_written:
-                kind, default = str, argparse.SUPPRESS
-            group.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
+                parse, default = str, argparse.SUPPRESS
+            group.add_argument(flag, metavar=metavar, type=parse, default=default, help=text)
         for flag, text in switches:
             group.add_argument(flag, action="store_true", help=text)
         if title == "servers":

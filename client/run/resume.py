@@ -52,7 +52,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
     folder = run.folder()
     with ExitStack() as claims:
         work = _relight_rest(run, how, reading, folder, claims, progress, interruptions)
-        interrupted, unreachable = asyncio.run(work)
+        interrupted, unreachable = asyncio.run(interruptions.watched(work))
         is_whole = not interrupted and unreachable is None
         totals, repeats = close_session(run, folder, reading, prune_gone=how.prune and is_whole)
         for sentence in filter(None, (reading.source.left_out(), repeats)):

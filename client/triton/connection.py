@@ -130,8 +130,7 @@ class Connection:
             place = (self._address.host, self._address.target.rpartition(":")[2])
             if await asyncio.to_thread(is_http_port, *place, reason(error)):
                 raise UnreachableError(f"{self.label} is {HTTP_PORT}") from error
-            maybe_tls = self._credentials is None and _SOCKET_CLOSED in reason(error)
-            hint = "; a server with TLS needs --tls" if maybe_tls else ""
+            hint = without_tls(error) if self._credentials is None else ""
             if proxy := self._address.proxy:
                 hint += f"; it was called through {proxy}, which no_proxy can except"
             raise NotReadyError(f"no server answers at {self.label} ({reason(error)}{hint})") from error
@@ -142,14 +141,8 @@ class Connection:
 
     def check(self, error: grpc.aio.AioRpcError) -> None:
         """Raise UnreachableError if a call failed because of authentication or TLS."""
-        details = reason(error)
-        if error.code() in _REFUSALS or _RESTRICTED in details:
-            raise UnreachableError(f"the server at {self.label} refuses access ({details}); see --header") from error
-        if self._credentials is not None and any(word in details for word in _TLS_TROUBLE):
-            raise UnreachableError(
-                f"there is no TLS connection to {self.label} ({details}); check --ca, --cert and --key, "
-                "and whether the server uses TLS at all"
-            ) from error
+        if sentence := refusal(error, self.label, encrypted=self._credentials is not None):
+            raise UnreachableError(sentence) from error
 
     async def close(self) -> None:
         """Close the channels as soon as every call is answered; one that is never answered ends with them."""
@@ -187,9 +180,27 @@ class Connection:
         return Facts(window_of(configs or [ensemble]), served)
 
 
-def reason(error: grpc.aio.AioRpcError) -> str:
-    """Why a call failed, without gRPC's prefix."""
+def reason(error: Any) -> str:
+    """Why a call failed, a grpc.RpcError with `details`, without gRPC's prefix."""
     return _CONNECTING.sub("", error.details() or "")
+
+
+def refusal(error: Any, label: str, *, encrypted: bool) -> str:
+    """The sentence about a call to `label` that failed because of authentication or TLS; empty for another reason."""
+    details = reason(error)
+    if error.code() in _REFUSALS or _RESTRICTED in details:
+        return f"the server at {label} refuses access ({details}); see --header"
+    if encrypted and any(word in details for word in _TLS_TROUBLE):
+        return (
+            f"there is no TLS connection to {label} ({details}); check --ca, --cert and --key, "
+            "and whether the server uses TLS at all"
+        )
+    return ""
+
+
+def without_tls(error: Any) -> str:
+    """The hint where a call without encryption failed as it does at a server with TLS; empty for another reason."""
+    return "; a server with TLS needs --tls" if _SOCKET_CLOSED in reason(error) else ""
 
 
 def window_of(configs: Sequence[Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -15,12 +16,60 @@ from contract.files import COLOURS, DEEPEST, WHITE
 Pixels = NDArray[np.uint8]
 
 _PNG, _PNG_DEPTH_AT, _PNG_UP = b"\x89PNG\r\n\x1a\n", 24, 2  # signature, place of the bits per value, filter
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # of PIL images
+
+
+def photo_file(photo: object) -> bytes:
+    """The image file of a photo in memory, which the server reads as it reads any file.
+
+    `photo` is bytes, a PIL image, or an array or a torch tensor of sRGB values: uint8, or floating and 0 to 1, [H,W,3]
+    or [3,H,W]. Raises ValueError, a sentence, for anything else.
+    """
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return bytes(photo)
+    torch, pillow = sys.modules.get("torch"), sys.modules.get("PIL.Image")  # who has such an object has imported them
+    if pillow is not None and isinstance(photo, pillow.Image):
+        return _image_file(photo)
+    if torch is not None and isinstance(photo, torch.Tensor):
+        tensor: Any = photo.detach().cpu()
+        photo = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    if not isinstance(photo, np.ndarray):
+        raise ValueError(
+            f"a photo must be a path, bytes, a PIL image, an array or a tensor, not {type(photo).__name__}"
+        )
+    return bitmap(_as_pixels(photo))
+
+
+def _image_file(image: Any) -> bytes:
+    """Encode a PIL image without a loss, with its profile and the turn that its camera noted. Raises ValueError."""
+    stream, exif, profile = io.BytesIO(), image.getexif() or None, image.info.get("icc_profile")
+    try:
+        if image.mode not in _PNG_MODES:
+            image, profile = image.convert("RGBA" if image.has_transparency_data else "RGB"), None
+        image.save(stream, "PNG", compress_level=1, icc_profile=profile, exif=exif)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the PIL image cannot be read ({error})") from error
+    return stream.getvalue()
+
+
+def _as_pixels(values: NDArray[Any]) -> Pixels:
+    """Convert values, uint8 or floating and 0 to 1, [H,W,3] or [3,H,W], to uint8 [H,W,3]. Raises ValueError."""
+    kind, shape = values.dtype, list(values.shape)
+    if values.ndim == 3 and shape[2] != 3 and shape[0] == 3:
+        values = np.moveaxis(values, 0, 2)
+    is_float = kind.kind == "f"
+    if values.ndim != 3 or values.shape[2] != 3 or not values.size or not (is_float or kind == np.uint8):
+        raise ValueError(f"a photo as an array must be uint8 or floats, [H,W,3] or [3,H,W], not {kind} {shape}")
+    if not is_float:
+        return values
+    if not (values.min() >= 0 and values.max() <= 1):  # nor NaN
+        raise ValueError(f"a photo of floats must have values from 0 to 1, not {values.min():g} to {values.max():g}")
+    pixels: Pixels = np.rint(values * 255).astype(np.uint8)
+    return pixels
 
 
 def bitmap(pixels: Pixels) -> bytes:
-    """Encode pixels, uint8 [H,W,3], as a BMP file, which needs no compression or library. Raises ValueError."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ValueError(f"a photo as an array must be uint8 [H,W,3], not {pixels.dtype} {list(pixels.shape)}")
+    """Encode pixels, uint8 [H,W,3], as a BMP file, which needs no compression or library."""
     height, width = pixels.shape[:2]
     stride = (3 * width + 3) // 4 * 4  # every row starts at a multiple of four bytes
     body = np.zeros((height, stride), np.uint8)
@@ -83,3 +132,16 @@ def read_picture(name: str, image: bytes | memoryview) -> NDArray[Any]:
         share = share * 2 - 1
         share = share / np.linalg.norm(share, axis=-1, keepdims=True)
     return share
+
+
+def viewable(name: str, picture: NDArray[Any]) -> Pixels:
+    """One picture as `read_picture` gives it, as pixels to look at, uint8 [H,W,3] or [H,W]; shading is clipped at 1."""
+    if picture.dtype == np.uint8:
+        return picture
+    share = picture
+    if name == "shading":
+        share = picture ** (1 / 2.2)
+    elif name in ("normal", "depth"):
+        share = (picture / (DEEPEST if name == "depth" else 1) + 1) / 2
+    pixels: Pixels = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    return pixels

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from client import Light, Relighter, RelightError, relight
@@ -56,6 +57,17 @@ def test_a_path_bytes_and_pixels_give_the_same_picture(server: Server, tmp_path:
             again = relighter(photo, lights=first.lights)
             assert np.array_equal(again.output, first.output)
             assert again.lights == first.lights
+
+
+def test_pillow_numpy_and_torch_give_the_same_picture(server: Server, tmp_path: Path, portrait: Pixels) -> None:
+    turned, exif = Image.fromarray(np.rot90(portrait)), Image.Exif()
+    exif[0x0112] = 6  # upright after a quarter turn clockwise
+    turned.save(tmp_path / "turned.png", exif=exif)
+    tensor = torch.tensor(portrait)
+    with Relighter(server.grpc_url) as relighter, Image.open(tmp_path / "turned.png") as opened:
+        first = relighter(portrait).output
+        for form in (opened, portrait.astype(np.float32) / 255, tensor, tensor.permute(2, 0, 1).double() / 255):
+            assert np.array_equal(relighter(form).output, first)
 
 
 def test_lights_come_in_every_form(server: Server, portrait: Pixels) -> None:
@@ -165,8 +177,13 @@ def test_it_works_where_an_event_loop_runs(server: Server, portrait: Pixels) -> 
     [
         ({"photo": b"no photo"}, "Not an image that can be read"),
         ({"photo": "nowhere.jpg"}, r"the photo nowhere\.jpg cannot be read \(No such file"),
-        ({"photo": np.zeros((4, 4, 3), np.float32)}, r"must be uint8 \[H,W,3\], not float32 \[4, 4, 3\]"),
-        ({"photo": np.zeros((4, 4), np.uint8)}, r"must be uint8 \[H,W,3\], not uint8 \[4, 4\]"),
+        ({"photo": np.full((4, 4, 3), 255.0)}, "a photo of floats must have values from 0 to 1, not 255 to 255"),
+        ({"photo": np.full((4, 4, 3), np.nan)}, "a photo of floats must have values from 0 to 1, not nan to nan"),
+        ({"photo": np.zeros((4, 4), np.uint8)}, r"must be uint8 or floats, .* or \[3,H,W\], not uint8 \[4, 4\]"),
+        ({"photo": torch.zeros(3, 4, 4, dtype=torch.int64)}, r"must be uint8 or floats, .* not int64 \[3, 4, 4\]"),
+        ({"photo": 7}, "a photo must be a path, bytes, a PIL image, an array or a tensor, not int"),
+        ({"ca": "nowhere.pem"}, r"--ca nowhere\.pem cannot be read \(No such file"),
+        ({"headers": {"a b": "secret"}}, "a header must be NAME:VALUE"),
         ({"lights": [{"azimut": 3}]}, r"a light has no azimut; did you mean light_azimuth\?"),
         ({"lights": [{"seed": 3}]}, r"a light has no seed; did you mean pattern_seed\?"),
         ({"lights": [{"ambient": 2}]}, "ambient must be a number from 0 to 1, not 2"),

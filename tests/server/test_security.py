@@ -18,6 +18,8 @@ import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.rig.processes import tree_of
+from client import RelightError
+from client import relight as relight_photo
 from server.__main__ import describe_access
 from server.access import Access, access_flags, check_tls, read_key
 from server.derive import this_machine
@@ -95,6 +97,19 @@ def test_the_clients_command_gets_in_with_the_authority_and_the_key(locked: Lock
     assert relight(locked, SAMPLES / "samples.csv", tmp_path, *options(pki)) == 0
     (row,) = lines(tmp_path / "samples.csv")
     assert (tmp_path / row["output_image_path"]).exists()
+
+
+def test_the_python_api_gets_in_with_the_same(locked: Locked, pki: Path) -> None:
+    photo, headers = SAMPLES / "astronaut.png", {"triton-grpc-protocol-api-key": KEY}
+    access: dict[str, Any] = {"url": locked.grpc_url, "ca": pki / "server-ca.pem"}
+    assert relight_photo(photo, **access, headers=headers).output.shape[0] == 1
+    for arguments, sentence in (
+        ({**access, "ca": pki / "other-ca.pem", "headers": headers}, "CERTIFICATE_VERIFY_FAILED"),
+        (access, "refuses access"),
+        ({"url": locked.grpc_url}, "needs --tls"),
+    ):
+        with pytest.raises(RelightError, match=sentence):
+            relight_photo(photo, **arguments)
 
 
 def test_it_says_what_clients_must_give_and_keeps_the_key_to_itself(locked: Locked) -> None:

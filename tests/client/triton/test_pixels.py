@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from png import encode_png  # as Triton's model `encode` has it
 
-from client.triton.pixels import decode, read_picture
+from client.triton.pixels import decode, photo_file, read_picture
 
 RANDOM = np.random.default_rng(0)
 
@@ -47,3 +47,24 @@ def test_pictures_and_masks_stay_bytes() -> None:
     pixels = RANDOM.integers(0, 256, (4, 4, 3), np.uint8)
     assert read_picture("output", encode_png(pixels)).dtype == np.uint8
     assert read_picture("mask", encode_png(pixels[..., 0])).tolist() == pixels[..., 0].tolist()
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "F", "I", "I;16"]
+)
+def test_a_pil_image_of_any_mode_becomes_a_file_of_the_same_picture(mode: str) -> None:
+    color = Image.new("RGB", (6, 4), (250, 120, 10))
+    image = (color if mode in ("HSV", "LAB", "YCbCr", "CMYK") else color.convert("L")).convert(mode)
+    if mode == "LAB":
+        image = Image.new("LAB", (6, 4))
+    with Image.open(io.BytesIO(photo_file(image))) as read:
+        assert (read.format, read.size) == ("PNG", (6, 4))
+        wanted = np.asarray(image.convert("RGB"), int)
+        assert np.abs(np.asarray(read.convert("RGB"), int) - wanted).max() <= 1
+
+
+def test_arrays_of_either_order_and_of_floats_are_the_same_file() -> None:
+    pixels = RANDOM.integers(0, 2**8, (5, 7, 3), np.uint8)
+    floats = pixels.astype(np.float32) / 255
+    for form in (np.moveaxis(pixels, 2, 0), floats, np.moveaxis(floats, 2, 0)):
+        assert photo_file(form) == photo_file(pixels)

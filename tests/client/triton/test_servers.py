@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from client.api import Relighter, RelightError
+from client import Relighter, RelightError
 from client.errors import PassingError, RowError, StoppedError, UnreachableError
 from client.triton.connection import find_addresses
 from client.triton.credentials import parse_header, read_tls
