@@ -1,4 +1,4 @@
-"""The configs derived for other machines and for networks exported as TorchScript."""
+"""The configs derived for other machines and for networks exported in torch's own formats."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import pytest
 from contract.names import NETWORKS
 from server.derive import Machine, derive, derive_all, main, read_config, read_memory, write_derived
 from server.installation import ServerError
+from server.pytorch import exported_format
 from server.tensorrt import accelerator, engine_folder, engines_of, keep_engine, shapes, tensorrt_version
-from server.torchscript import exported_format
 from tests.rig.configs import CONTRACT, KIND_CPU, KIND_GPU, MEMBERS, production, step_of, walk
 from tests.rig.places import REPOSITORY
 
@@ -112,7 +112,7 @@ def test_derived_files_parse_and_meet_and_leave_the_production_files_alone(tmp_p
 
 
 def exported(folder: Path, *models: str) -> Path:
-    """A repository in which `models` are TorchScript and the others ONNX, as their export.json say."""
+    """A repository in which `models` are in a format of torch's and the others ONNX, as their export.json say."""
     for model in CONTRACT:
         (folder / model / "1").mkdir(parents=True)
         shutil.copy(REPOSITORY / model / "config.pbtxt", folder / model)
@@ -185,7 +185,7 @@ def test_the_newest_version_decides_on_the_format_and_onnx_is_the_default(tmp_pa
     [
         ('{"format": "onn', "cannot be read .*: export the network again"),
         ("[]", "cannot be read .*: export the network again"),
-        ('{"format": "tensorrt"}', "has the format 'tensorrt'; onnx and torchscript can be served"),
+        ('{"format": "tensorrt"}', "has the format 'tensorrt'; onnx, torchscript, aoti can be served"),
     ],
 )
 def test_an_export_that_cannot_be_served_is_named_with_the_remedy(tmp_path: Path, text: str, sentence: str) -> None:
