@@ -111,29 +111,35 @@ def test_derived_files_parse_and_meet_and_leave_the_production_files_alone(tmp_p
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def exported(folder: Path, *models: str) -> Path:
+def exported(folder: Path, *models: str, file_format: str = "torchscript") -> Path:
     """A repository in which `models` are in a format of torch's and the others ONNX, as their export.json say."""
     for model in CONTRACT:
         (folder / model / "1").mkdir(parents=True)
         shutil.copy(REPOSITORY / model / "config.pbtxt", folder / model)
     for model in NETWORKS:
-        report = {"network": model, "format": "torchscript" if model in models else "onnx", "sha256": SHA256}
+        report = {"network": model, "format": file_format if model in models else "onnx", "sha256": SHA256}
         (folder / model / "1" / "export.json").write_text(json.dumps(report))
     return folder
 
 
+@pytest.mark.parametrize("file_format", ["torchscript", "aoti"])
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.config_name)
-def test_torchscript_networks_get_their_backend_and_its_names_and_nothing_else_changes(
-    tmp_path: Path, machine: Machine
+def test_networks_of_torchs_formats_get_their_backend_and_its_names_and_nothing_else_changes(
+    tmp_path: Path, machine: Machine, file_format: str
 ) -> None:
     models = ("segment", "shadow")
-    derived = derive_all(exported(tmp_path, *models), machine)
+    derived = derive_all(exported(tmp_path, *models, file_format=file_format), machine)
     assert walk(derived) == []
     for model, config in production().items():
         expected = derive(config, machine)
         if model in models:
             assert derived[model].backend == "pytorch"
             expected.backend = "pytorch"
+            if machine.native and file_format == "aoti":
+                expected.platform, expected.max_batch_size = "torch_aoti", 1
+                expected.ClearField("dynamic_batching")
+                for warmup in expected.model_warmup:
+                    warmup.batch_size = 1
             expected.ClearField("optimization")
             for tensors in (expected.input, expected.output):
                 for position, tensor in enumerate(tensors):
@@ -158,6 +164,14 @@ def test_the_ensemble_maps_a_torchscript_network_by_its_new_names(tmp_path: Path
         assert step_of(derived, model) == step_of(production(), model)
     assert derived["relight"].input == production()["relight"].input
     assert derived["relight"].output == production()["relight"].output
+
+
+def test_nvidias_backend_gets_compiled_networks_one_photo_at_a_time(tmp_path: Path) -> None:
+    """It would hand each of several joined requests the answer to all, and an ensemble may not take more than it."""
+    exported(tmp_path, "albedo", file_format="aoti")
+    limits = {name: config.max_batch_size for name, config in derive_all(tmp_path, Machine(8, native=True)).items()}
+    assert limits == {name: 1 if name in ("relight", "albedo") else 16 for name in CONTRACT}
+    assert derive_all(tmp_path, Machine(8))["albedo"].platform == ""
 
 
 def test_accelerators_of_onnx_runtime_are_not_handed_to_the_pytorch_backend(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ class Sam3Segment(nn.Module):
         if positions < TOKENS:
             raise ValueError(f"The text encoder reads {positions} tokens, the contract {TOKENS}: use another model.")
         backbone = config.vision_config.backbone_config
+        self.vocabulary = int(config.text_config.vocab_size)
         self.image_size = square(backbone.image_size)
         grid = self.image_size // square(backbone.patch_size)
         # The side of the finest feature map, as a number from the configuration: a traced size is a tensor.
@@ -70,8 +71,10 @@ class Sam3Segment(nn.Module):
             x0 y0 x1 y1 in 0–1, cut at the photo's edge · count int32 [B,1], instances with score > thresholds[:,0].
             Where count is 0, alpha, score and box are still those of the highest score.
         """
+        # An id that the model does not know would end the process on a GPU, and in compiled code on a CPU.
+        known = tokens.clamp(0, self.vocabulary - 1)
         found = self.model(
-            pixel_values=self.normalise(segment_pixels), input_ids=tokens, attention_mask=token_mask, return_dict=True
+            pixel_values=self.normalise(segment_pixels), input_ids=known, attention_mask=token_mask, return_dict=True
         )
         return self.select(found.pred_logits, found.presence_logits, found.pred_boxes, found.pred_masks, thresholds)
 
