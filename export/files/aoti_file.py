@@ -24,8 +24,9 @@ shapes: Any = torch.fx.experimental._config
 
 # Inductor counts in 32 bits where the size of the example fits in them, unless a dimension has a bound.
 LARGEST = (1024, 64)  # of the dimensions that vary beside the batch: pictures of a photo, sources of a picture
-# A convolution's memory layout depends on whether the batch is 16: an example below it fits all of them.
-EXAMPLE_BATCH = {"cpu": 2, "cuda": 8}
+# torch chooses a convolution's memory layout for batches from 16 up: what is compiled for such an example is wrong.
+# No other dimension of a network is this number, with which the compiler might take the batch for it.
+EXAMPLE_BATCH = 7
 # A kernel's number of threads is otherwise that of this process.
 OPTIONS = {"cpp.dynamic_threads": True}
 ATTENTION = [  # the fastest first, where the chip has it
@@ -81,12 +82,21 @@ def require_compiler() -> None:
 
 def trace(network: nn.Module, contract: Contract, device: torch.device) -> ExportedProgram:
     """The network as a graph whose batch, and every −1 of its contract, may be any size from 1 up to a bound."""
-    batch = min(EXAMPLE_BATCH[device.type], max(2, contract.max_batch_size - 1))
-    inputs = tuple(value.to(device) for value in example_inputs(contract, batch))
+    batch = min(EXAMPLE_BATCH, max(2, contract.max_batch_size - 1))
+    drawn = zip(contract.inputs, example_inputs(contract, batch), strict=True)
+    inputs = tuple(enlarge(spec, value).to(device) for spec, value in drawn)
     with quiet(), any_size():
         return torch.export.export(
             network, inputs, dynamic_shapes=tuple(dynamic(spec, contract) for spec in contract.inputs), strict=False
         )
+
+
+def enlarge(spec: TensorSpec, value: Tensor) -> Tensor:
+    """An example twice as large where its size varies.
+
+    With two sources one is left beside the first, and what is compiled for one reads the same for each of several.
+    """
+    return value.repeat(1, *(2 if size == -1 else 1 for size in spec.dims))
 
 
 def dynamic(spec: TensorSpec, contract: Contract) -> dict[int, Any]:

@@ -27,7 +27,7 @@ from tests.rig.lamp import Lamp
 from tests.rig.places import SAMPLES
 
 CONTRACT = read_contract("shadow")
-SIZES = ((1, 1, 1), (3, 5, 1), (2, 1, 4), (16, 2, 3))  # photos, pictures, sources
+SIZES = ((1, 1, 1), (3, 5, 1), (1, 3, 2), (2, 1, 4), (16, 1, 3))  # photos, pictures, sources
 
 
 @pytest.fixture(scope="module", autouse=True)
