@@ -85,7 +85,7 @@ def trace(network: nn.Module, contract: Contract, device: torch.device) -> Expor
     batch = min(EXAMPLE_BATCH, max(2, contract.max_batch_size - 1))
     drawn = zip(contract.inputs, example_inputs(contract, batch), strict=True)
     inputs = tuple(enlarge(spec, value).to(device) for spec, value in drawn)
-    with quiet(), any_size():
+    with compiling():
         return torch.export.export(
             network, inputs, dynamic_shapes=tuple(dynamic(spec, contract) for spec in contract.inputs), strict=False
         )
@@ -112,23 +112,17 @@ def compile_package(program: ExportedProgram, file: Path, notes: dict[str, str])
     (*_, last) = graph.find_nodes(op="placeholder")
     sizes = last.meta["val"].fake_mode.shape_env
     options = {**OPTIONS, "aot_inductor.metadata": notes}
-    with quiet(), any_size(), sizes.suppress_guards(), sdpa_kernel(ATTENTION, set_priority=True), torch.no_grad():
+    with compiling(), sizes.suppress_guards():
         inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
 
 
 @contextmanager
-def any_size() -> Iterator[None]:
-    """Let 0 and 1 be sizes like others: a trace otherwise takes a dimension for longer than 1."""
-    with shapes.patch(backed_size_oblivious=True):
-        yield
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hide the exporter's and the compiler's notes on their own internals."""
-    with warnings.catch_warnings():
+def compiling() -> Iterator[None]:
+    """Hide the libraries' notes on their own internals, order kinds of attention, let 0 and 1 be sizes like others."""
+    with warnings.catch_warnings(), sdpa_kernel(ATTENTION, set_priority=True), torch.no_grad():
         warnings.simplefilter("ignore")
-        yield
+        with shapes.patch(backed_size_oblivious=True):
+            yield
 
 
 def fingerprint(program: ExportedProgram, contract: Contract, device: torch.device) -> str:

@@ -149,6 +149,6 @@ def test_the_ensemble_runs_and_every_batch_size_is_verified(compiled_server: Run
 
 
 def test_batches_larger_than_those_compiled_for_are_refused_at_the_start(models: Path) -> None:
-    sentence = "compiled for batches of up to 16, and its config allows 32: export the network again"
+    sentence = "compiled for batches of up to 16, and its config allows 32: serve with --max-batch 16"
     with pytest.raises(ServerError, match=sentence), embedded_server(options(models, 32)):
         pass

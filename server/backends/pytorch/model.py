@@ -111,29 +111,34 @@ def load_package(file: Path, device: torch.device, max_batch_size: int) -> Loade
         notes = loader.load_metadata_from_package(str(file), "model")
         wanted = mismatch(notes, device, max_batch_size)
         package = None if wanted else loader(str(file), "model", True, 1, -1 if device.index is None else device.index)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:  # KeyError: it is not one of ours, and says too little of itself
         reason = str(error).strip().splitlines()[0]
         raise pb_utils.TritonModelException(f"{file} cannot be read as an AOTInductor package: {reason}") from error
     if package is None:
-        raise pb_utils.TritonModelException(f"{file} was compiled for {wanted}: export the network again on this one.")
+        raise pb_utils.TritonModelException(f"{file} was compiled for {wanted}.")
     return notes["inputs"].split(), package.boxed_run
 
 
 def mismatch(notes: dict[str, str], device: torch.device, max_batch_size: int) -> str:
-    """What a package was compiled for where that is not what it is to run on; empty where it is."""
+    """What a package was compiled for, and what to do, where that is not what it is to run on; empty where it is."""
+    again = "export the network again on this machine"
     if notes["torch"] != torch.__version__:
-        return f"torch {notes['torch']}, and this machine has {torch.__version__}"
+        return f"torch {notes['torch']}, and this machine has {torch.__version__}: {again}"
     if notes["AOTI_DEVICE_KEY"] != device.type:
-        return f"{notes['AOTI_DEVICE_KEY']}, and its config asks for {device.type}"
+        kind = notes["AOTI_DEVICE_KEY"]
+        return f"{kind}, and its config asks for {device.type}: {again}, for a CPU with CUDA_VISIBLE_DEVICES="
     if int(notes["max_batch_size"]) < max_batch_size:
-        return f"batches of up to {notes['max_batch_size']}, and its config allows {max_batch_size}"
+        return (
+            f"batches of up to {notes['max_batch_size']}, and its config allows {max_batch_size}: serve with "
+            f"--max-batch {notes['max_batch_size']}, or raise max_batch_size in config.pbtxt and {again}"
+        )
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         here, there = f"{major}{minor}", notes["AOTI_COMPUTE_CAPABILITY"]
-        return "" if here == there else f"compute capability {there}, and this GPU has {here}"
+        return "" if here == there else f"compute capability {there}, and this GPU has {here}: {again}"
     flags = Path("/proc/cpuinfo").read_text("utf-8").partition("flags")[2].partition("\n")[0].lower().split()
     lacking = [word for word in notes["AOTI_CPU_ISA"].lower().split() if not any(one.startswith(word) for one in flags)]
-    return f"a CPU with {', '.join(lacking)}, and this one has none" if lacking else ""
+    return f"a CPU with {', '.join(lacking)}, and this one lacks them: {again}" if lacking else ""
 
 
 def threads(device: torch.device) -> int:
