@@ -43,7 +43,7 @@ export: .venv/installed ## write the networks of the default preset into model_r
 
 clean: ## remove what was built: environment, networks, output
 	rm -rf .venv build out model_repository/*/configs
-	rm -rf $(foreach file,*.onnx *.pt weights-*.data reference.npz export.json vocab.json merges.txt prompts.json,model_repository/*/1/$(file))
+	rm -rf $(foreach file,*.onnx *.pt *.pt2 weights-*.data reference.npz export.json vocab.json merges.txt prompts.json,model_repository/*/1/$(file))
 
 .venv/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv is here, and Triton's wheel works with no newer one: install it\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from docker.places import ENGINES
 from server.gpus import Gpu
-from server.torchscript import read_report
+from server.pytorch import read_report
 
 
 def fingerprint(repository: Path, config_name: str, gpus: Sequence[Gpu], tensorrt: str | None) -> str:

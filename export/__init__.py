@@ -1,4 +1,4 @@
-"""Networks → the ONNX or TorchScript files that model_repository/ serves."""
+"""Networks → the ONNX, TorchScript or AOTInductor files that model_repository/ serves."""
 
 import os
 

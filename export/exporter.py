@@ -17,10 +17,14 @@ from export.check.gate import PRECISIONS, Measurement, Precision, measure, refus
 from export.check.reference import ask
 from export.files.formats import Format, file_format
 from export.files.version_folder import digest, install, scratch
+from export.networks.fp8 import quantise_products
 from export.tensors import read_contract
 
 LARGE = 100_000_000  # parameters; a larger network takes half a minute a row on a CPU
+# Rows that are kept, and batch sizes that are compared on a CPU, where each row takes long.
+ROWS, ROWS_LARGE = 3, 2
 CHECKED_BATCHES, CHECKED_BATCHES_LARGE = (1, 3), (1, 2)
+COMPILED_BATCHES = (1, 2, 3, 7)  # compiled code has loops for whole vectors and for what is left over
 
 
 @runtime_checkable
@@ -57,14 +61,10 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
     contract, network = read_contract(candidate.stage), candidate.network.eval()
     parameters = sum(weight.numel() for weight in network.parameters())
     large = parameters > LARGE
-    batches = CHECKED_BATCHES_LARGE if large else CHECKED_BATCHES
     form = file_format(candidate.file_format)
     with timed(say, "running the network"):
-        reference = ask(network, contract, candidate.label, max(batches), once=large)
-    precision: Precision = "fp32"
-    if isinstance(network, Castable):
-        precision = candidate.precision
-        network.cast_weights(PRECISIONS[precision])
+        reference = ask(network, contract, candidate.label, ROWS_LARGE if large else ROWS, once=large)
+    precision = cast(network, candidate.precision)
     with scratch(folder) as place:
         with timed(say, "writing the file"):
             form.write(network, contract, place)
@@ -72,7 +72,8 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
             weight.data = torch.empty(0)
         gc.collect()  # the exporter's graphs hold the weights in cycles
         with timed(say, "comparing"):
-            runtime = form.load(place, contract)
+            batches = checked_batches(candidate.file_format, form.target(), large, contract.max_batch_size)
+            runtime = form.load(place, contract, form.target())
             found = measure(reference, runtime, contract, batches, precision, candidate.weights == "random")
         refuse(contract, found)
         reference.save(place, contract)
@@ -91,6 +92,25 @@ def export(candidate: Candidate, folder: Path, say: Callable[[str], None] = lamb
         (place / REPORT).write_text(json.dumps(text, indent=2) + "\n", "utf-8")
         install(place, folder, form.MODEL)
     return found
+
+
+def cast(network: nn.Module, precision: Precision) -> Precision:
+    """Cast what may be cast of a network, in place; return the precision that it then has."""
+    if not isinstance(network, Castable):
+        return "fp32"
+    network.cast_weights(PRECISIONS[precision])
+    if precision == "fp8" and not quantise_products(network):
+        return "fp16"
+    return precision
+
+
+def checked_batches(file_format_name: Format, device: str, large: bool, limit: int) -> tuple[int, ...]:
+    """The batch sizes to compare at: every one that is served, or a few where the file runs on a CPU."""
+    if device != "cpu":
+        return tuple(range(1, limit + 1))
+    if large:
+        return CHECKED_BATCHES_LARGE
+    return COMPILED_BATCHES if file_format_name == "aoti" else CHECKED_BATCHES
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from contract.names import NETWORKS, STAGES
 from export.check.gate import PRECISIONS, Precision
 from export.files.formats import FORMATS, Format
+from export.networks.fp8 import multiplied_here
 from export.networks.presets import BUILDERS, DEFAULT, PRESETS, Choice
 from export.tensors import REPOSITORY
 
@@ -54,8 +55,18 @@ def parser() -> argparse.ArgumentParser:
     add("--tokenizer", metavar="SOURCE", help=text)
     text = "build the published sizes without weights, for capacity planning (default: load the weights)"
     add("--random-weights", action="store_true", help=text)
-    add("--format", choices=FORMATS, default="onnx", help=f"write this format; recombine is always ONNX{default}")
-    add("--precision", choices=PRECISIONS, default="fp32", help=f"cast networks that have weights{default}")
+    add(
+        "--format",
+        choices=FORMATS,
+        default="onnx",
+        help=f"write this format, aoti compiled for this machine's chip; recombine is always ONNX{default}",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help=f"cast networks that have weights; fp8: large matrix products, on Hopper{default}",
+    )
     text = f"sam3: give the best instance, or the union of those above the score threshold{default}"
     add("--selection", choices=("best", "union"), default="best", help=text)
     add("--steps", type=int, choices=(1, 2, 3, 4), default=1, help=f"marigold: run so many denoising steps{default}")
@@ -85,6 +96,8 @@ def read_command(argv: list[str]) -> Command:
         line.error(f"--side must divide 768 and be a multiple of 8, such as 768, 384 or 192; {arguments.side} does not")
     if arguments.format == "onnx" and arguments.precision == "bf16":
         line.error("ONNX Runtime has no bf16 convolutions: use --precision fp16 or --format torchscript")
+    if arguments.precision == "fp8" and not (arguments.format == "aoti" and multiplied_here()):
+        line.error("--precision fp8 is for --format aoti on a Hopper GPU (compute capability 9.0) or newer: use fp16")
     try:
         choices = read_choices(arguments)
     except ValueError as error:

@@ -69,6 +69,7 @@ class Contract:
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 16  # the largest batch that is served
 
 
 def read_contract(name: str) -> Contract:
@@ -77,7 +78,7 @@ def read_contract(name: str) -> Contract:
     text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text("utf-8"), config)
     inputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.input)
     outputs = tuple(TensorSpec(t.name, DTYPES[t.data_type], tuple(t.dims)) for t in config.output)
-    return Contract(name, inputs, outputs)
+    return Contract(name, inputs, outputs, config.max_batch_size)
 
 
 def example_inputs(contract: Contract, batch: int, seed: int = 0) -> tuple[Tensor, ...]:

@@ -17,8 +17,8 @@ from contract.command import run
 from contract.limits import megabytes, most_megapixels
 from server.gpus import parse_selection
 from server.installation import ServerError
+from server.pytorch import read_report, serve_with_torch, torch_models
 from server.tensorrt import accelerator, engine_folder, fit_batch, keep_engine
-from server.torchscript import read_report, serve_as_torchscript, torchscript_models
 
 LARGEST_CPU_BATCH = 8
 # Queue delays on a CPU, microseconds for each row of the largest batch. What leaves a model in one batch arrives at the
@@ -175,7 +175,7 @@ def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2
     """
     files = sorted(repository.glob("*/config.pbtxt"))
     configs = {file.parent.name: derive(read_config(file), machine) for file in files}
-    serve_as_torchscript(configs, torchscript_models(repository))
+    serve_with_torch(configs, torch_models(repository), machine.native)
     for model, config in configs.items():
         if machine.engines and (report := read_report(repository / model)):
             keep_engine(config, engine_folder(machine.engines, model, report["sha256"]))

@@ -120,7 +120,9 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
             access=options.access,
         )
         noted = {VARIABLE: str(options.notes)} if options.notes else {}
-        process = start([*command, *options.extra], {**environment(installation), **noted}, log)
+        # AOTInductor unpacks its packages into the temporary folder.
+        variables = {**environment(installation), "TMPDIR": scratch, **noted}
+        process = start([*command, *options.extra], variables, log)
         watch = Watch(process, options.notes)
         try:
             grpc, http, metrics = (url(at, port) for at, port in zip(hosts, ports, strict=True))

@@ -17,9 +17,9 @@ from pytriton.triton import Triton, TritonConfig
 
 from benchmarks import CORES
 from benchmarks.peers.contestants import BATCH, IN_FLIGHT, WAIT, Contestant, Job
-from benchmarks.rig.lights import Row
+from benchmarks.rig.lights import Row, light_tensors
 from benchmarks.rig.networks import PICTURES, Networks, read_with_opencv, write_with_opencv
-from contract.light import WIDTHS
+from contract.light import LIGHT, SCENE, WIDTHS
 from contract.names import ENSEMBLE
 from server.embedded import claim_ports
 from server.installation import environment, find_installation
@@ -37,7 +37,8 @@ class Relight:
     def relight(self, image: NDArray[Any], **light: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Relight a batch: image bytes [B,1] and the numbers of its lights [B,…] → files, bytes [B,1] each."""
         photos = list(self.pool.map(read_with_opencv, image[:, 0]))
-        lights = [{name: tuple(rows[index]) for name, rows in light.items()} for index in range(len(photos))]
+        pairs = zip(light[LIGHT].tolist(), light[SCENE].tolist(), strict=True)
+        lights = [{LIGHT: tuple(map(tuple, sources)), SCENE: (tuple(scene),)} for sources, scene in pairs]
         done = self.networks.relight(photos, lights)
         files = list(self.pool.map(write_with_opencv, [row[name] for row in done for name in PICTURES]))
         table = np.array(files, object).reshape(len(done), len(PICTURES))
@@ -51,7 +52,7 @@ async def relight_all(job: Job, address: str) -> None:
 
         async def relight(row: Row) -> None:
             async with places:
-                light = {name: np.array(values, np.float32) for name, values in row.light.items()}
+                light = {name: rows[0, 0] for name, rows in light_tensors([[row.light]]).items()}
                 image = np.array([job.path(row).read_bytes()], object)
                 files = await client.infer_sample(image=image, **light)
             job.write(row, {name: file[0] for name, file in files.items()})
@@ -71,7 +72,10 @@ def family(folder: Path) -> Iterator[Mapping[str, Contestant]]:
     grpc_port, http_port, metrics_port = claim_ports(HOST, 0, 0, 0)
     addresses = dict.fromkeys(("grpc_address", "http_address", "metrics_address"), HOST)
     config = TritonConfig(**addresses, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port)
-    lights = [Tensor(name=name, dtype=np.float32, shape=(width,)) for name, width in WIDTHS.items()]
+    lights = [
+        Tensor(name=LIGHT, dtype=np.float32, shape=(-1, WIDTHS[LIGHT])),
+        Tensor(name=SCENE, dtype=np.float32, shape=(WIDTHS[SCENE],)),
+    ]
     batcher = DynamicBatcher(max_queue_delay_microseconds=round(WAIT * 1e6))
     with Triton(config=config, workspace=folder / "pytriton") as server:
         server.bind(

@@ -2,22 +2,19 @@
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 import tritonclient.grpc as triton
 from torch import Tensor, from_numpy
 from tritonclient.utils import np_to_triton_dtype
 
 from contract.names import NETWORKS
 from contract.versions import REPORT, newest_version
-from export.check.gate import Measurement, Precision, compare
-from export.check.reference import Reference, load_reference
-from export.errors import ExportError
+from export.check.gate import Measurement, measure
+from export.check.reference import load_reference
 from export.files.formats import file_format
 from export.files.version_folder import digest
 from export.tensors import Contract, Runtime, TensorSpec, read_contract
@@ -116,42 +113,13 @@ def verify_network(folder: Path, contract: Contract, device: str, server: Server
         raise ValueError(
             f"{folder / form.MODEL} is not the file that was exported: its SHA-256 differs from {REPORT}'s."
         )
-    sizes: Iterable[int] = text["batches"]
+    sizes: Iterable[int] = text["batches"] if device == "cpu" else range(1, contract.max_batch_size + 1)
     runtime = form.load(folder, contract, device) if server is None else served(server, contract, text["format"])
     if server is not None:
         sizes = range(1, served_limit(server, contract.name) + 1)
-    return measure_every_row(
+    return measure(
         load_reference(folder, contract), runtime, contract, sizes, text["precision"], text["weights"] == "random"
     )
-
-
-def measure_every_row(
-    reference: Reference,
-    runtime: Runtime,
-    contract: Contract,
-    sizes: Iterable[int],
-    precision: Precision,
-    random_weights: bool,
-) -> list[Measurement]:
-    """Compare every row of a reference at every batch size.
-
-    A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
-
-    Raises ExportError: a batch is not answered.
-    """
-    found, rows = [], len(reference.inputs[0])
-    for size in sizes:
-        batches = math.ceil(rows / size)
-        order = torch.arange(batches * size) % rows
-        try:
-            parts = [runtime(tuple(value[chosen] for value in reference.inputs)) for chosen in order.chunk(batches)]
-        except Exception as error:  # each runtime raises types of its own
-            raise ExportError(f"no answer at batch {size}: {error}") from error
-        for position, (spec, truth) in enumerate(zip(contract.outputs, reference.outputs, strict=True)):
-            answer = torch.cat([part[position] for part in parts])
-            values = compare(spec, answer, truth[order], precision, random_weights)
-            found += [Measurement(spec.name, size, *value) for value in values]
-    return found
 
 
 def served_limit(server: Server, model: str) -> int:
@@ -163,7 +131,7 @@ def served_limit(server: Server, model: str) -> int:
 
 def served(server: Server, contract: Contract, file_format_name: str) -> Runtime:
     """A network as a Triton serves it, whatever engine it uses there."""
-    numbered = file_format_name == "torchscript"  # the pytorch backend's names end in the tensor's position
+    numbered = file_format_name != "onnx"  # the pytorch backend's names end in the tensor's position
 
     def names(specs: tuple[TensorSpec, ...]) -> list[str]:
         return [f"{spec.name}__{at}" if numbered else spec.name for at, spec in enumerate(specs)]

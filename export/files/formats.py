@@ -7,8 +7,8 @@ from torch import nn
 
 from export.tensors import Contract, Runtime
 
-Format: TypeAlias = Literal["onnx", "torchscript"]
-FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
+Format: TypeAlias = Literal["onnx", "torchscript", "aoti"]
+FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "aoti")
 
 
 class FileFormat(Protocol):
@@ -22,6 +22,9 @@ class FileFormat(Protocol):
     def load(self, folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
         """Open the file MODEL in the runtime of its format, on "cpu" or "cuda:<n>"."""
 
+    def target(self) -> str:
+        """Where a file that was just written is compared with its network: "cpu" or "cuda:0"."""
+
 
 def file_format(name: str) -> FileFormat:
     """Return the module of a format. Only that one is imported: a machine may have only one of the runtimes."""
@@ -29,6 +32,10 @@ def file_format(name: str) -> FileFormat:
         from export.files import torchscript_file
 
         return torchscript_file
+    if name == "aoti":
+        from export.files import aoti_file
+
+        return aoti_file
     from export.files import onnx_file
 
     return onnx_file

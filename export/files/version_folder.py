@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.versions import REPORT
 
-OURS = ("model.onnx", "model.pt", "weights-*.data", "reference.npz")
+OURS = ("model.onnx", "model.pt", "model.pt2", "weights-*.data", "reference.npz")
 CHUNK_BYTES = 1 << 24  # of a large file, read at a time
 
 

@@ -46,7 +46,7 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
     radius = 0.5 * torch.sqrt(wide * wide + 1.0)
 
     small = F.interpolate(height, (FIELD, FIELD), mode="bilinear", align_corners=False)
-    frame = (torch.arange(FRAME).to(light) + 0.5) * (2.0 / FRAME) - 1.0
+    frame = (torch.arange(FRAME, dtype=light.dtype, device=light.device) + 0.5) * (2.0 / FRAME) - 1.0
     along, across = frame.reshape(1, 1, 1, -1) * radius, frame.reshape(1, 1, -1, 1) * radius
     small = small.expand(batch, count, FIELD, FIELD)
     turned = sample_each(
@@ -62,7 +62,7 @@ def visibility(height: Tensor, light: Tensor, relief: Tensor, aspect: Tensor) ->
     for offset in OFFSETS[1:]:
         horizon = torch.maximum(horizon, (last[..., offset : offset + FRAME] - turned) * (1.0 / offset))
 
-    centres = (torch.arange(SIDE).to(light) + 0.5) * (2.0 / SIDE) - 1.0
+    centres = (torch.arange(SIDE, dtype=light.dtype, device=light.device) + 0.5) * (2.0 / SIDE) - 1.0
     right, down = centres.reshape(1, 1, 1, -1) * (0.5 * wide), centres.reshape(1, 1, -1, 1) * 0.5
     seen = sample_each(
         horizon, (right * ahead_x + down * ahead_y) / radius, (down * ahead_x - right * ahead_y) / radius

@@ -1,4 +1,4 @@
-"""The configs derived for other machines and for networks exported as TorchScript."""
+"""The configs derived for other machines and for networks exported in torch's own formats."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import pytest
 from contract.names import NETWORKS
 from server.derive import Machine, derive, derive_all, main, read_config, read_memory, write_derived
 from server.installation import ServerError
+from server.pytorch import exported_format
 from server.tensorrt import accelerator, engine_folder, engines_of, keep_engine, shapes, tensorrt_version
-from server.torchscript import exported_format
 from tests.rig.configs import CONTRACT, KIND_CPU, KIND_GPU, MEMBERS, production, step_of, walk
 from tests.rig.places import REPOSITORY
 
@@ -70,10 +70,10 @@ def test_deriving_changes_no_tensor(machine: Machine) -> None:
     ("machine", "megabytes", "megapixels"),
     [
         (Machine(gpus=0), "3000", "100"),  # as written by hand
-        (Machine(gpus=0, memory=1), "100", "0.5172"),  # as little as a small photo takes
-        (Machine(gpus=0, memory=16), "3689", "25.27"),  # 12.1 GB for two photos at once and 64 that wait
-        (Machine(gpus=0, memory=16, processes=4), "1926", "13.11"),  # five at once, not eight
-        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.814"),
+        (Machine(gpus=0, memory=1), "250", "1.247"),  # as little as a small photo takes
+        (Machine(gpus=0, memory=16), "3689", "24.17"),  # 12.1 GB for two photos at once and 64 that wait
+        (Machine(gpus=0, memory=16, processes=4), "1926", "12.42"),  # five at once, not eight
+        (Machine(gpus=0, memory=16, processes=4, max_batch=8), "1303", "8.267"),
         (Machine(gpus=0, memory=1000), "16000", "100"),
         (Machine(gpus=8, memory=1000), "3000", "100"),
         (Machine(gpus=1, memory=16), "3000", "100"),
@@ -111,29 +111,35 @@ def test_derived_files_parse_and_meet_and_leave_the_production_files_alone(tmp_p
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def exported(folder: Path, *models: str) -> Path:
-    """A repository in which `models` are TorchScript and the others ONNX, as their export.json say."""
+def exported(folder: Path, *models: str, file_format: str = "torchscript") -> Path:
+    """A repository in which `models` are in a format of torch's and the others ONNX, as their export.json say."""
     for model in CONTRACT:
         (folder / model / "1").mkdir(parents=True)
         shutil.copy(REPOSITORY / model / "config.pbtxt", folder / model)
     for model in NETWORKS:
-        report = {"network": model, "format": "torchscript" if model in models else "onnx", "sha256": SHA256}
+        report = {"network": model, "format": file_format if model in models else "onnx", "sha256": SHA256}
         (folder / model / "1" / "export.json").write_text(json.dumps(report))
     return folder
 
 
+@pytest.mark.parametrize("file_format", ["torchscript", "aoti"])
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.config_name)
-def test_torchscript_networks_get_their_backend_and_its_names_and_nothing_else_changes(
-    tmp_path: Path, machine: Machine
+def test_networks_of_torchs_formats_get_their_backend_and_its_names_and_nothing_else_changes(
+    tmp_path: Path, machine: Machine, file_format: str
 ) -> None:
     models = ("segment", "shadow")
-    derived = derive_all(exported(tmp_path, *models), machine)
+    derived = derive_all(exported(tmp_path, *models, file_format=file_format), machine)
     assert walk(derived) == []
     for model, config in production().items():
         expected = derive(config, machine)
         if model in models:
             assert derived[model].backend == "pytorch"
             expected.backend = "pytorch"
+            if machine.native and file_format == "aoti":
+                expected.platform, expected.max_batch_size = "torch_aoti", 1
+                expected.ClearField("dynamic_batching")
+                for warmup in expected.model_warmup:
+                    warmup.batch_size = 1
             expected.ClearField("optimization")
             for tensors in (expected.input, expected.output):
                 for position, tensor in enumerate(tensors):
@@ -158,6 +164,14 @@ def test_the_ensemble_maps_a_torchscript_network_by_its_new_names(tmp_path: Path
         assert step_of(derived, model) == step_of(production(), model)
     assert derived["relight"].input == production()["relight"].input
     assert derived["relight"].output == production()["relight"].output
+
+
+def test_nvidias_backend_gets_compiled_networks_one_photo_at_a_time(tmp_path: Path) -> None:
+    """It would hand each of several joined requests the answer to all, and an ensemble may not take more than it."""
+    exported(tmp_path, "albedo", file_format="aoti")
+    limits = {name: config.max_batch_size for name, config in derive_all(tmp_path, Machine(8, native=True)).items()}
+    assert limits == {name: 1 if name in ("relight", "albedo") else 16 for name in CONTRACT}
+    assert derive_all(tmp_path, Machine(8))["albedo"].platform == ""
 
 
 def test_accelerators_of_onnx_runtime_are_not_handed_to_the_pytorch_backend(tmp_path: Path) -> None:
@@ -185,7 +199,7 @@ def test_the_newest_version_decides_on_the_format_and_onnx_is_the_default(tmp_pa
     [
         ('{"format": "onn', "cannot be read .*: export the network again"),
         ("[]", "cannot be read .*: export the network again"),
-        ('{"format": "tensorrt"}', "has the format 'tensorrt'; onnx and torchscript can be served"),
+        ('{"format": "tensorrt"}', "has the format 'tensorrt'; onnx, torchscript, aoti can be served"),
     ],
 )
 def test_an_export_that_cannot_be_served_is_named_with_the_remedy(tmp_path: Path, text: str, sentence: str) -> None:

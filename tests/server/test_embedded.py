@@ -196,7 +196,9 @@ def test_an_ensemble_that_does_not_fit_is_explained_by_that_alone(repository: Pa
     models = tmp_path / "models"
     shutil.copytree(repository, models, ignore=shutil.ignore_patterns("configs", "__pycache__"))
     ensemble = models / "relight" / "config.pbtxt"
-    ensemble.write_text(ensemble.read_text().replace('{ key: "ALPHA" value: "ALPHA" }', '{ key: "A" value: "ALPHA" }'))
+    ensemble.write_text(
+        ensemble.read_text().replace('{ key: "ALPHA" value: "ALPHA_MAP" }', '{ key: "A" value: "ALPHA_MAP" }')
+    )
     with command(tmp_path, "--repository", models, *FREE_PORTS) as server:
         assert server.process.wait(WAIT_SECONDS) == 1
     assert server.said.startswith("Triton did not start: in ensemble relight, ")

@@ -45,6 +45,7 @@ class Sam3Segment(nn.Module):
         if positions < TOKENS:
             raise ValueError(f"The text encoder reads {positions} tokens, the contract {TOKENS}: use another model.")
         backbone = config.vision_config.backbone_config
+        self.vocabulary = int(config.text_config.vocab_size)
         self.image_size = square(backbone.image_size)
         grid = self.image_size // square(backbone.patch_size)
         # The side of the finest feature map, as a number from the configuration: a traced size is a tensor.
@@ -71,7 +72,9 @@ class Sam3Segment(nn.Module):
             x0 y0 x1 y1 in 0–1, cut at the photo's edge · count int32 [B,1], instances with score > thresholds[:,0].
             Where count is 0, alpha, score and box are still those of the highest score.
         """
-        logits, presence, boxes, masks = self.model(self.normalise(segment_pixels), tokens, token_mask)
+        # An id that the model does not know would end the process on a GPU, and in compiled code on a CPU.
+        known = tokens.clamp(0, self.vocabulary - 1)
+        logits, presence, boxes, masks = self.model(self.normalise(segment_pixels), known, token_mask)
         return self.select(logits, presence, boxes, masks, thresholds)
 
     def cast_weights(self, dtype: torch.dtype) -> None:

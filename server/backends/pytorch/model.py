@@ -1,5 +1,6 @@
-"""Triton's `pytorch` backend in Python: serves 1/model.pt where there is no C++ backend (libtorch) of NVIDIA's.
+"""Triton's `pytorch` backend in Python, where there is no C++ backend (libtorch) of NVIDIA's.
 
+It serves 1/model.pt2, which AOTInductor compiled for this machine's chip, or else 1/model.pt, TorchScript.
 As there, a tensor's name is its own, two underscores and its position in the network's signature: SEGMENT_PIXELS__0.
 One process holds one instance.
 """
@@ -7,32 +8,39 @@ One process holds one instance.
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import triton_python_backend_utils as pb_utils
 from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
 
+# The names of a file's inputs, and what runs it.
+Loaded: TypeAlias = tuple[list[str], Callable[[list[torch.Tensor]], list[torch.Tensor]]]
+
 
 class TritonPythonModel:
-    """One instance of one TorchScript model, on the CPU or on one GPU."""
+    """One instance of one model, on the CPU or on one GPU."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model on the instance's own device.
 
-        Raises pb_utils.TritonModelException: no model.pt or no device, or it does not take the config's tensors.
+        Raises pb_utils.TritonModelException: no model or no device, or it does not take the config's tensors.
         """
         config = json.loads(args["model_config"])
-        file = model_file(args, "model.pt")
         self.device = device_of(args)
         torch.set_num_threads(threads(self.device))
-        self.module = load(file, self.device)
         self.inputs = in_order([tensor["name"] for tensor in config["input"]])
         self.outputs = in_order([tensor["name"] for tensor in config["output"]])
-        arguments = [argument.name for argument in self.module.forward.schema.arguments[1:]]
+        package = Path(args["model_repository"]) / args["model_version"] / "model.pt2"
+        if package.exists():
+            arguments, self.network = load_package(package, self.device, config["max_batch_size"])
+        else:
+            arguments, self.network = load_script(model_file(args, "model.pt"), self.device)
         if len(arguments) != len(self.inputs):
-            raise pb_utils.TritonModelException(f"model.pt has the inputs {arguments}, the config says {self.inputs}")
+            file = package.name if package.exists() else "model.pt"
+            raise pb_utils.TritonModelException(f"{file} has the inputs {arguments}, the config says {self.inputs}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run; empty ones are refused."""
@@ -50,12 +58,10 @@ class TritonPythonModel:
 
     def infer(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         """Run the model on joined inputs."""
-        # Without the optimiser, which rewrites the graph for each new batch size and takes seconds for it.
-        with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            answers = self.module(*inputs)
-        answers = list(answers) if isinstance(answers, tuple) else [answers]
+        with torch.inference_mode():
+            answers = self.network(inputs)
         if len(answers) != len(self.outputs):
-            raise ValueError(f"model.pt gives {len(answers)} tensors, the config says {self.outputs}")
+            raise ValueError(f"the network gives {len(answers)} tensors, the config says {self.outputs}")
         return answers
 
 
@@ -72,7 +78,7 @@ def device_of(args: dict[str, str]) -> torch.device:
     return device
 
 
-def load(file: Path, device: torch.device) -> Any:
+def load_script(file: Path, device: torch.device) -> Loaded:
     """Load a TorchScript file, its constants too, to a device.
 
     Raises pb_utils.TritonModelException: it cannot be read.
@@ -81,10 +87,58 @@ def load(file: Path, device: torch.device) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates TorchScript, which Triton still serves
         try:
-            return jit.load(str(file), map_location=device)
+            module = jit.load(str(file), map_location=device)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise pb_utils.TritonModelException(f"{file} cannot be read as TorchScript: {reason}") from error
+
+    def run(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        # Without the optimiser, which rewrites the graph for each new batch size and takes seconds for it.
+        with jit.optimized_execution(False):
+            answers = module(*inputs)
+        return list(answers) if isinstance(answers, tuple) else [answers]
+
+    return [argument.name for argument in module.forward.schema.arguments[1:]], run
+
+
+def load_package(file: Path, device: torch.device, max_batch_size: int) -> Loaded:
+    """Load an AOTInductor package to the device it was compiled for.
+
+    Raises pb_utils.TritonModelException: it cannot be read, or was compiled for another chip, torch or smaller batches.
+    """
+    loader: Any = torch._C._aoti.AOTIModelPackageLoader
+    try:
+        notes = loader.load_metadata_from_package(str(file), "model")
+        wanted = mismatch(notes, device, max_batch_size)
+        package = None if wanted else loader(str(file), "model", True, 1, -1 if device.index is None else device.index)
+    except (RuntimeError, KeyError) as error:  # KeyError: it is not one of ours, and says too little of itself
+        reason = str(error).strip().splitlines()[0]
+        raise pb_utils.TritonModelException(f"{file} cannot be read as an AOTInductor package: {reason}") from error
+    if package is None:
+        raise pb_utils.TritonModelException(f"{file} was compiled for {wanted}.")
+    return notes["inputs"].split(), package.boxed_run
+
+
+def mismatch(notes: dict[str, str], device: torch.device, max_batch_size: int) -> str:
+    """What a package was compiled for, and what to do, where that is not what it is to run on; empty where it is."""
+    again = "export the network again on this machine"
+    if notes["torch"] != torch.__version__:
+        return f"torch {notes['torch']}, and this machine has {torch.__version__}: {again}"
+    if notes["AOTI_DEVICE_KEY"] != device.type:
+        kind = notes["AOTI_DEVICE_KEY"]
+        return f"{kind}, and its config asks for {device.type}: {again}, for a CPU with CUDA_VISIBLE_DEVICES="
+    if int(notes["max_batch_size"]) < max_batch_size:
+        return (
+            f"batches of up to {notes['max_batch_size']}, and its config allows {max_batch_size}: serve with "
+            f"--max-batch {notes['max_batch_size']}, or raise max_batch_size in config.pbtxt and {again}"
+        )
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        here, there = f"{major}{minor}", notes["AOTI_COMPUTE_CAPABILITY"]
+        return "" if here == there else f"compute capability {there}, and this GPU has {here}: {again}"
+    flags = Path("/proc/cpuinfo").read_text("utf-8").partition("flags")[2].partition("\n")[0].lower().split()
+    lacking = [word for word in notes["AOTI_CPU_ISA"].lower().split() if not any(one.startswith(word) for one in flags)]
+    return f"a CPU with {', '.join(lacking)}, and this one lacks them: {again}" if lacking else ""
 
 
 def threads(device: torch.device) -> int:

@@ -1,6 +1,7 @@
-"""Rewrites configs for networks exported as TorchScript: Triton's `pytorch` backend and its names for the tensors."""
+"""Rewrites configs for networks of torch's own formats: Triton's `pytorch` backend and its names for the tensors."""
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,25 @@ from tritonclient.grpc import model_config_pb2
 from contract.versions import REPORT, newest_version
 from server.installation import ServerError
 
+ONNX, TORCHSCRIPT, AOTI = FORMATS = "onnx", "torchscript", "aoti"  # of export.json
 Configs = dict[str, model_config_pb2.ModelConfig]  # by model
 
 
-def torchscript_models(repository: Path) -> set[str]:
-    """Names of the models whose newest version was exported as TorchScript. Raises ServerError as `exported_format`."""
-    models = [file.parent for file in repository.glob("*/config.pbtxt")]
-    return {model.name for model in models if exported_format(model) != "onnx"}
+def torch_models(repository: Path) -> dict[str, str]:
+    """Format of each model whose newest version was not exported as ONNX. Raises ServerError as `exported_format`."""
+    formats = {file.parent.name: exported_format(file.parent) for file in repository.glob("*/config.pbtxt")}
+    return {model: found for model, found in formats.items() if found != ONNX}
 
 
 def exported_format(model: Path) -> str:
-    """Format of a model's newest version, "onnx" or "torchscript", as its export.json says; "onnx" where none does.
+    """Format of a model's newest version, one of FORMATS, as its export.json says; "onnx" where none does.
 
     Raises ServerError: export.json cannot be read or names another format.
     """
-    found = read_report(model).get("format", "onnx")
-    if found not in ("onnx", "torchscript"):
+    found = read_report(model).get("format", ONNX)
+    if found not in FORMATS:
         raise ServerError(
-            f"{newest_version(model)}/{REPORT} has the format {found!r}; onnx and torchscript can be served."
+            f"{newest_version(model)}/{REPORT} has the format {found!r}; {', '.join(FORMATS)} can be served."
         )
     return str(found)
 
@@ -46,13 +48,21 @@ def read_report(model: Path) -> dict[str, Any]:
     return found
 
 
-def serve_as_torchscript(configs: Configs, models: set[str]) -> None:
+def serve_with_torch(configs: Configs, models: Mapping[str, str], native: bool) -> None:
     """Change the configs of `models`, and what an ensemble maps to them, to the `pytorch` backend, in place.
 
     There a tensor's name ends in its position in the network's signature: ALPHA → ALPHA__0.
+
+    Args:
+        configs: of every model.
+        models: format of each that the backend is to serve.
+        native: whether the backend is NVIDIA's, which has a platform for AOTInductor.
     """
-    for name in models:
+    for name, file_format in models.items():
         config = configs[name]
+        if native and file_format == AOTI:
+            serve_one_by_one(configs, name)
+            config.platform = "torch_aoti"
         config.backend = "pytorch"
         config.ClearField("optimization")  # accelerators of ONNX Runtime
         inputs, outputs = numbered(config.input), numbered(config.output)
@@ -63,6 +73,20 @@ def serve_as_torchscript(configs: Configs, models: set[str]) -> None:
                 if step.model_name == name:
                     rename_keys(step.input_map, inputs)
                     rename_keys(step.output_map, outputs)
+
+
+def serve_one_by_one(configs: Configs, name: str) -> None:
+    """Let no two requests for a model be joined, and none have more than one row; nor those for an ensemble with it.
+
+    NVIDIA's backend does not divide the answer to joined requests among them, and says that larger batches are not
+    completed yet (github.com/triton-inference-server/pytorch_backend, May 2026).
+    """
+    with_it = [one for one in configs.values() if any(step.model_name == name for step in one.ensemble_scheduling.step)]
+    for config in (configs[name], *with_it):
+        config.max_batch_size = 1
+        for warmup in config.model_warmup:
+            warmup.batch_size = 1
+    configs[name].ClearField("dynamic_batching")
 
 
 def numbered(tensors: Any) -> dict[str, str]:

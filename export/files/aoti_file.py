@@ -1,0 +1,178 @@
+"""A network → one AOTInductor package: its graph compiled for the chip of this machine, with a dynamic batch."""
+
+import hashlib
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from export.errors import ExportError
+from export.tensors import Contract, Runtime, TensorSpec, example_inputs
+
+MODEL = "model.pt2"
+# Neither is typed; pyproject.toml pins torch.
+inductor: Any = torch._inductor
+packages: Any = torch._C._aoti
+shapes: Any = torch.fx.experimental._config
+
+# Inductor counts in 32 bits where the size of the example fits in them, unless a dimension has a bound.
+LARGEST = (1024, 64)  # of the dimensions that vary beside the batch: pictures of a photo, sources of a picture
+# torch chooses a convolution's memory layout for batches from 16 up: what is compiled for such an example is wrong.
+# No other dimension of a network is this number, with which the compiler might take the batch for it.
+EXAMPLE_BATCH = 7
+# A kernel's number of threads is otherwise that of this process.
+OPTIONS = {"cpp.dynamic_threads": True}
+ATTENTION = [  # the fastest first, where the chip has it
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+
+
+def target() -> str:
+    """What a package is compiled for: the first GPU, or the CPU where there is none."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def write(network: nn.Module, contract: Contract, folder: Path) -> None:
+    """Compile a network in evaluation mode into `folder`; it is moved to the device it is compiled for.
+
+    The package in the folder above is taken as it is where it was compiled from the same graph and weights, for the
+    same chip, by the same torch.
+
+    Raises ExportError: there is no C++ compiler, or the network cannot be compiled.
+    """
+    require_compiler()
+    device = torch.device(target())
+    try:
+        program = trace(network.to(device), contract, device)
+        key = fingerprint(program, contract, device)
+        former = folder.parent / MODEL
+        if former.exists() and metadata(former).get("key") == key:
+            shutil.copy2(former, folder / MODEL)
+        else:
+            compile_package(program, folder / MODEL, describe(contract, key))
+    except Exception as error:  # exporter and compiler raise types of their own, whose first line is the reason
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"{contract.name}: AOTInductor cannot compile the network ({reason}); --format torchscript does without."
+        ) from error
+
+
+def require_compiler() -> None:
+    """Raise ExportError unless there is a C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise ExportError(
+            "--format aoti compiles and needs a C++ compiler: install g++, or name one in the variable CXX."
+        ) from error
+
+
+def trace(network: nn.Module, contract: Contract, device: torch.device) -> ExportedProgram:
+    """The network as a graph whose batch, and every −1 of its contract, may be any size from 1 up to a bound."""
+    batch = min(EXAMPLE_BATCH, max(2, contract.max_batch_size - 1))
+    drawn = zip(contract.inputs, example_inputs(contract, batch), strict=True)
+    inputs = tuple(enlarge(spec, value).to(device) for spec, value in drawn)
+    with compiling():
+        return torch.export.export(
+            network, inputs, dynamic_shapes=tuple(dynamic(spec, contract) for spec in contract.inputs), strict=False
+        )
+
+
+def enlarge(spec: TensorSpec, value: Tensor) -> Tensor:
+    """An example twice as large where its size varies.
+
+    With two sources one is left beside the first, and what is compiled for one reads the same for each of several.
+    """
+    return value.repeat(1, *(2 if size == -1 else 1 for size in spec.dims))
+
+
+def dynamic(spec: TensorSpec, contract: Contract) -> dict[int, Any]:
+    """The dimensions of an input that vary, each with its bound."""
+    free = iter(LARGEST)
+    vary = {at: Dim.DYNAMIC(max=next(free)) for at, size in enumerate(spec.dims, 1) if size == -1}
+    return {0: Dim.DYNAMIC(max=max(3, contract.max_batch_size)), **vary}
+
+
+def compile_package(program: ExportedProgram, file: Path, notes: dict[str, str]) -> None:
+    """Compile a graph. Sizes of the example are not taken for granted: without guards none is checked at run time."""
+    graph = program.graph_module.graph
+    (*_, last) = graph.find_nodes(op="placeholder")
+    sizes = last.meta["val"].fake_mode.shape_env
+    options = {**OPTIONS, "aot_inductor.metadata": notes}
+    with compiling(), sizes.suppress_guards():
+        inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Hide the libraries' notes on their own internals, order kinds of attention, let 0 and 1 be sizes like others."""
+    with warnings.catch_warnings(), sdpa_kernel(ATTENTION, set_priority=True), torch.no_grad():
+        warnings.simplefilter("ignore")
+        with shapes.patch(backed_size_oblivious=True):
+            yield
+
+
+def fingerprint(program: ExportedProgram, contract: Contract, device: torch.device) -> str:
+    """Name what a package is made from: graph, sizes, weights, chip, torch, options; SHA-256 in hexadecimal."""
+    found = hashlib.sha256(repr((contract, LARGEST, OPTIONS, chip(device), torch.__version__)).encode())
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            found.update(part.code.encode())
+    for name, value in sorted({**program.state_dict, **program.constants}.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def chip(device: torch.device) -> str:
+    """The chip that is compiled for, as far as its code depends on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    return str(pick_vec_isa())
+
+
+def describe(contract: Contract, key: str) -> dict[str, str]:
+    """What a package says of itself, for the server that loads it."""
+    inputs = " ".join(spec.name for spec in contract.inputs)
+    limit = str(contract.max_batch_size)
+    return {"key": key, "torch": torch.__version__, "inputs": inputs, "max_batch_size": limit}
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """What a package says of itself, and what torch adds: the device, its compute capability, the CPU's vectors."""
+    found: dict[str, str] = packages.AOTIModelPackageLoader.load_metadata_from_package(str(file), "model")
+    return found
+
+
+def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
+    """Open the compiled file on "cpu" or "cuda:<n>".
+
+    Raises ExportError: it was compiled for the other.
+    """
+    file, place = folder / MODEL, torch.device(device)
+    if (kind := metadata(file)["AOTI_DEVICE_KEY"]) != place.type:
+        raise ExportError(f"{file} was compiled for {kind} and does not run on {place.type}: name the right --device.")
+    number = -1 if place.type == "cpu" else place.index or 0
+    runner = packages.AOTIModelPackageLoader(str(file), "model", True, 1, number)
+
+    def run(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # Compiled code takes an input's strides for granted.
+        answers: list[Tensor] = runner.boxed_run([value.to(place).contiguous() for value in inputs])
+        return tuple(answer.cpu() for answer in answers)
+
+    return run
