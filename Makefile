@@ -52,7 +52,8 @@ clean: ## remove what was built: environment, networks, output
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@
 
-# Networks are exported again when their source or contract has changed.
+# Networks are exported again when their source or contract has changed: two at a time, each keeps one core busy.
 $(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py export/*/*/*.py) $(wildcard model_repository/*/config.pbtxt)
-	$(BIN)/python -m export
+	$(BIN)/python -m export --only segment --only albedo & first=$$!; \
+	$(BIN)/python -m export --only shadow --only recombine && wait $$first
 	touch $@

@@ -261,9 +261,9 @@ def test_the_other_lights_of_a_seed_never_change() -> None:
         rim.numbers.items()
         >= {
             **{
-                "direction_x": -0.59696776,
-                "direction_y": -0.3394989,
-                "direction_z": -0.7268906,
+                "direction_x": -0.49182805,
+                "direction_y": -0.27970538,
+                "direction_z": -0.82454234,
                 "intensity": 0.35186338,
             },
             **{"color_red": 0.9460653, "color_green": 0.8084209, "color_blue": 0.7030188, "angular_size": 2.3746219},
