@@ -8,6 +8,9 @@ MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
 ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host simulate)
 
+# Compiles networks for a minute: run where AOTInductor's format is changed.
+COMPILED := tests/server/test_aoti.py
+
 .PHONY: help demo test lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help
 
@@ -18,7 +21,7 @@ demo: $(MODELS) ## the sample photos through the real server; a contact sheet an
 	$(BIN)/python demo.py
 
 test: $(MODELS) ## the tests, against the real server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(ALONE) $(COMPILED))
 	$(BIN)/python -m pytest $(ALONE)
 
 lint: .venv/installed ## ruff, mypy --strict and who may import whom

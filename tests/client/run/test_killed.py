@@ -174,7 +174,8 @@ def test_a_photo_that_ends_a_process_each_time_fails_alone(supervised: Supervise
     for name, color in (("c.png", (255, 0, 0)), ("e.png", (0, 255, 0))):
         Image.new("RGB", (64, 64), color).save(tmp_path / name)
     before, size = supervised.said, f"{(tmp_path / 'c.png').stat().st_size:,} bytes"
-    with running(supervised.grpc_url, table, tmp_path / "out", "--files", "mask", "--quiet") as client:
+    waiting = ("--files", "mask", "--quiet", "--wait-for-server", str(WAIT_SECONDS))
+    with running(supervised.grpc_url, table, tmp_path / "out", *waiting) as client:
         client.wait(2 * WAIT_SECONDS)
     assert client.returncode == 1, told(tmp_path / "out")
     said = supervised.said.removeprefix(before)
@@ -183,7 +184,7 @@ def test_a_photo_that_ends_a_process_each_time_fails_alone(supervised: Supervise
     rows = lines(tmp_path / "out" / "small.csv")
     assert [row["image_path"] for row in rows] == names
     errors = {name: row["error"] for name, row in zip(names, rows, strict=True) if row["error"]}
-    assert errors.keys() == {"c.png", "e.png"}
+    assert errors.keys() == {"c.png", "e.png"}, errors
     assert errors["c.png"].startswith("This photo ends the decoder: ")
     assert errors["e.png"].startswith(
         "with this photo 3 times, the last time alone, a Python process of the server has d"
