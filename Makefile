@@ -57,6 +57,8 @@ clean: ## remove what was built: environment, networks, output
 
 # Networks are exported again when their source or contract has changed: two at a time, each keeps one core busy.
 $(MODELS): .venv/installed $(wildcard contract/*.py export/*.py export/*/*.py export/*/*/*.py) $(wildcard model_repository/*/config.pbtxt)
-	$(BIN)/python -m export --only segment --only albedo & first=$$!; \
-	$(BIN)/python -m export --only shadow --only recombine && wait $$first
+	@mkdir -p build
+	$(BIN)/python -m export --only segment --only albedo > build/export.txt 2>&1 & first=$$!; \
+	$(BIN)/python -m export --only shadow --only recombine; code=$$?; \
+	wait $$first || code=1; cat build/export.txt; exit $$code
 	touch $@

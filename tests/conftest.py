@@ -5,17 +5,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contract.names import STAGES
 from export.files.formats import Format
-from server.derive import this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.embedded import RunningServer
 from tests.rig.places import REPOSITORY, ROOT
 from tests.rig.plain_models import write_plain_models
+from tests.rig.served import serving
 
 # What runs anywhere; AOTInductor compiles a network for minutes: its tests have one of their own.
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
@@ -38,9 +37,7 @@ def plain_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The embedded Triton serving the default preset."""
-    log = tmp_path_factory.mktemp("triton") / "triton.log"
-    options = Options(repository, this_machine(gpus=0), grpc_port=0, http_port=0, metrics_port=0, log=log)
-    with embedded_server(options) as running:
+    with serving(repository, tmp_path_factory.mktemp("triton")) as running:
         yield running
 
 
@@ -81,9 +78,6 @@ def tiny_repository(request: pytest.FixtureRequest, tiny_repositories: dict[str,
 @pytest.fixture(scope="session")
 def tiny_server(tiny_repository: Path) -> Iterator[RunningServer]:
     """The embedded Triton serving preset `tiny`, once in each format."""
-    log = tiny_repository.parent / "triton.log"
     # Batches of 4: networks so small are done, and wait in vain, before a busy machine has decoded 8 more photos.
-    machine = replace(this_machine(gpus=0), max_batch=4)
-    options = Options(tiny_repository, machine, grpc_port=0, http_port=0, metrics_port=0, log=log)
-    with embedded_server(options) as running:
+    with serving(tiny_repository, tiny_repository.parent, max_batch=4) as running:
         yield running

@@ -1,15 +1,22 @@
-"""Distributions of numbers, colours and choices, as a lighting file writes them. lighting.toml explains the syntax."""
+"""What a settings file (TOML) may hold: distributions of numbers, colours and choices. lighting.toml explains them."""
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from client.light.values import Color, parse_color
 from contract.light import Interval
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _WEIGHT = Interval(0, 10**9)
 T = TypeVar("T")
@@ -18,6 +25,16 @@ R = TypeVar("R")
 
 class SettingsError(ValueError):
     """A file of settings cannot be used; the message is a sentence with the file and the key."""
+
+
+def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
+    """The content of a settings file, which a message calls the `kind` file. Raises SettingsError."""
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the {kind} file {path} cannot be opened ({error.strerror})") from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise SettingsError(f"the {kind} file {path} is not valid TOML: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from client.light.distributions import Choice, SettingsError, colors, number, numbers, weighted
+from client.light.distributions import Choice, SettingsError, colors, number, numbers, read_toml, weighted
 from client.light.values import Pattern, parse_pattern, parse_setup
 from contract.light import FACTOR, NUMBERS, SPACES, TABLE, UNIT, Interval
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LIGHTING_FILE = Path(__file__).with_name("lighting.toml")  # the only place of the defaults
 
@@ -49,14 +43,8 @@ class Lighting:
 
 def read_lighting(path: str | Path = LIGHTING_FILE) -> Lighting:
     """Read the distributions in the file at `path`. Raises SettingsError."""
-    try:
-        content = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"the lighting file {path} cannot be opened ({error.strerror})") from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise SettingsError(f"the lighting file {path} is not valid TOML: {error}") from error
     found: dict[str, Any] = {}
-    for key, value in content.items():
+    for key, value in read_toml(path, "lighting").items():
         if key in _SECTIONS and isinstance(value, dict):
             found.update({f"{key}.{inner}": one for inner, one in value.items()})
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +11,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from client.light.distributions import SettingsError
+from client.light.distributions import SettingsError, read_toml
 from contract.light import BACKGROUNDS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 INSTRUCTIONS_FILE = Path(__file__).with_name("instructions.toml")  # the only place of the words
 
@@ -90,12 +84,7 @@ class Phrases:
 
 def read_phrases(path: str | Path = INSTRUCTIONS_FILE) -> Phrases:
     """Read the words in the file at `path`. Raises SettingsError, a sentence with file and key."""
-    try:
-        content = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"the instructions file {path} cannot be opened ({error.strerror})") from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise SettingsError(f"the instructions file {path} is not valid TOML: {error}") from error
+    content = read_toml(path, "instructions")
     try:
         found = _flat(content)
         return Phrases(

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from tests.rig.places import SAMPLES
 from tests.rig.tiffs import tiff
 
-PHOTOS = Path(__file__).parents[1] / "model_repository" / "photos"
+PHOTOS = Path(__file__).parents[1] / "model_repository" / "decode" / "photos"
 
 
 def saved(image: Image.Image, file_format: str, **options: object) -> bytes:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from tritonclient.utils import InferenceServerException
 
 from client import Relighter
 from contract.limits import allowed_pictures, check_memory, megabytes, most_pictures
-from server.derive import LEAST_MEGABYTES, this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.derive import LEAST_MEGABYTES
+from server.embedded import RunningServer
 from tests.rig.requests import lights, request
 from tests.rig.runs import relight, small_table, tree
+from tests.rig.served import serving
 
 SIDE, MOST = 256, 3  # of the tables' photos, and the pictures of one that the smallest machine makes at once
 
@@ -28,9 +28,7 @@ SIDE, MOST = 256, 3  # of the tables' photos, and the pictures of one that the s
 @pytest.fixture(scope="module")
 def small_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The server as it would be on a machine with 1 GB of memory."""
-    machine = replace(this_machine(gpus=0), memory=1)
-    log = tmp_path_factory.mktemp("small") / "triton.log"
-    with embedded_server(Options(repository, machine, grpc_port=0, http_port=0, metrics_port=0, log=log)) as running:
+    with serving(repository, tmp_path_factory.mktemp("small"), memory=1) as running:
         yield running
 
 

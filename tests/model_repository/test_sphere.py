@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from export.exporter import Candidate, export
 from export.networks.illumination import SLOPE
 from export.networks.pattern_bank import PatternBank
 from export.networks.shading import SIDE, Shadow
-from server.derive import this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.embedded import RunningServer
 from tests.rig.exr import channels
 from tests.rig.photos import png
 from tests.rig.requests import Rows, ask, request
+from tests.rig.served import serving
 from tests.rig.stripe import stripe
 
 RADIUS = 0.4  # of the sphere, in photo sides; its middle is the photo's
@@ -41,6 +40,7 @@ class Sphere(Shadow):
     """The camera's side of a sphere before a plane, whatever the photo."""
 
     slope: Tensor
+    height: Tensor
 
     def __init__(self, patterns: PatternBank) -> None:
         super().__init__(patterns)
@@ -49,13 +49,17 @@ class Sphere(Shadow):
         inside = x * x + y * y < 1.0
         slope = np.where(inside, np.stack((-x, -y)) / z / SLOPE, 0.0)
         self.register_buffer("slope", torch.from_numpy(slope).float()[None], persistent=False)
+        self.register_buffer("height", torch.from_numpy(inside * z).float()[None, None], persistent=False)
 
     def heights(self, pixels: Tensor, alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError("slopes are given as they are")
+        """The sphere in radii, for every photo."""
+        height = self.height + 0.0 * mask
+        return height, height
 
     def surface(self, pixels: Tensor, alpha: Tensor, mask: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
-        """The same slopes for every photo, and no height that casts shadows."""
-        return self.slope + 0.0 * mask, 0.0 * mask
+        """Its analytic slopes in place of differences between pixels."""
+        _, height = self.heights(pixels, alpha, mask)
+        return self.slope + 0.0 * mask, height
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +67,7 @@ def sphere_server(plain_repository: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("sphere")
     models = shutil.copytree(plain_repository, folder / "models")
     export(Candidate("shadow", "sphere", "none", Sphere(stripe(folder)).eval()), models / "shadow" / "1")
-    machine = replace(this_machine(gpus=0), max_batch=1)
-    with embedded_server(
-        Options(models, machine, grpc_port=0, http_port=0, metrics_port=0, log=folder / "triton.log")
-    ) as running:
+    with serving(models, folder, max_batch=1) as running:
         yield running
 
 

@@ -1,13 +1,14 @@
 """The command in the tests: how it is started, and what it leaves."""
 
 import csv
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -50,6 +51,12 @@ def running(url: str, table: Path, output: Path, *options: str) -> Iterator[subp
         finally:
             process.kill()
             process.wait()
+
+
+def metadata(folder: Path, index: int) -> dict[str, Any]:
+    """The metadata of a row in a run's folder."""
+    content: dict[str, Any] = json.loads((folder / f"{index:05d}_metadata.json").read_text())
+    return content
 
 
 def told(output: Path) -> str:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,11 @@ from export.exporter import COMPILED_BATCHES, Candidate, export
 from export.files import aoti_file, onnx_file
 from export.files.version_folder import scratch
 from export.tensors import example_inputs, read_contract
-from server.derive import this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.embedded import RunningServer
 from server.installation import ServerError
-from tests.rig.lamp import Lamp
 from tests.rig.places import SAMPLES
+from tests.rig.served import serving
+from tests.server.lamp import Lamp
 
 CONTRACT = read_contract("shadow")
 SIZES = ((1, 1, 1), (3, 5, 1), (1, 3, 2), (2, 1, 4), (16, 1, 3))  # photos, pictures, sources
@@ -60,14 +59,9 @@ def models(version: Path, plain_repository: Path, tmp_path_factory: pytest.TempP
     return folder
 
 
-def options(models: Path, max_batch: int) -> Options:
-    machine = replace(this_machine(gpus=0), max_batch=max_batch)
-    return Options(models, machine, grpc_port=0, http_port=0, metrics_port=0, log=models.parent / "triton.log")
-
-
 @pytest.fixture(scope="module")
 def compiled_server(models: Path) -> Iterator[RunningServer]:
-    with embedded_server(options(models, LIMIT)) as running:
+    with serving(models, models.parent, max_batch=LIMIT) as running:
         yield running
 
 
@@ -150,5 +144,5 @@ def test_the_ensemble_runs_and_every_batch_size_is_verified(compiled_server: Run
 
 def test_batches_larger_than_those_compiled_for_are_refused_at_the_start(models: Path) -> None:
     sentence = "compiled for batches of up to 16, and its config allows 32: serve with --max-batch 16"
-    with pytest.raises(ServerError, match=sentence), embedded_server(options(models, 32)):
+    with pytest.raises(ServerError, match=sentence), serving(models, models.parent, max_batch=32):
         pass

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver import Chrome
 
-from tests.rig.browser import browser
+from tests.client.gallery.browser import browser
 
 
 @pytest.fixture(scope="package")

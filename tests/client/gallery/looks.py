@@ -4,7 +4,7 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.rig.browser import find, wait_until
+from tests.client.gallery.browser import find, wait_until
 
 
 def opened(driver: Chrome, address: str) -> Chrome:

@@ -10,8 +10,8 @@ from selenium.webdriver.common.by import By
 
 from client.gallery.__main__ import main
 from client.gallery.thumbnails import FOLDER
+from tests.client.gallery.browser import complaints, find, wait_until
 from tests.client.gallery.looks import counts, open_first, opened, press, shown
-from tests.rig.browser import complaints, find, wait_until
 from tests.rig.finished_runs import FinishedRun, made_light, small_run
 
 EVIL = "\"'><img src=x onerror=document.title='taken'></script><script>document.title='taken'</script>"

@@ -11,8 +11,8 @@ from selenium.webdriver.common.by import By
 from client.gallery.page import PHOTOS_PER_PART, write_page
 from client.gallery.runs import read_runs
 from client.gallery.thumbnails import FOLDER, SHOWN, thumbnail_of
+from tests.client.gallery.browser import complaints, find, wait_until
 from tests.client.gallery.looks import counts, open_first, opened, press, shown
-from tests.rig.browser import complaints, find, wait_until
 from tests.rig.finished_runs import large_run, parsed
 
 PHOTOS, PICTURES = 2_500, 10_000

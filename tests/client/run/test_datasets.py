@@ -13,9 +13,8 @@ from PIL import Image
 
 from client.light.light import named_light
 from client.run_csv import main
-from server.derive import this_machine
-from server.embedded import Options, embedded_server
 from tests.rig.runs import Server, lines, relight, small_table, tree
+from tests.rig.served import serving
 
 KINDS = ("folder", "webdataset", "parquet")
 FIRST = {"folder": "image", "webdataset": "output.png", "parquet": "output"}
@@ -29,9 +28,7 @@ Load = Callable[..., Any]
 @pytest.fixture(scope="module")
 def server(plain_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose networks cost next to nothing."""
-    log = tmp_path_factory.mktemp("triton") / "triton.log"
-    options = Options(plain_repository, this_machine(gpus=0), grpc_port=0, http_port=0, metrics_port=0, log=log)
-    with embedded_server(options) as running:
+    with serving(plain_repository, tmp_path_factory.mktemp("triton")) as running:
         yield running
 
 

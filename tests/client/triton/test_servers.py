@@ -20,7 +20,7 @@ from client.triton.credentials import parse_header, read_tls
 from client.triton.request import photo_request, request_template, unpack
 from client.triton.servers import Servers
 from server.embedded import claim_ports
-from tests.rig.bare_server import bare_server
+from tests.client.triton.bare_server import bare_server
 from tests.rig.lights import plain_light
 from tests.rig.places import SAMPLES
 

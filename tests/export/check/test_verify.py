@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ import tritonclient.grpc as triton
 from contract.names import NETWORKS
 from export.check.verify import Server, served_limit, verify
 from server.derive import this_machine
-from server.embedded import Options, RunningServer, embedded_server
+from server.embedded import RunningServer
 from tests.rig.places import ROOT
+from tests.rig.served import serving
 
 LIMIT, ROWS = 4, 3  # rows that an export keeps; one of the batch sizes divides them, one is larger
 
@@ -24,9 +24,7 @@ LIMIT, ROWS = 4, 3  # rows that an export keeps; one of the batch sizes divides 
 @pytest.fixture(scope="module")
 def larger_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that takes batches larger than what is kept."""
-    log = tmp_path_factory.mktemp("larger") / "triton.log"
-    machine = replace(this_machine(gpus=0), max_batch=LIMIT)
-    with embedded_server(Options(repository, machine, grpc_port=0, http_port=0, metrics_port=0, log=log)) as running:
+    with serving(repository, tmp_path_factory.mktemp("larger"), max_batch=LIMIT) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,13 @@ from export.errors import ExportError
 from export.exporter import Candidate, export
 from export.networks.own import build_own
 from export.tensors import read_contract
-from server.derive import this_machine
-from server.embedded import Options as ServerOptions
-from server.embedded import embedded_server
 from tests.rig.places import SAMPLES
+from tests.rig.served import serving
 
 FACTORY = """
 import torch
 from torch import nn
+from tests.rig.served import serving
 
 class Gray(nn.Module):
     def __init__(self):
@@ -106,9 +104,7 @@ def test_a_network_that_knows_no_residual_is_kept_and_served(plain_repository: P
     models = shutil.copytree(plain_repository, tmp_path / "models")
     network = build_own("my_pkg.nets:Unscored", None)
     export(Candidate("albedo", "unscored", "none", network), models / "albedo" / "1")
-    machine = replace(this_machine(gpus=0), max_batch=1)
-    options = ServerOptions(models, machine, grpc_port=0, http_port=0, metrics_port=0, log=tmp_path / "triton.log")
-    with embedded_server(options) as running:
+    with serving(models, tmp_path, max_batch=1) as running:
         relit = relight(SAMPLES / "grace_hopper.jpg", url=running.grpc_url)
     assert relit.info["residual"] is None
     assert relit.info["models"]["albedo"]["network"] == "unscored"

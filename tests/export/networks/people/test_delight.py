@@ -9,7 +9,7 @@ from export.networks.colour import srgb_to_linear
 from export.networks.people.delight import Delight
 from export.networks.people.skin_light import skin_light, solve
 from export.networks.retinex import Retinex, luminance
-from tests.rig.people import open_photo, square
+from tests.export.networks.people.photos import open_photo, square
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from export.networks.people.face_mesh import FaceMesh
 from export.networks.people.faces import Faces
 from export.networks.people.relief import SIDE, Relief
 from export.networks.people.shipped import load_shipped
+from tests.export.networks.people.litert import astronaut, halved, litert, tensor
+from tests.export.networks.people.photos import aspect, open_photo, square
 from tests.rig.lights import light
 from tests.rig.lights import tensors as lights
-from tests.rig.litert import astronaut, halved, litert, tensor
-from tests.rig.people import aspect, open_photo, square
 
 
 @pytest.fixture(scope="module")

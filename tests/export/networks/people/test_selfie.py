@@ -14,8 +14,8 @@ from export.networks.people.selfie import PROMPTS, Selfie, write_vocabulary
 from export.networks.people.selfie_classes import SelfieClasses
 from export.networks.people.shipped import load_shipped
 from export.networks.recombine import enlarge, signed_distance
-from tests.rig.litert import astronaut, halved, litert, tensor
-from tests.rig.people import aspect, open_photo, square
+from tests.export.networks.people.litert import astronaut, halved, litert, tensor
+from tests.export.networks.people.photos import aspect, open_photo, square
 
 MASKS = Path(__file__).parent / "masks"
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 
 def litert(name: str) -> Array:
     """One of LiteRT 2.3's outputs; the segmenter's logits are every eighth pixel's."""
-    with np.load(Path(__file__).parent / "data" / "litert.npz") as arrays:
+    with np.load(Path(__file__).with_name("litert.npz")) as arrays:
         return np.asarray(arrays[name], np.float32)
 
 

@@ -31,7 +31,8 @@ def browser(profile: Path, width: int = 1280, height: int = 900, dark: bool = Fa
     """A browser whose window has this size in CSS pixels, with a new profile in an empty folder."""
     programs = {package: shutil.which(name) for package, name in _PROGRAMS.items()}
     if missing := [package for package, program in programs.items() if program is None]:
-        # No wheel brings a browser, and its package needs root: CI installs it (.ci/run), so there nothing is left out.
+        # No wheel brings a browser, and its package needs root: a laptop without one must not fail for it. CI installs
+        # it (.ci/run), so there the page is always looked at.
         pytest.skip(f"there is no browser to look at the page with: apt-get install {' '.join(missing)}")
     options = Options()
     options.binary_location = str(programs["chromium"])
