@@ -17,7 +17,7 @@ from client.input.row import Row
 SPLIT_COLUMN = "split"  # wins over the shares
 ALL = "train"  # the split of all rows where there are no splits
 _NAME = re.compile(r"\w+", re.ASCII)  # `datasets` wants no more
-_RESERVED = ("journal", "pieces")  # folders beside those of the splits
+_RESERVED = ("journal", "pieces", "__gallery__")  # folders beside those of the splits
 
 Shares = tuple[tuple[str, float], ...]
 

@@ -46,7 +46,7 @@ def test_a_rows_own_split_wins() -> None:
     assert alone.is_used
     assert alone.placed(Row(0, ("a", ""), "a"), 0).split == "train"
     assert not Splits().of_table(["image_path"]).is_used
-    for name in ("../up", "journal", "7", "a b"):
+    for name in ("../up", "journal", "__gallery__", "7", "a b"):
         with pytest.raises(RowError, match="column split must be a name such as train"):
             alone.check(Row(0, ("a", name), "a"))
 
