@@ -69,7 +69,7 @@ def main() -> int:
 def run_clients(url: str) -> int:
     """Run the client over each table of samples; return its exit code where that is not as it should be, else 0."""
     code = run_client(url, "samples/samples.csv", "--variants", str(VARIANTS))
-    code = code or run_client(url, "samples/lights.csv", "--files", "output")
+    code = code or run_client(url, "samples/lights.csv", "--files", "output,input")
     if code != 0:
         return code
     print("Now a photo without a person. Its row should fail and say why:", flush=True)
