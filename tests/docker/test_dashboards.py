@@ -49,6 +49,7 @@ def metrics(text: str) -> set[str]:
 def used_server(server: RunningServer) -> RunningServer:
     """A server that has answered, so that its counters exist."""
     assert answers_inference(server.http_url, 60.0)
+    assert [url.partition(":")[0] for url in (server.http_url, server.metrics_url)] == ["127.0.0.1", "127.0.0.2"]
     return server
 
 
@@ -108,7 +109,7 @@ def test_prometheus_scrapes_the_server_answers_every_query_and_raises_no_alert(
         # A rate needs two scrapes.
         rates = 'rate(nv_inference_request_success{model="relight"}[1m]) >= 0'
         scraped = ask_until_answered(address, f"{rates} and on() count({rates}) == 2")
-        assert {one["metric"]["node"] for one in scraped} == {"127.0.0.1", "second"}
+        assert {one["metric"]["node"] for one in scraped} == {"127.0.0.2", "second"}
         (by_node,) = [query for query in dashboard_queries("second") if query.startswith("sum by (node)")]
         assert [one["metric"] for one in ask(address, by_node)] == [{"node": "second"}]
         answered = {query: ask(address, query) for query in dashboard_queries()}
