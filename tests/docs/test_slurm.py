@@ -20,7 +20,7 @@ RAY = """case $2 in
   --block) [[ ! ${UNHEALTHY:-} ]] || exit 3 ;;
 esac
 """
-# The server serves until it is stopped; the client ends by itself when Ray or the server has begun everywhere, unless time is over.
+# The server serves until it is stopped; the client ends by itself, unless time is over, when what it needs has begun.
 PYTHON = """if [[ $1 == *run_csv.py ]]; then
   until [[ $(grep -cE "^ray start|-m server" "$NOTES") == "$BEGUN" ]]; do sleep 0.02; done
   cat "$PROMETHEUS_NODES"/* >> "$NOTES" 2> /dev/null
