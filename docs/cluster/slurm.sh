@@ -18,6 +18,9 @@
 set -euo pipefail
 cd "${RELIGHT:-$SLURM_SUBMIT_DIR}"
 export RAY_USAGE_STATS_ENABLED=0
+# Whoever reaches a Ray without a token can run programs on its nodes.
+RAY_AUTH_TOKEN=$(openssl rand -hex 32)
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 metrics_port=8002
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
@@ -34,7 +37,7 @@ head=$address:$((20000 + SLURM_JOB_ID % 10000)) # of this job alone, should two 
 
 listed=${PROMETHEUS_NODES:+$PROMETHEUS_NODES/slurm-$SLURM_JOB_ID.yml}
 steps=()
-# shellcheck disable=SC2317  # called by the trap
+# shellcheck disable=SC2317,SC2329  # called by the trap
 stop() {
   [[ -z $listed ]] || rm -f "$listed"
   kill "${steps[@]}" 2> /dev/null || true # Ray ends with its step
@@ -51,8 +54,11 @@ start_ray() { # NODE OPTION...
 }
 
 start_ray "$first" --head --node-ip-address="$address" --port="${head#*:}"
-until .venv/bin/ray health-check --address "$head" 2> /dev/null; do
-  kill -0 "${steps[0]}" 2> /dev/null || { echo "Ray's head has ended on $first: why is above." >&2; exit 1; }
+until said=$(.venv/bin/ray health-check --address "$head" 2>&1); do
+  if ! kill -0 "${steps[0]}" 2> /dev/null || ((SECONDS > 600)); then
+    echo "Ray's head on $first does not answer: ${said##*$'\n'}" >&2
+    exit 1
+  fi
   sleep 0.5
 done
 for node in "${nodes[@]:1}"; do

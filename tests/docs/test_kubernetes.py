@@ -40,6 +40,7 @@ WORKERS = strict(
 CLUSTER = strict(
     ["headGroupSpec"],
     rayVersion={"type": "string"},
+    authOptions=strict(["mode"], mode={"enum": ["disabled", "token"]}),
     headGroupSpec=strict(["rayStartParams", "template"], rayStartParams=TEXTS, template=TEMPLATE),
     workerGroupSpecs={"type": "array", "items": WORKERS},
 )

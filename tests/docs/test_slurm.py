@@ -15,8 +15,9 @@ trap 'echo "${0##*/} stopped" >> "$NOTES"; exit 130' TERM
 echo "${0##*/} $*" >> "$NOTES"
 """
 UNTIL_STOPPED = "while :; do sleep 0.02; done\n"
-RAY = """case $2 in
-  --address) exit ${UNHEALTHY:-0} ;;
+RAY = """[[ $RAY_AUTH_MODE == token && ${#RAY_AUTH_TOKEN} == 64 ]] || exit 4
+case $2 in
+  --address) [[ ! ${UNHEALTHY:-} ]] || echo "why not"; exit ${UNHEALTHY:-0} ;;
   --block) [[ ! ${UNHEALTHY:-} ]] || exit 3 ;;
 esac
 """
@@ -92,7 +93,7 @@ def test_when_the_time_is_over_the_run_ends_well_and_is_queued_again(tmp_path: P
 
 def test_where_rays_head_does_not_start_nothing_else_does(tmp_path: Path) -> None:
     done, notes = submit("slurm.sh", tmp_path, UNHEALTHY="1")
-    assert (done.returncode, done.stderr) == (1, "Ray's head has ended on n1: why is above.\n")
+    assert (done.returncode, done.stderr) == (1, "Ray's head on n1 does not answer: why not\n")
     assert len(calls(notes, "srun")) == 1
     assert calls(notes, "python") == []
 
