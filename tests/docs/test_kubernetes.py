@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from docker.entrypoint import read_settings
+from docker.extras import requirements
 from docker.places import ENGINES, GRPC_PORT, METRICS_PORT, MODELS, SECRETS
 from tests.docs.schemas import FILE
 from tests.rig.places import ROOT
@@ -144,6 +145,7 @@ def test_ray_has_one_version_and_a_worker_gets_rows_only_from_verified_networks(
     (job,) = [one["spec"] for one in OBJECTS if one["kind"] == "RayJob"]
     base = (ROOT / "docker" / "ray.Dockerfile").read_text()
     assert f"ARG BASE=rayproject/ray:{job['rayClusterSpec']['rayVersion']}-py311-cpu\n" in base
+    assert requirements(ROOT / "pyproject.toml", re.findall(r"extras.py (.*) > ", base)[0].split(), [])
     (workers,) = job["rayClusterSpec"]["workerGroupSpecs"]
     first, *others = workers["template"]["spec"]["initContainers"]
     assert (first["name"], first["restartPolicy"]) == ("triton", "Always")
