@@ -45,7 +45,6 @@ class Options:
     repository: Path
     machine: Machine
     host: str = "127.0.0.1"
-    metrics_host: str | None = None  # where metrics listen; None: where HTTP does
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_port: int = 8002
@@ -54,6 +53,7 @@ class Options:
     access: Access = OPEN
     extra: tuple[str, ...] = ()  # further tritonserver arguments
     notes: Path | None = None  # the folder of contract.decoding; None: nobody starts it again, so nothing is noted
+    metrics_host: str | None = None  # where metrics listen; None: where HTTP does
 
 
 @dataclass(frozen=True)
