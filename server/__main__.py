@@ -49,6 +49,8 @@ def parse_arguments() -> Options:
     option("--instances", type=positive, metavar="N", help="load each network so often on a GPU (default: its config)")
     option("--memory", type=positive, metavar="GB", help="use so much of the machine's memory (default: all)")
     option("--host", default="127.0.0.1", help="listen there; 0.0.0.0 is open to the network (default: %(default)s)")
+    text = "listen for metrics there, where Prometheus is on another machine (default: where HTTP does)"
+    option("--metrics-host", metavar="HOST", help=text)
     for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         text = f"listen for {service} there; 0: any free port (default: {number})"
         option(f"--{service}-port", type=port, default=number, metavar="P", help=text)
@@ -73,6 +75,7 @@ def parse_arguments() -> Options:
         repository=arguments.repository,
         machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances, memory=memory),
         host=arguments.host,
+        metrics_host=arguments.metrics_host,
         grpc_port=arguments.grpc_port,
         http_port=arguments.http_port,
         metrics_port=arguments.metrics_port,

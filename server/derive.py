@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -210,7 +211,7 @@ def write_config(file: Path, text: str) -> None:
     if file.exists() and file.read_text("utf-8") == text:
         return
     file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial = file.with_suffix(f".{socket.gethostname()}.{os.getpid()}.partial")
     partial.write_text(text, "utf-8")
     partial.replace(file)
 

@@ -53,6 +53,7 @@ class Options:
     access: Access = OPEN
     extra: tuple[str, ...] = ()  # further tritonserver arguments
     notes: Path | None = None  # the folder of contract.decoding; None: nobody starts it again, so nothing is noted
+    metrics_host: str | None = None  # where metrics listen; None: where HTTP does
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,10 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
     sweep_leftovers()
     host = find_address(options.host)
     http_host = options.access.clear_text_host(host)
-    hosts = (host, http_host, http_host)
+    metrics_host = find_address(options.metrics_host) if options.metrics_host else http_host
+    hosts = (host, http_host, metrics_host)
     wanted = (options.grpc_port, options.http_port, options.metrics_port)
-    ports = claim_ports(host, *wanted, clear_text_host=http_host)
+    ports = claim_ports(host, *wanted, clear_text_hosts=(http_host, metrics_host))
     config_name = write_derived(options.repository, options.machine)
     log = open_log(options.log)
     log_start = log.stat().st_size
@@ -163,17 +165,17 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
     raise ServerError(f"The server did not answer within {timeout:g} s; --start-timeout gives it longer. {place}")
 
 
-def claim_ports(host: str, *wanted: int, clear_text_host: str | None = None) -> tuple[int, int, int]:
+def claim_ports(host: str, *wanted: int, clear_text_hosts: tuple[str, str] | None = None) -> tuple[int, int, int]:
     """Check that each port is free, of gRPC, HTTP and metrics; 0 is replaced by a free one.
 
-    HTTP and metrics are to listen on `clear_text_host` where it is given; both are addresses. The check is needed
+    HTTP and metrics are to listen on `clear_text_hosts` where they are given; all are addresses. The check is needed
     because tritonserver shares its ports: of two servers on one port, either answers.
 
     Raises ServerError: naming the port that is taken, or the address that is another machine's.
     """
     ports = []
     with ExitStack() as claimed:
-        for at, port in zip((host, *([clear_text_host or host] * 2)), wanted, strict=True):
+        for at, port in zip((host, *(clear_text_hosts or (host, host))), wanted, strict=True):
             family = socket.AF_INET6 if ":" in at else socket.AF_INET
             try:
                 listening = claimed.enter_context(socket.create_server((at, port), family=family))

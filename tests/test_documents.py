@@ -92,6 +92,13 @@ def test_the_usage_names_every_option_of_the_command_and_no_other() -> None:
     assert set(OPTION.findall((ROOT / "docs" / "usage.md").read_text())) - {"--help"} == known
 
 
+def test_the_page_of_clusters_has_the_figures_that_its_command_prints() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    (program,) = re.findall(r"<<'END'\n(.*?)\nEND", text, re.DOTALL)
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert f"|\n{printed.stdout}\n" in text
+
+
 def test_the_lighting_page_has_the_contracts_own_table() -> None:
     table = subprocess.run([sys.executable, "-m", "contract"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert table.stdout in (ROOT / "docs" / "lighting.md").read_text()

@@ -22,6 +22,7 @@ from tests.docker.bases import PYTHON_IMAGE, make_bases
 from tests.docker.engine import Engine, EngineError, check_tools, own_engine, run
 from tests.docker.stack import PROJECT, Stack, expect, timed, up, wait
 from tests.rig.places import ROOT
+from tests.rig.prometheus import dashboard_queries
 
 BUILD = ROOT / "build" / "docker-test"
 NAME = "relight.test"  # what the TLS certificate says
@@ -138,10 +139,8 @@ def kill_decode(stack: Stack) -> None:
 def check_metrics() -> None:
     """Prometheus has scraped Triton, and answers every query of the dashboard."""
     wait("Prometheus sees the photos", lambda: ask('nv_inference_request_success{model="relight"} >= 3') != [])
-    dashboard = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            ask(target["expr"])
+    for query in dashboard_queries():
+        ask(query)
     expect("no alert is firing", ask('ALERTS{alertstate="firing"}') == [])
 
 

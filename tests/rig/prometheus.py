@@ -7,8 +7,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ from tests.rig.places import REPOSITORY
 
 ROOT = REPOSITORY.parent
 BUILD = ROOT / "build" / "prometheus"
+DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/relight.json").read_text())
 LIMIT_SECONDS = 60.0  # seconds; it starts in under one on an idle machine
+
+
+def dashboard_queries(node: str = ".*") -> list[str]:
+    """What the dashboard's panels ask Prometheus, as Grafana sends it with the nodes that match `node` chosen."""
+    return [target["expr"].replace("$node", node) for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
 def find_program(package: str = "prometheus") -> Path:
@@ -58,10 +65,17 @@ def download(package: str) -> None:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """Run it with the project's own settings on the server whose metrics are at `target`; give its host:port."""
-    shutil.copytree(ROOT / "docker" / "prometheus", folder / "settings")
+def prometheus(folder: Path, target: str, nodes: Sequence[str] = ()) -> Iterator[str]:
+    """Run it with the project's own settings on the server whose metrics are at `target`; give its host:port.
+
+    It scrapes the same server again for each of `nodes`, which a file lists.
+    """
+    own = shutil.ignore_patterns("nodes")  # an operator's
+    shutil.copytree(ROOT / "docker" / "prometheus", folder / "settings", ignore=own)
     settings = folder / "settings" / "prometheus.yml"
+    (folder / "settings" / "nodes").mkdir()
+    listed = [{"targets": [target], "labels": {"node": node}} for node in nodes]
+    (folder / "settings" / "nodes" / "cluster.yml").write_text(json.dumps(listed))  # JSON is YAML
     text = settings.read_text()
     assert text.count("relight:8002") == 1
     settings.write_text(text.replace("relight:8002", target).replace("scrape_interval: 5s", "scrape_interval: 1s"))
@@ -89,9 +103,8 @@ def ask_until_answered(address: str, query: str) -> list[Any]:
         try:
             if found := ask(address, query):
                 return found
-        except urllib.error.HTTPError:
-            raise
-        except urllib.error.URLError:
-            pass  # it is starting
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise  # else it is starting
         time.sleep(0.1)
     raise AssertionError(f"no answer to {query}")

@@ -13,5 +13,13 @@ def serving(repository: Path, folder: Path, **machine: Any) -> AbstractContextMa
     """Serve a repository; Triton's log goes to `folder`. `machine` has what shall differ from this machine."""
     like = replace(this_machine(gpus=0), **machine)
     return embedded_server(
-        Options(repository, like, grpc_port=0, http_port=0, metrics_port=0, log=folder / "triton.log")
+        Options(
+            repository,
+            like,
+            metrics_host="127.0.0.2",  # apart from the rest, as where Prometheus is on another machine
+            grpc_port=0,
+            http_port=0,
+            metrics_port=0,
+            log=folder / "triton.log",
+        )
     )
