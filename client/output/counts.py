@@ -38,7 +38,7 @@ class Counts:
 
     def as_json(self) -> dict[str, Any]:
         """All counters as JSON values, for `merge`."""
-        return {"splits": self.splits, "tables": self.tables}
+        return {"splits": dict(self.splits), "tables": {title: dict(counter) for title, counter in self.tables.items()}}
 
     def merge(self, counted: Mapping[str, Any]) -> None:
         """Add what `as_json` of another has given."""

@@ -6,6 +6,8 @@ import errno
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +19,8 @@ _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", 
 _TAGS = ("ETag", "md5Hash", "etag")  # what a store calls the digest of an object
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, ImportError, ValueError, TypeError)
 _BACK_OFF_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
-_READ_AT_ONCE = 256
+_READ_AT_ONCE, _REMOVED_AT_ONCE = 256, 16
+_PART_BYTES = 2**24  # of a file that s3fs uploads, which has ten of them in memory
 T = TypeVar("T")
 
 
@@ -98,15 +101,13 @@ class Objects:
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; one that is not there is no error."""
         system, root = self._system()
-        for name in names:
 
-            def removed(place: str = f"{root}/{name}") -> None:
-                try:
-                    system.rm_file(place)
-                except FileNotFoundError:
-                    return
+        def removed(name: str) -> None:
+            with suppress(FileNotFoundError):
+                self._patiently(lambda: system.rm_file(f"{root}/{name}"), name)
 
-            self._patiently(removed, name)
+        with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
+            list(threads.map(removed, names))
 
     def _contents(self, names: list[str]) -> list[bytes]:
         system, root = self._system()
@@ -140,7 +141,7 @@ class Objects:
         kinds = ((FileNotFoundError, errno.ENOENT), (FileExistsError, errno.EEXIST), (PermissionError, errno.EACCES))
         number = errno.EACCES if _lacks_credentials(error) else errno.EIO
         number = next((number for kind, number in kinds if isinstance(error, kind)), number)
-        return OSError(number, reason_of(error, url), url)
+        return OSError(number, getattr(error, "strerror", None) or reason_of(error, url), url)
 
 
 def _is_final(error: Exception) -> bool:
@@ -156,7 +157,8 @@ def _upload(system: Any, content: Path | bytes, place: str) -> None:
     if isinstance(content, bytes):
         system.pipe_file(place, content)
     else:
-        system.put_file(str(content), place)
+        parts = {"chunksize": _PART_BYTES} if _protocol(system) in ("s3", "s3a") else {}
+        system.put_file(str(content), place, **parts)
 
 
 def _make_folder(system: Any, place: str) -> tuple[str, str]:
