@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import fsspec
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bucket"
