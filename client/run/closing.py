@@ -28,11 +28,7 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
     Shards have no records and no card: a run without `--shard` writes them for all. Raises OSError.
     """
     records, counts = reading.records, Counts(reading.records)
-    unpublished = folder.store.unpublished() if folder.store else ()
-    for number in sorted({*waiting_numbers(folder.path), *unpublished}):
-        folder.pack(records, number)
-    with suppress(OSError):  # another shard has written a piece
-        (folder.path / PIECES).rmdir()
+    pack_rest(folder, records)
     past = folder.past(marks=bool(run.splits.shares))
     numbering = reading.numbering(past)
     is_dataset = run.shard.count == 1 and run.plan.dataset != "null"
@@ -51,6 +47,15 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
     del past, numbering  # of 10 million rows they take 100 MB, and the marks as much again
     marks = read_marks(folder.journals, len(left)) if run.duplicates == "warn" else NO_MARKS
     return (totals if prune_gone else replace(totals, gone=gone)), repeated(marks, left)
+
+
+def pack_rest(folder: RunFolder, records: Records) -> None:
+    """Pack what waits for that, and upload what a store has not got yet. Raises OSError."""
+    unpublished = folder.store.unpublished() if folder.store else ()
+    for number in sorted({*waiting_numbers(folder.path), *unpublished}):
+        folder.pack(records, number)
+    with suppress(OSError):  # another shard has written a piece
+        (folder.path / PIECES).rmdir()
 
 
 def _count(folder: RunFolder, counts: Counts, records: Records) -> None:

@@ -12,7 +12,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from client.output.store.entries import (
     keep_entry,
     made_entry,
     read_entry,
+    take_entry,
     unsaid_numbers,
 )
 from client.output.store.objects import Objects
@@ -85,21 +86,30 @@ class Destination:
 
     @contextmanager
     def published(self, records: Records, number: int) -> Iterator[None]:
-        """Around the packing of a number: its files are here before, and in the store, with their entry, after it."""
+        """Around the packing of a number: its files are here before, and in the store, with their entry, after it.
+
+        It may be another machine's files to which rows are added, as long as two do not do so at the same time.
+        """
+        name = self._object(self._journals / f"{number:05d}{SUFFIX}")
+        with suppress(FileNotFoundError):
+            for _, content in self._objects.read([name]):
+                entry = decoded(content)
+                if self._is_there(entry, {one: self._objects.tag(one) for one in map(self._named, entry.files)}):
+                    take_entry(self._journals, number, entry)
         before = read_entry(self._journals, number).files
         for place in before:
             if not (file := self._folder / place).exists():
                 file.parent.mkdir(exist_ok=True)
-                self._objects.get(self._object(file), file)
+                self._objects.get(self._named(place), file)
         yield
         files = [path for path in packed_files(self._folder) if int(path.stem) == number]
         counts = Counts(records)
         counts.add(packed_records(files, records.plan))
         places = {file.relative_to(self._folder).as_posix(): file for file in files}
-        tags = {place: self._objects.put(file, self._object(file)) for place, file in places.items()}
+        tags = {place: self._objects.put(file, self._named(place)) for place, file in places.items()}
         entry = made_entry(self._journals, number, tags, counts.as_json())
-        self._objects.put(entry.encoded(), self._object(self._journals / f"{number:05d}{SUFFIX}"))
-        self._objects.remove(self._object(self._folder / place) for place in before if place not in tags)
+        self._objects.put(entry.encoded(), name)
+        self._objects.remove(self._named(place) for place in before if place not in tags)
         keep_entry(self._journals, number, entry)
         for file in files:
             file.unlink()
@@ -141,7 +151,7 @@ class Destination:
         """Remove packed files of which no entry speaks, as a run leaves them that is killed and then changed."""
         self.refresh()
         entries = (read_entry(self._journals, number) for number in entry_numbers(self._journals))
-        known = {f"{self._name}/{place}" for entry in entries for place in entry.files}
+        known = {self._named(place) for entry in entries for place in entry.files}
         self._objects.remove({*self._packed(self._objects.tags(self._name))} - known)
 
     def _take(self, found: Mapping[str, str], objects: Objects) -> None:
@@ -165,7 +175,7 @@ class Destination:
                 file.unlink()
 
     def _is_there(self, entry: Entry, found: Mapping[str, str]) -> bool:
-        return all(found.get(f"{self._name}/{place}") == tag for place, tag in entry.files.items())
+        return all(found.get(self._named(place)) == tag for place, tag in entry.files.items())
 
     def _has_all(self, found: Mapping[str, str]) -> bool:
         """Whether the files to which unpublished rows belong are here or in the store."""
@@ -183,6 +193,10 @@ class Destination:
                 shutil.rmtree(path)
             elif path.is_file() and path.suffix != ".lock":
                 path.unlink()
+
+    def _named(self, place: str) -> str:
+        """The name of a packed file's object; `place` is its path in the run's folder."""
+        return f"{self._name}/{place}"
 
     def _object(self, path: Path) -> str:
         return path.relative_to(self._folder.parent).as_posix()

@@ -93,15 +93,19 @@ def decoded(content: bytes) -> Entry:
         raise OSError(f"the journal holds an entry that cannot be read ({error}); use --restart") from error
 
 
+def take_entry(journals: Path, number: int, entry: Entry) -> None:
+    """Let an entry be what the journal here says of a number but for later records. Raises OSError."""
+    rows = journals / f"{_FETCHED}.{number:05d}.rows"
+    rows.with_suffix(".causes").write_text(entry.causes, "utf-8")
+    rows.write_bytes(base64.b64decode(entry.rows))
+    (journals / f"{number:05d}{SUFFIX}").write_bytes(entry.encoded())
+
+
 def keep_entry(journals: Path, number: int, entry: Entry) -> None:
     """Let an entry be all that the journal here says of a number. Raises OSError."""
-    old = [path for end in ("rows", "causes") for path in journals.glob(f"*.{number:05d}.{end}")]
-    kept = journals / f"{_FETCHED}.{number:05d}.rows"
-    kept.with_suffix(".causes").write_text(entry.causes, "utf-8")
-    kept.write_bytes(base64.b64decode(entry.rows))
-    (journals / f"{number:05d}{SUFFIX}").write_bytes(entry.encoded())
-    for path in old:
-        if path not in (kept, kept.with_suffix(".causes")):
+    take_entry(journals, number, entry)
+    for path in journals.glob(f"*.{number:05d}.*"):
+        if not path.name.startswith(_FETCHED):
             path.unlink()
 
 

@@ -46,10 +46,20 @@ class Objects:
 
         return self._patiently(listed, below)
 
+    def tag(self, name: str) -> str:
+        """What tells the content of an object."""
+
+        def told() -> str:
+            system, root = self._system()
+            system.invalidate_cache()
+            return _tag(system.info(f"{root}/{name}"))
+
+        return self._patiently(told, name)
+
     def put(self, content: Path | bytes, name: str) -> str:
         """Upload a file, or bytes, whole, over what is there; return its tag."""
 
-        def uploaded() -> str:
+        def uploaded() -> None:
             system, root = self._system()
             place = f"{root}/{name}"
             if _protocol(system) in _WHOLE:
@@ -58,10 +68,9 @@ class Objects:
                 folder, last = _make_folder(system, place)
                 _upload(system, content, f"{folder}/.{last}.tmp")
                 system.mv(f"{folder}/.{last}.tmp", place)
-            system.invalidate_cache()
-            return _tag(system.info(place))
 
-        return self._patiently(uploaded, name)
+        self._patiently(uploaded, name)
+        return self.tag(name)
 
     def put_new(self, content: bytes, name: str) -> bool:
         """Upload bytes where nothing has this name yet; return whether it had not, as far as the store tells."""
