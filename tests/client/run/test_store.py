@@ -99,13 +99,21 @@ def test_a_killed_run_is_resumed_elsewhere_and_every_row_is_there_once_in_whole_
     assert relight(server, table, tmp_path / "disk", *options, "--retry-failed") == 0
     assert (done(tmp_path / "summary"), store.objects("killed")) == (1, tree(tmp_path / "disk"))
 
+    store.remove("killed/small.csv")
+    writes = store.puts(".tar")
+    assert (again("fifth", "--dry-run"), again("fifth", "--rebuild-csv")) == (0, 0)
+    assert (store.puts(".tar"), store.objects("killed")) == (writes, tree(tmp_path / "disk"))
+    assert again("fifth", "--restart") == 0
+    assert (done(tmp_path / "summary"), store.objects("killed")) == (12, tree(tmp_path / "disk"))
 
-def test_parquet_files_by_two_processes_are_those_of_a_disk_and_lose_what_the_table_has_lost(
+
+def test_parquet_files_begun_on_another_machine_are_those_of_a_disk_and_lose_what_the_table_has_lost(
     server: Server, store: Store, table: Path, tmp_path: Path
 ) -> None:
     place = f"s3://{BUCKET}/parquet"
     options = (*OPTIONS, "--dataset", "parquet", "--split", "train=0.5,val=0.5")
     there = (*options, "--work", tmp_path / "work")
+    assert relight(server, table, place, *options, "--work", tmp_path / "another", "--limit", "3") == 0
     assert relight(server, table, place, *there, "--processes", "2") == 1
     assert relight(server, table, tmp_path / "disk", *options) == 1
     assert store.objects("parquet") == tree(tmp_path / "disk")
