@@ -110,7 +110,7 @@ class RunFolder:
 
     def _unwritable(self, error: OSError) -> TableError:
         problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
-        return TableError(f"{problem}; choose another folder with --output")
+        return TableError(f"{problem}; choose another folder with {'--work' if self.store else '--output'}")
 
     def compare(self, settings: Mapping[str, Any], networks: Any = None, *, anyway: bool) -> None:
         """Compare settings, and networks where they are known, with those of the folder.

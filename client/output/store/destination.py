@@ -70,9 +70,9 @@ class Destination:
                     (self._journals / name).write_bytes(content)
             self._take(found, self._first)
             if session is not None:
-                own = self._journals / f"{session}{_SESSION}"
-                own.write_bytes(uuid.uuid4().hex.encode())
-                self._first.put(own.read_bytes(), self._object(own))
+                own, number = self._journals / f"{session}{_SESSION}", uuid.uuid4().hex.encode()
+                self._first.put(number, self._object(own))
+                own.write_bytes(number)
         except ImportError as error:
             raise TableError(str(error)) from error
         except OSError as error:

@@ -17,10 +17,11 @@ from client.input.remote import file_system, reason_of
 # Where an object appears at once and whole; in other file systems it gets its name when it is.
 _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "memory")
 _TAGS = ("ETag", "md5Hash", "etag")  # what a store calls the digest of an object
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, ImportError, ValueError, TypeError)
+_FINAL = (FileNotFoundError, FileExistsError, ImportError, ValueError, TypeError)
 _BACK_OFF_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _READ_AT_ONCE, _REMOVED_AT_ONCE = 256, 16
 _PART_BYTES = 2**24  # of a file that s3fs uploads, which has ten of them in memory
+_DENIED = (401, 403)  # HTTP's statuses
 T = TypeVar("T")
 
 
@@ -147,19 +148,20 @@ class Objects:
         if isinstance(error, ImportError):
             return error
         url = f"{self.url}/{name}".rstrip("/")
-        kinds = ((FileNotFoundError, errno.ENOENT), (FileExistsError, errno.EEXIST), (PermissionError, errno.EACCES))
-        number = errno.EACCES if _lacks_credentials(error) else errno.EIO
+        kinds = ((FileNotFoundError, errno.ENOENT), (FileExistsError, errno.EEXIST))
+        number = errno.EACCES if _is_denied(error) else errno.EIO
         number = next((number for kind, number in kinds if isinstance(error, kind)), number)
         return OSError(number, getattr(error, "strerror", None) or reason_of(error, url), url)
 
 
 def _is_final(error: Exception) -> bool:
-    return isinstance(error, _FINAL) or _lacks_credentials(error) or getattr(error, "errno", None) == errno.EINVAL
+    return isinstance(error, _FINAL) or _is_denied(error) or getattr(error, "errno", None) == errno.EINVAL
 
 
-def _lacks_credentials(error: Exception) -> bool:
-    """Whether this is botocore's NoCredentialsError, PartialCredentialsError or the like, which are no OSErrors."""
-    return "Credentials" in type(error).__name__
+def _is_denied(error: Exception) -> bool:
+    """Whether credentials are missing or do not suffice; of botocore's and Google's errors only some are OSErrors."""
+    is_named = "Credentials" in type(error).__name__
+    return is_named or isinstance(error, PermissionError) or getattr(error, "code", None) in _DENIED
 
 
 def _upload(system: Any, content: Path | bytes, place: str) -> None:
