@@ -32,8 +32,8 @@ _OF_THE_COMMAND = ("dry_run", "rebuild_csv", "summary", "processes")
 class Summary:
     """What a run has done."""
 
-    folder: Path  # of the files
-    table: Path  # the output CSV
+    folder: Path | str  # of the files; a URL where they are in a store
+    table: Path | str  # the output CSV, likewise
     done: int  # rows, with those of earlier runs
     failed: int  # rows, likewise
     missing: int  # rows that are not done yet
@@ -87,7 +87,13 @@ def relight_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str
         raise KeyboardInterrupt
     places, totals = run.folder(), outcome.totals
     return Summary(
-        places.path, places.table, totals.done, totals.failed, totals.missing, progress.seconds, progress.failures
+        places.shown(places.path),
+        places.shown(places.table),
+        totals.done,
+        totals.failed,
+        totals.missing,
+        progress.seconds,
+        progress.failures,
     )
 
 

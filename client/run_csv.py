@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = plan_run(options)
         if options.rebuild_csv and not options.dry_run:
-            print(f"table: {run.folder().table}, {rebuild_tables(run).done} rows done", file=sys.stderr)
+            folder, done = run.folder(), rebuild_tables(run).done
+            print(f"table: {folder.shown(folder.table)}, {done} rows done", file=sys.stderr)
             return DONE
         if options.summary:
             _open_first(options.summary, dry=options.dry_run)

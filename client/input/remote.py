@@ -37,12 +37,12 @@ def open_remote(url: str) -> BinaryIO:
     Raises OSError, FileNotFoundError if there is none, ImportError without the extra; all with a reason.
     """
     try:
-        system, path = _file_system(url)
+        system, path = file_system(url)
         return io.BufferedReader(system.open(path, "rb"), _BUFFER)
     except (FileNotFoundError, ImportError):
         raise
     except Exception as error:  # each store has errors of its own
-        raise OSError(_reason(error, url)) from error
+        raise OSError(reason_of(error, url)) from error
 
 
 def read_remote(url: str, timeout: float = TIMEOUT_SECONDS) -> bytes:
@@ -62,14 +62,14 @@ def read_remote(url: str, timeout: float = TIMEOUT_SECONDS) -> bytes:
         except Exception as error:  # each store has errors of its own
             pause = _BACK_OFF_SECONDS * 2**attempt * random.uniform(0.5, 1.0)
             if attempt == _TRIES or not _is_transient(error) or time.monotonic() + pause > deadline:
-                raise OSError(_reason(error, url)) from error
+                raise OSError(reason_of(error, url)) from error
         time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 
 def _read(url: str, timeout: float) -> bytes:
     """One attempt. Raises one of _TIMED_OUT, and whatever the store raises."""
-    system, path = _file_system(url)
+    system, path = file_system(url)
     if not system.async_impl:
         content: bytes = system.cat_file(path)
         return content
@@ -97,13 +97,14 @@ async def _get(system: Any, url: str) -> bytes:
         return b"".join(pieces)
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str, **options: Any) -> tuple[Any, str]:
+    """The fsspec file system of a URL, made with `options`, and the path in it. Raises ImportError with a reason."""
     try:
         import fsspec  # an extra, not needed for local files
     except ImportError:
         raise ImportError("URLs need the extra `remote`: pip install 'relight-triton[remote]'") from None
     try:
-        system, path = (_web(), url) if url.lower().startswith(_WEB) else fsspec.core.url_to_fs(url)
+        system, path = (_web(), url) if url.lower().startswith(_WEB) else fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         raise ImportError(f"{error}; pip install 'relight-triton[remote]' brings s3, gs and http") from None
     return system, path
@@ -123,7 +124,7 @@ def _is_transient(error: Exception) -> bool:
     return not isinstance(error, ValueError) and getattr(error, "status", None) not in _FINAL_STATUSES
 
 
-def _reason(error: Exception, url: str) -> str:
+def reason_of(error: Exception, url: str) -> str:
     """The reason alone, without the URL that an HTTP error's text repeats, and the proxy if there is one."""
     status, words = getattr(error, "status", None), getattr(error, "message", None)
     has_status = status is not None and words is not None

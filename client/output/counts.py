@@ -36,6 +36,16 @@ class Counts:
         """How many records there are."""
         return self.splits.total()
 
+    def as_json(self) -> dict[str, Any]:
+        """All counters as JSON values, for `merge`."""
+        return {"splits": dict(self.splits), "tables": {title: dict(counter) for title, counter in self.tables.items()}}
+
+    def merge(self, counted: Mapping[str, Any]) -> None:
+        """Add what `as_json` of another has given."""
+        self.splits.update(counted["splits"])
+        for title, counter in counted["tables"].items():
+            self.tables[title].update(counter)
+
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Count records."""
         for record in records:

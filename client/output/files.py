@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from client.input.row import Row
-from client.output.pieces import Pieces
+from client.output.pieces import Pack, Pieces
 from client.output.plan import Plan, key_of
 from client.output.records import Records
 from client.output.tars import RECORD
@@ -77,10 +77,10 @@ class Null:
         """Nothing is left to do."""
 
 
-def writer_of(folder: Path, records: Records) -> Writer:
-    """The writer of the dataset that the records' plan names."""
+def writer_of(folder: Path, records: Records, pack: Pack | None = None) -> Writer:
+    """The writer of the dataset that the records' plan names; `pack` is as of Pieces."""
     if records.plan.is_packed:
-        return Pieces(folder, records)
+        return Pieces(folder, records, pack)
     return Null() if records.plan.dataset == "null" else Files(folder, records.plan)
 
 

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from typing import Any
 from client.errors import TableError
 from client.input.row import WHOLE, Shard
 from client.output.files import check_writable, write_whole
-from client.output.journal import JOURNALS, VERSION, Journal, Past, read_journals
-from client.output.pieces import PIECES, packed_files
+from client.output.journal import JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
+from client.output.pieces import PIECES, none_is_gone, pack_pieces, packed_files
+from client.output.records import Records
+from client.output.store.destination import Destination
+from client.output.store.entries import EntryJournal
 
-_SETTINGS, _NETWORKS = "settings.json", "networks.json"
 _SHOWN = 60  # characters of a setting's value
 
 
@@ -38,10 +40,11 @@ class RunFolder:
     Attributes:
         table: the output CSV.
         failures: the list of failed rows. Each shard of an input has its own of both.
+        store: where the files go when they are finished, if not into this folder.
     """
 
-    def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
-        self.path, self.shard = path, shard
+    def __init__(self, path: Path, shard: Shard = WHOLE, store: Destination | None = None) -> None:
+        self.path, self.shard, self.store = path, shard, store
         self.journals = path / JOURNALS
         part = f".{shard.number}of{shard.count}" if shard.count > 1 else ""
         self.table = path.with_name(f"{path.name}{part}.csv")
@@ -49,17 +52,22 @@ class RunFolder:
         self._networks: Any = None
         self._lock = threading.Lock()
 
+    def shown(self, path: Path) -> Path | str:
+        """Where a file of the run, or its folder, is when the run has ended: a path, or a URL."""
+        return self.store.url_of(path) if self.store else path
+
     @contextmanager
     def claimed(self, shard: Shard | None = None) -> Iterator[None]:
         """Lock the rows of `shard` (default: the folder's) against other runs until the block ends.
 
-        Raises TableError if another run has one of them, or if the folder cannot be written.
+        What is in a store is here then; between machines nothing is locked. Raises TableError if another run has one of
+        them, or if the folder cannot be written.
         """
         shard = shard or self.shard
         with ExitStack() as stack:
             try:
                 self.journals.mkdir(parents=True, exist_ok=True)
-                own = self.journals / f"{shard.number}of{shard.count}.lock"
+                own = self._own_lock(shard)
                 stack.enter_context(_locked(own, fcntl.LOCK_EX))
                 for path in self.journals.glob("*.lock"):
                     if path != own and _overlap(shard, path.stem):
@@ -69,14 +77,25 @@ class RunFolder:
                     _try_to_write(table)
             except BlockingIOError:
                 raise TableError(
-                    f"another run is writing into {self.path}; wait for it, or choose another folder with --output"
+                    f"another run is writing into {self.shown(self.path)}; wait for it, or choose another folder with "
+                    "--output"
                 ) from None
             except OSError as error:
                 raise self._unwritable(error) from error
+            if self.store:
+                self.store.fetch(f"{self.shard.number}of{self.shard.count}")
             yield
 
     def check_writable(self) -> None:
-        """Raise TableError where `claimed` would find that the folder cannot be written; writes nothing."""
+        """Raise TableError where `claimed` would find that the folder cannot be written; writes nothing.
+
+        What is in a store is here then, but for what another run of this machine is writing.
+        """
+        if self.store:
+            self.journals.mkdir(parents=True, exist_ok=True)
+            with suppress(BlockingIOError), _locked(self._own_lock(), fcntl.LOCK_EX):
+                self.store.fetch(None)
+            return
         try:
             for file in (self.journals / "lock", _unfinished(self.table), _unfinished(self.failures)):
                 check_writable(file)
@@ -85,9 +104,13 @@ class RunFolder:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def _own_lock(self, shard: Shard | None = None) -> Path:
+        shard = shard or self.shard
+        return self.journals / f"{shard.number}of{shard.count}.lock"
+
     def _unwritable(self, error: OSError) -> TableError:
         problem = f"{error.filename or self.journals} cannot be written ({error.strerror})"
-        return TableError(f"{problem}; choose another folder with --output")
+        return TableError(f"{problem}; choose another folder with {'--work' if self.store else '--output'}")
 
     def compare(self, settings: Mapping[str, Any], networks: Any = None, *, anyway: bool) -> None:
         """Compare settings, and networks where they are known, with those of the folder.
@@ -97,7 +120,7 @@ class RunFolder:
         self._refuse_older()
         if anyway or not any(self.journals.glob("*.rows")):
             return
-        kept, known = _read(self.journals / _SETTINGS), _read(self.journals / _NETWORKS)
+        kept, known = _read(self.journals / SETTINGS), _read(self.journals / NETWORKS)
         if kept != settings:
             raise SettingsChangedError(self._difference(kept or {}, settings))
         if networks is not None and known not in (None, networks):
@@ -109,11 +132,13 @@ class RunFolder:
         Raises SettingsChangedError unless `anyway`, TableError if the journal is an older version's.
         """
         self.compare(settings, anyway=anyway)
-        path = self.journals / _SETTINGS
+        path = self.journals / SETTINGS
         if _read(path) != settings:
             write_whole(path, _json(settings))
+            self._upload(path)
         if anyway:
-            (self.journals / _NETWORKS).unlink(missing_ok=True)
+            (self.journals / NETWORKS).unlink(missing_ok=True)
+            self._upload(self.journals / NETWORKS)
 
     def agree_on_networks(self, networks: Any) -> None:
         """Compare an answer's networks with the first answer's. Thread-safe. Raises SettingsChangedError."""
@@ -126,11 +151,13 @@ class RunFolder:
 
     def _first_networks(self, networks: Any) -> Any:
         """The networks of the first answer; if this is the first, store them. Processes may race."""
-        path = self.journals / _NETWORKS
+        path = self.journals / NETWORKS
         if (kept := _read(path)) is not None:
             return kept
         candidate = path.with_name(f".{path.name}.{os.getpid()}")
         candidate.write_bytes(_json(networks))
+        if self.store:
+            self.store.upload_first(candidate, path)
         try:
             path.hardlink_to(candidate)
         except FileExistsError:
@@ -139,10 +166,12 @@ class RunFolder:
             candidate.replace(path)
         finally:
             candidate.unlink(missing_ok=True)
-        return networks
+        return _read(path)
 
     def forget(self) -> None:
-        """Start again: no row counts as done; the files stay until they are replaced."""
+        """Start again: no row counts as done; separate files stay until they are replaced."""
+        if self.store:
+            self.store.forget()
         for path in self.journals.iterdir():
             if path.suffix != ".lock":
                 path.unlink()
@@ -152,7 +181,7 @@ class RunFolder:
 
     def networks(self) -> Any:
         """What the server reported of its networks in the first answer, by stage."""
-        return _read(self.journals / _NETWORKS) or {}
+        return _read(self.journals / NETWORKS) or {}
 
     def past(self, *, marks: bool = False) -> Past:
         """The results of all runs so far, with the `marks` of photos if they are asked for.
@@ -163,20 +192,36 @@ class RunFolder:
         return read_journals(self.journals, marks=marks)
 
     def _refuse_older(self) -> None:
-        kept = _read(self.journals / _SETTINGS)
+        kept = _read(self.journals / SETTINGS)
         if kept is not None and kept.get("journal") != VERSION and any(self.journals.glob("*.rows")):
             raise TableError(
-                f"the files in {self.path} were made by another version, whose journal this one does not read; choose "
-                "another --output, or do every row again with --restart"
+                f"the files in {self.shown(self.path)} were made by another version, whose journal this one does not "
+                "read; choose another --output, or do every row again with --restart"
             )
 
     def next_session(self) -> int:
         """A number above those of all journals."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
-    def journal(self, session: int) -> Journal:
+    def journal(self, session: int) -> Journal | EntryJournal:
         """A new journal for one process. Raises OSError."""
-        return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}.rows")
+        name = f"{session:06d}.{self.shard.number}of{self.shard.count}"
+        return (
+            EntryJournal(self.path, name, self.shard.block) if self.store else Journal(self.journals / f"{name}.rows")
+        )
+
+    def pack(self, records: Records, number: int, is_gone: Callable[[int], bool] = none_is_gone) -> None:
+        """Pack a number as `pack_pieces` does, and upload it if it belongs into a store. Raises OSError."""
+        around = self.store.published(records, number) if self.store else None
+        pack_pieces(self.path, records, number, is_gone, around)
+
+    def close(self, *files: Path) -> None:
+        """Upload the tables and `files`, if they belong into a store. Raises OSError."""
+        self._upload(self.table, self.failures, *files)
+
+    def _upload(self, *files: Path) -> None:
+        if self.store:
+            self.store.upload(*files)
 
     def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         before, now = _flat(old), _flat(new)
@@ -187,7 +232,7 @@ class RunFolder:
         ]
         return "\n".join(
             [
-                f"the files in {self.path} were made with other settings:",
+                f"the files in {self.shown(self.path)} were made with other settings:",
                 *lines,
                 "use the old ones, choose another --output, do every row again with --restart, or mix both with "
                 "--continue-anyway",

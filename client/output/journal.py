@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from client.input.row import Identity
 
 JOURNALS = "journal"  # the folder of the journals in that of a run
+SETTINGS, NETWORKS = "settings.json", "networks.json"  # what all rows have in common, beside the journals
 VERSION = 2  # of the records
 GONE, DONE, FAILED, PASSING = 0, 1, 2, 3  # PASSING: failed for a transient reason, such as a lost server
 
@@ -40,13 +41,13 @@ _FILE_BITS = 40  # a cause's place in memory: its file's number, above this many
 class Journal:
     """One process's part of the journal, open for appending. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
-        """Create `path`, which ends in .rows and must not exist, and its .causes. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    def __init__(self, path: Path, *, anew: bool = True) -> None:
+        """Create `path`, which ends in .rows and must not exist, and its .causes; or continue it. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_EXCL if anew else 0)
         self.path = path
         self._rows = os.open(path, flags, 0o666)
         self._causes = os.open(path.with_suffix(".causes"), flags, 0o666)
-        self._sizes = {self._rows: 0, self._causes: 0}
+        self._sizes = {file: os.fstat(file).st_size for file in (self._rows, self._causes)}
         self._lock = threading.Lock()
 
     def done(self, row: Identity, mark: int = 0) -> None:
@@ -137,12 +138,12 @@ class Past:
                 return "its cause was lost; --retry-failed retries the row"
 
 
-def read_journals(folder: Path, *, marks: bool = False) -> Past:
+def read_journals(folder: Path, *, marks: bool = False, pattern: str = "*.rows") -> Past:
     """Read all journals in `folder`, and the `marks` of rows that are done; without it the past is empty.
 
     Raises OSError.
     """
-    files = tuple(sorted(folder.glob("*.rows")))
+    files = tuple(sorted(folder.glob(pattern)))
     states, keys, contents = np.zeros(0, np.uint8), np.zeros(0, np.uint64), np.zeros(0, np.uint32)
     causes = np.zeros(0, np.uint64)
     count = 0

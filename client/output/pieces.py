@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,16 @@ from client.output.tars import number_of, pack_tar, read_tar_records, write_piec
 
 PIECES = "pieces"
 _SUFFIXES = tuple(PACKED.values())
+Pack = Callable[[Records, int], None]
 
 
 class Pieces:
     """Writes rows as pieces, and packs those of a file when its last row is finished."""
 
-    def __init__(self, folder: Path, records: Records) -> None:
+    def __init__(self, folder: Path, records: Records, pack: Pack | None = None) -> None:
+        """`pack` packs a number, if not as `pack_pieces` does."""
         self._folder, self._records = folder, records
+        self._pack = pack or partial(pack_pieces, folder)
         self._finished: Counter[int] = Counter()  # rows per file that is not packed yet
         self._lock = threading.Lock()
 
@@ -42,7 +45,7 @@ class Pieces:
         plan = self._records.plan
         folder = self._folder / PIECES / plan.place(row)
         unfinished = folder / f".{row.name}.tmp"
-        with _locked(self._folder, row.number // plan.rows_per_tar, fcntl.LOCK_SH):
+        with locked(self._folder, row.number // plan.rows_per_tar, fcntl.LOCK_SH):
             folder.mkdir(parents=True, exist_ok=True)
             write_piece(unfinished, files)
             unfinished.replace(folder / row.name)
@@ -56,7 +59,7 @@ class Pieces:
             if last:
                 del self._finished[number]
         if last:
-            pack_pieces(self._folder, self._records, number)
+            self._pack(self._records, number)
 
 
 def waiting_numbers(folder: Path) -> list[int]:
@@ -69,24 +72,33 @@ def packed_files(folder: Path) -> list[Path]:
     return sorted(path for path in _numbered(folder) if path.is_file())
 
 
-def packed_records(folder: Path, plan: Plan) -> Iterator[dict[str, Any]]:
-    """The records in the packed files, without their pictures. Raises OSError."""
+def packed_records(files: Iterable[Path], plan: Plan) -> Iterator[dict[str, Any]]:
+    """The records in packed files, without their pictures. Raises OSError."""
     read = read_tar_records if plan.dataset == "webdataset" else read_parquet_records
-    for path in packed_files(folder):
+    for path in files:
         yield from read(path)
 
 
+def none_is_gone(row: int) -> bool:
+    """What `pack_pieces` asks of a row where all rows are still in the table."""
+    return False
+
+
 def pack_pieces(
-    folder: Path, records: Records, number: int, is_gone: Callable[[int], bool] = lambda number: False
+    folder: Path,
+    records: Records,
+    number: int,
+    is_gone: Callable[[int], bool] = none_is_gone,
+    around: AbstractContextManager[None] | None = None,
 ) -> None:
     """Merge the pieces of one number into its files, in the order of their rows' numbers, and remove them.
 
     Rows that are gone are left out; without any row there is no file. A row whose split has changed leaves its old
-    file. Raises OSError.
+    file. `around` is entered before and left after it, while nobody else writes this number. Raises OSError.
     """
     name = f"{number:05d}{PACKED[records.plan.dataset]}"
     pack = pack_tar if records.plan.dataset == "webdataset" else pack_parquet
-    with _locked(folder, number, fcntl.LOCK_EX):
+    with locked(folder, number, fcntl.LOCK_EX), around or nullcontext():
         waiting = [path for path in _numbered(folder / PIECES) if path.name == name]
         pieces = {path.relative_to(folder / PIECES): _whole(path) for path in waiting}
         files = {path.relative_to(folder) for path in packed_files(folder) if path.name == name}
@@ -119,7 +131,7 @@ def _whole(folder: Path) -> dict[int, Path]:
 
 
 @contextmanager
-def _locked(folder: Path, number: int, kind: int) -> Iterator[None]:
+def locked(folder: Path, number: int, kind: int) -> Iterator[None]:
     """Hold the lock of a number: many may write its pieces, or one may pack them."""
     lock = folder / JOURNALS / f"{number:05d}.joining"
     lock.parent.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client.output.folder import RunFolder
 from client.output.journal import JOURNALS
-from client.output.pieces import pack_pieces, packed_files
+from client.output.pieces import packed_files
 from client.output.records import Records
 from contract.names import PICTURES
 
@@ -30,9 +30,12 @@ def prune(folder: RunFolder, records: Records, gone: Iterable[int], is_gone: Cal
         journal.close()
     if records.plan.is_packed:
         size = records.plan.rows_per_tar
-        for number in sorted({int(path.stem) for path in packed_files(folder.path)}):
+        here = {int(path.stem) for path in packed_files(folder.path)}
+        for number in folder.store.packed_numbers() if folder.store else sorted(here):
             if any(map(is_gone, range(number * size, (number + 1) * size))):
-                pack_pieces(folder.path, records, number, is_gone)
+                folder.pack(records, number, is_gone)
+        if folder.store:
+            folder.store.sweep()
         return
     for place, folders, names in os.walk(folder.path):
         folders[:] = [name for name in folders if name != JOURNALS]

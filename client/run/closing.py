@@ -8,14 +8,15 @@ from dataclasses import replace
 
 from client.input.duplicates import repeated
 from client.input.row import Row
-from client.output.card import Making, write_card
+from client.output.card import CARD, Making, write_card
 from client.output.counts import Counts
 from client.output.folder import RunFolder
 from client.output.journal import NO_MARKS, Past, read_marks
 from client.output.lines import Lines, written
 from client.output.numbering import Numbering
-from client.output.pieces import PIECES, pack_pieces, packed_records, waiting_numbers
+from client.output.pieces import PIECES, packed_files, packed_records, waiting_numbers
 from client.output.prune import prune
+from client.output.records import Records
 from client.output.table import Totals, write_tables
 from client.run.reading import Reading
 from client.run.run import Run
@@ -27,10 +28,7 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
     Shards have no records and no card: a run without `--shard` writes them for all. Raises OSError.
     """
     records, counts = reading.records, Counts(reading.records)
-    for number in waiting_numbers(folder.path):
-        pack_pieces(folder.path, records, number)
-    with suppress(OSError):  # another shard has written a piece
-        (folder.path / PIECES).rmdir()
+    pack_rest(folder, records)
     past = folder.past(marks=bool(run.splits.shares))
     numbering = reading.numbering(past)
     is_dataset = run.shard.count == 1 and run.plan.dataset != "null"
@@ -41,13 +39,31 @@ def close_session(run: Run, folder: RunFolder, reading: Reading, *, prune_gone: 
         prune(folder, records, gone, numbering.is_gone)
     if is_dataset:
         if run.plan.is_packed:
-            counts.add(packed_records(folder.path, run.plan))
+            _count(folder, counts, records)
         making = Making(run.command, folder.networks(), reading.splitter.is_used)
         write_card(folder.path, records, counts, totals, making)
+    folder.close(*([folder.path / CARD] if is_dataset else []))
     left = numbering.left()
     del past, numbering  # of 10 million rows they take 100 MB, and the marks as much again
     marks = read_marks(folder.journals, len(left)) if run.duplicates == "warn" else NO_MARKS
     return (totals if prune_gone else replace(totals, gone=gone)), repeated(marks, left)
+
+
+def pack_rest(folder: RunFolder, records: Records) -> None:
+    """Pack what waits for that, and upload what a store has not got yet. Raises OSError."""
+    unpublished = folder.store.unpublished() if folder.store else ()
+    for number in sorted({*waiting_numbers(folder.path), *unpublished}):
+        folder.pack(records, number)
+    with suppress(OSError):  # another shard has written a piece
+        (folder.path / PIECES).rmdir()
+
+
+def _count(folder: RunFolder, counts: Counts, records: Records) -> None:
+    """Add what the pictures in the packed files are like."""
+    if folder.store:
+        folder.store.count(counts)
+    else:
+        counts.add(packed_records(packed_files(folder.path), records.plan))
 
 
 def gone_rows(run: Run, numbering: Numbering) -> Sequence[int]:

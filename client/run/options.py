@@ -26,11 +26,12 @@ from contract.photos import ANY_PHOTO, CROPS, RANGES
 Option = tuple[str, str, Callable[[str], Any], object, str]
 Group = tuple[str, tuple[Option, ...], tuple[tuple[str, str], ...]]
 _INPUT = "read image_path from a CSV or Parquet file or URL, - (stdin), a folder, or a 'glob' of images"
+_OUTPUT = "write everything into this folder, or s3://, gs:// … (webdataset and parquet)"
 _LIT = f"light the pictures by the .hdr and .exr maps of this folder, or by {BUILT_IN} ones"
 _BEHIND = f"put {', '.join(PLAIN)} or pictures of a folder behind the person"
 _URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
 _HEADER = "send a header with each call, such as an API key; repeat for more"
-_OF_DATASET, _OF_THE_RUN = ("input", "person and light", "output"), ("--shard", "--summary")
+_OF_DATASET, _OF_THE_RUN = ("input", "person and light", "output"), ("--shard", "--summary", "--work")
 _RESUME_SWITCHES = (
     ("--retry-failed", "retry rows that failed because of their photo"),
     ("--restart", "do every row again"),
@@ -54,7 +55,7 @@ def command_parser(
         formatter_class=_Formatter,
     )
     parser.add_argument("--csv", metavar="INPUT", required=True, help=_INPUT)
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="write everything into this folder")
+    parser.add_argument("--output", metavar="DIR", required=True, help=_OUTPUT)
     for title, options, switches in _groups():
         group = parser.add_argument_group(title)
         for flag, metavar, parse, default, text in options:
@@ -175,6 +176,7 @@ def _output_options() -> tuple[Option, ...]:
         ("--layout", "L", _one_of(LAYOUTS), plan.layout, "put files into one folder, or (sharded) one per 1,000 rows"),
         ("--rows-per-tar", "N", _number(int, 1, 1e9), plan.rows_per_tar, "put N rows into each tar or Parquet file"),
         ("--summary", "FILE", Path, None, "write the run's numbers to this JSON file"),
+        ("--work", "DIR", Path, None, "keep what is not in s3://, gs:// … yet in this folder (default: in ~/.cache)"),
     )
 
 

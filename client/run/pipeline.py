@@ -20,6 +20,7 @@ from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
 from client.output.spool import Spool
+from client.output.store.entries import EntryJournal
 from client.run.downloads import Downloads
 from client.run.prepare import Prepared, prepare
 from client.run.reading import Reading
@@ -61,14 +62,14 @@ class Pipeline:
         servers: Servers,
         facts: Facts,
         folder: RunFolder,
-        journal: Journal,
+        journal: Journal | EntryJournal,
     ) -> None:
         """`reading` is the input whose rows are relit."""
         self._run, self._reading, self._photos = run, reading, reading.source.folder
         self._servers, self._facts = servers, facts
         self._folder, self._journal = folder, journal
         self._downloads = Downloads(held=facts.window)
-        self._writer = writer_of(folder.path, reading.records)
+        self._writer = writer_of(folder.path, reading.records, folder.pack)
         self._templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
     async def relight_all(

@@ -135,14 +135,14 @@ def closing_words(progress: Progress, folder: RunFolder, totals: Totals) -> str:
     more = totals.failed - len(progress.failures)
     if more > 0:
         which = f"and {more} more" if progress.failures else f"{more} of them earlier"
-        lines.append(f"  {which}, see {folder.failures}")
+        lines.append(f"  {which}, see {folder.shown(folder.failures)}")
     if totals.failed:
         lines.append("  --retry-failed tries them again")
     if totals.gone:
         lines.append(f"  {gone_words(totals.gone)}")
     if totals.missing:
         lines.append(f"  {totals.missing} rows are not done yet: the same command resumes them")
-    return "\n".join([*lines, f"files: {folder.path}", f"table: {folder.table}"])
+    return "\n".join([*lines, f"files: {folder.shown(folder.path)}", f"table: {folder.shown(folder.table)}"])
 
 
 def gone_words(numbers: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from client.errors import TableError, UnreachableError
 from client.input.row import WHOLE
 from client.input.source import Source
 from client.output.folder import RunFolder
-from client.output.journal import Past
+from client.output.journal import SETTINGS, Past
 from client.output.table import Totals
 from client.run.closing import close_session
 from client.run.interruptions import Interruptions
@@ -76,9 +76,11 @@ def rebuild_tables(run: Run) -> Totals:
     Raises TableError, or OSError if the disk fails.
     """
     folder = run.folder()
-    if not folder.journals.is_dir():
-        raise TableError(f"there is no journal in {folder.journals}; give --csv and --output as the run had them")
-    return close_session(run, folder, open_reading(run, duplicates={}), prune_gone=False)[0]
+    with folder.claimed() if folder.store else nullcontext():
+        if not (folder.journals / SETTINGS).exists():
+            place = folder.shown(folder.journals)
+            raise TableError(f"there is no journal in {place}; give --csv and --output as the run had them")
+        return close_session(run, folder, open_reading(run, duplicates={}), prune_gone=False)[0]
 
 
 async def _relight_rest(

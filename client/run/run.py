@@ -14,6 +14,7 @@ from typing import Any
 
 from client.errors import TableError
 from client.input.backgrounds import Backgrounds
+from client.input.remote import is_remote
 from client.input.row import WHOLE, Shard
 from client.input.source import Source, stem_of
 from client.input.splits import Splits
@@ -24,6 +25,7 @@ from client.light.lighting import Lighting
 from client.output.folder import RunFolder
 from client.output.journal import DONE, FAILED, VERSION
 from client.output.plan import Plan, with_depth
+from client.output.store.destination import Destination, working_folder
 from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
 from client.triton.request import URL
@@ -69,7 +71,7 @@ class Run:
     limit: int | None
     id_column: str | None
     shard: Shard
-    output: Path  # the folder of the files
+    output: Path  # the folder of the files; where they go into a store, of those that are not there yet
     prompt: str
     thresholds: tuple[float, float]  # score, mask
     seed: int
@@ -84,6 +86,7 @@ class Run:
     access: Access
     window: int | None  # calls in flight; None for as many as fill the servers
     retry_failed: bool
+    store: str = ""  # the URL of the files, if they go into a store
 
     def source(self) -> Source:
         """The input. Raises TableError."""
@@ -91,7 +94,8 @@ class Run:
 
     def folder(self) -> RunFolder:
         """The folder of its files, tables and journals."""
-        return RunFolder(self.output, self.shard)
+        store = Destination(self.store, self.output, self.access.timeout) if self.store else None
+        return RunFolder(self.output, self.shard, store)
 
     @property
     def most_sources(self) -> int:
@@ -149,12 +153,13 @@ def plan_run(options: argparse.Namespace) -> Run:
     if options.environments and lighting.space != "linear":
         raise TableError('--environments needs linear light: set space = "linear" in the lighting file')
     shard = options.shard or WHOLE
+    output, store = _places(options, plan, shard)
     run = Run(
         input=options.csv,
         limit=options.limit,
         id_column=options.id_column,
         shard=replace(shard, block=plan.rows_per_tar) if plan.is_packed else shard,
-        output=options.output / stem_of(options.csv),
+        output=output,
         prompt=options.prompt,
         thresholds=(options.score_threshold, options.mask_threshold),
         seed=options.seed,
@@ -169,11 +174,28 @@ def plan_run(options: argparse.Namespace) -> Run:
         access=_access(options),
         window=options.window,
         retry_failed=options.retry_failed,
+        store=store,
     )
-    table = run.folder().table
-    if table.resolve() == Path(options.csv).resolve():
-        raise TableError(f"{table} is the input itself; choose another folder with --output")
+    folder = run.folder()
+    if options.csv == folder.shown(folder.table) or Path(options.csv).resolve() == folder.table.resolve():
+        raise TableError(f"{options.csv} is the input itself; choose another folder with --output")
     return run
+
+
+def _places(options: argparse.Namespace, plan: Plan, shard: Shard) -> tuple[Path, str]:
+    """The folder of the run on this machine, and the URL of its files or an empty text. Raises TableError."""
+    stem, output = stem_of(options.csv), options.output
+    if not is_remote(output):
+        return Path(output) / stem, ""
+    if output.lower().startswith(("http://", "https://")):
+        raise TableError(f"nothing can be written to {output}; give a store, such as s3://bucket/folder, or a folder")
+    if not plan.is_packed:
+        raise TableError(
+            f"--dataset {plan.dataset} is not written to {output}: choose webdataset or parquet, whose files are few "
+            "and large, or mount the store and give the folder as --output"
+        )
+    store = f"{output.rstrip('/')}/{stem}"
+    return working_folder(options.work, store, f"{shard.number}of{shard.count}") / stem, store
 
 
 def _find_pyarrow() -> None:

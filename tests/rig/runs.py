@@ -26,7 +26,7 @@ class Server(Protocol):
     def grpc_url(self) -> str: ...
 
 
-def relight(server: Server, table: Path | str, output: Path, *options: str) -> int:
+def relight(server: Server, table: Path | str, output: Path | str, *options: str | Path) -> int:
     """The command, in this process."""
     arguments = ["--csv", table, "--output", output, "--url", server.grpc_url, *options]
     return main([str(argument) for argument in arguments])

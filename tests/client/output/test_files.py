@@ -145,5 +145,5 @@ def test_a_row_whose_split_has_changed_leaves_its_old_file(tmp_path: Path, datas
     assert [str(path.relative_to(tmp_path)) for path in packed_files(tmp_path)] == [
         f"{split}/00000{suffix}" for split in ("train", "val")
     ]
-    found = [(record["key"], record["split"]) for record in packed_records(tmp_path, made.plan)]
+    found = [(record["key"], record["split"]) for record in packed_records(packed_files(tmp_path), made.plan)]
     assert found == [("00001_0", "train"), ("00000_0", "val"), ("00002_0", "val")]
