@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from contract.names import STAGES
 from contract.versions import REPORT
 from export import exporter
-from export.check.gate import PRECISIONS, Measurement, Precision, compare
+from export.check.gate import PRECISIONS, Measurement, Precision, compare, measure
 from export.check.reference import Reference, ask
 from export.errors import ExportError
 from export.exporter import CHECKED_BATCHES, Candidate, export
@@ -129,6 +129,22 @@ def test_a_sabotaged_export_is_refused_and_leaves_the_former_in_place(
     with pytest.raises(ExportError, match=f"{stage}: the file does not"):
         export_tiny(stage, tmp_path, precision)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"model.pt": b"the model before"}
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_the_last_rows_of_a_batch_that_have_the_answers_of_the_first_are_found(wrong: int) -> None:
+    """An engine was wrong in the last three rows of a batch of 12 alone; what is kept are three rows."""
+    contract, reference = read_contract("albedo"), answers("albedo")
+    pixels = reference.inputs[0].flatten(1)
+
+    def engine(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        rows = [int((pixels == row).all(1).nonzero()) for row in inputs[0].flatten(1)]
+        if len(rows) == 12 and wrong:
+            rows[-wrong:] = rows[:wrong]
+        return tuple(output[rows] for output in reference.outputs)
+
+    found = measure(reference, engine, contract, (1, 2, 3, 7, 8, 12, 16), "fp32", random_weights=True)
+    assert {one.batch for one in found if not one.passed} == ({12} if wrong else set())
 
 
 @pytest.mark.parametrize(("truth", "answer"), [(float("nan"), 0.1), (0.1, float("nan"))])
