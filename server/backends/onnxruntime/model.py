@@ -5,6 +5,7 @@ the same config.pbtxt is served by this file here and by the C++ backend in NVID
 instance.
 """
 
+import importlib
 import json
 import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -41,6 +42,8 @@ class TritonPythonModel:
         self.pool = None
         if not on_gpu and weight_bytes(file) < SMALL_BYTES:
             self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        if on_gpu:
+            load_cuda()
         options = session_options(threads=1 if self.pool else 0)
         self.session = onnxruntime.InferenceSession(str(file), options, providers=providers(on_gpu, device_id))
         if on_gpu and "CUDAExecutionProvider" not in self.session.get_providers():
@@ -174,12 +177,23 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def load_cuda() -> None:
+    """Load the libraries of CUDA and cuDNN that came with PyTorch: ONNX Runtime looks for those of the system alone."""
+    importlib.import_module("torch")
+    onnxruntime.preload_dlls()
+
+
 def providers(on_gpu: bool, device_id: int) -> list[Any]:
     """The execution providers of an instance, in order of preference."""
     if not on_gpu:
         return ["CPUExecutionProvider"]
     # kSameAsRequested: the arena grows by what a batch needs, not by doubling, and leaves room for other networks.
-    cuda = {"device_id": device_id, "arena_extend_strategy": "kSameAsRequested"}
+    # HEURISTIC: ONNX Runtime would try every algorithm of a convolution for each batch size and each size of a photo.
+    cuda = {
+        "device_id": device_id,
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
     return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
 
 
