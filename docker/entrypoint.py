@@ -37,8 +37,9 @@ from server.watch import LAST_ANSWERS_SECONDS, Death, Watch, answered, keep_serv
 
 ANY_ADDRESS = "0.0.0.0"  # within the container; Docker decides who else reaches it
 MEMORY_PREFIX = "relight_"
-# Seconds for requests in flight when the server is stopped. Under load Triton 2.51 never answers some of an ensemble's
-# requests, so a longer time would only delay the restart; clients retry what was not answered.
+# Seconds for requests in flight and the end of the models when the server is stopped: 16 instances of `decode` end one
+# after the other, in 21 s (server/command.py). Under load Triton 2.51 never answers some of an ensemble's requests, so
+# a longer time would only delay the restart; clients retry what was not answered.
 DRAIN = 30
 
 
@@ -97,7 +98,7 @@ def command_line(settings: Settings, access: Access, config_name: str, gpus: Seq
         # Metrics are never published beyond the machine: Prometheus asks within the containers' network.
         hosts=(ANY_ADDRESS, access.clear_text_host(ANY_ADDRESS), ANY_ADDRESS),
         ports=(GRPC_PORT, HTTP_PORT, METRICS_PORT),
-        drain_seconds=DRAIN,
+        exit_seconds=DRAIN,
         access=access,
     )
     return [

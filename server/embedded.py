@@ -16,7 +16,7 @@ from contract.decoding import VARIABLE, forget_processes
 from contract.names import ENSEMBLE, NETWORKS
 from contract.versions import newest_version
 from server.access import HOSTS, OPEN, Access, check_tls, find_address, url
-from server.command import tritonserver_command
+from server.command import tritonserver_command, unload_seconds
 from server.derive import Machine, write_derived
 from server.http_api import NotListeningError, RefusedError
 from server.installation import (
@@ -31,11 +31,13 @@ from server.installation import (
 )
 from server.probe import answers_inference
 from server.startup_errors import cure, explain, failed_models, read_log
-from server.watch import LAST_ANSWERS_SECONDS, STOP_SECONDS, Watch, start, stop, undisturbed
+from server.watch import LAST_ANSWERS_SECONDS, Watch, start, stop, undisturbed
 
 START_TIMEOUT = 900.0  # seconds until the first inference: on a CPU full-size networks take minutes
 KEPT_LOGS = 10  # of ended servers, among the temporary files
-UNLOAD_SECONDS = 10.0  # that Triton gets for the other models' errors after the first
+OTHER_ERRORS_SECONDS = 10.0  # that Triton gets for the other models' errors after the first
+DRAIN_SECONDS = 10  # for requests in flight when the server is stopped
+KILL_SECONDS = 10.0  # after Triton should have ended, its processes are killed
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
     wanted = (options.grpc_port, options.http_port, options.metrics_port)
     ports = claim_ports(host, *wanted, clear_text_hosts=(http_host, metrics_host))
     config_name = write_derived(options.repository, options.machine)
+    exit_seconds = DRAIN_SECONDS + unload_seconds(options.repository, config_name)
     log = open_log(options.log)
     log_start = log.stat().st_size
     with tempfile.TemporaryDirectory(prefix=f"relight-triton-{os.getpid()}-", dir=scratch_parent()) as scratch:
@@ -118,7 +121,7 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
             memory_prefix=prefix,
             hosts=hosts,
             ports=ports,
-            drain_seconds=10,
+            exit_seconds=exit_seconds,
             access=options.access,
         )
         noted = {VARIABLE: str(options.notes)} if options.notes else {}
@@ -131,7 +134,7 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
             yield RunningServer(grpc, http, metrics, options.repository, log, log_start, process, watch)
         finally:
             with undisturbed():
-                stop(process, LAST_ANSWERS_SECONDS if watch.died else STOP_SECONDS)
+                stop(process, LAST_ANSWERS_SECONDS if watch.died else exit_seconds + KILL_SECONDS)
                 remove_shared_memory(prefix)
                 if options.notes:
                     forget_processes(options.notes)
@@ -149,7 +152,7 @@ def wait_until_it_answers(server: RunningServer, access: Access, timeout: float)
         text = read_log(server.log, server.log_start)
         if failed_models(text):  # it will not start, and unloads the others: that can take long
             failed = failed or time.monotonic()
-        if ended or (failed and time.monotonic() - failed > UNLOAD_SECONDS):
+        if ended or (failed and time.monotonic() - failed > OTHER_ERRORS_SECONDS):
             raise ServerError(f"{explain(text, server.repository, server.process.poll())}\n{place}")
         if died := server.watch.look():
             raise ServerError(died)

@@ -23,7 +23,6 @@ from server.installation import ServerError
 from server.probe import READY_TIMEOUT
 
 CHILD = Path(__file__).with_name("child.py")
-STOP_SECONDS = 20.0  # for an orderly shutdown, after which the processes are killed
 LOOK_SECONDS = 1.0  # a look costs 5 ms
 ORDERLY_SECONDS = 0.5  # within this time Triton takes note of a process that it has told to end
 # For requests in flight after a death. Those that need the dead process fail one by one, and Triton waits for it in

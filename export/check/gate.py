@@ -67,14 +67,16 @@ def measure(
 ) -> list[Measurement]:
     """Run a file on a reference's inputs at each batch size, and compare every row.
 
-    A batch smaller than the reference splits it; a larger one, and the last of a split, repeats rows from its start.
+    A batch smaller than the reference splits it; a larger one, and the last of a split, has rows again, in an order
+    without a period: else a batch would look right in which some rows have the answers of others.
 
     Raises ExportError: the file does not run at a batch size, or a server does not answer.
     """
     found, rows = [], len(reference.inputs[0])
     for size in sizes:
         batches = math.ceil(rows / size)
-        order = torch.arange(batches * size) % rows
+        again = torch.randint(rows, (batches * size - rows,), generator=torch.Generator().manual_seed(size))
+        order = torch.cat((torch.arange(rows), again))
         try:
             parts = [runtime(tuple(value[chosen] for value in reference.inputs)) for chosen in order.chunk(batches)]
         except Exception as error:  # each runtime raises types of its own

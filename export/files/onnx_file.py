@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from export.errors import ExportError
 from export.files.version_folder import digest
 from export.tensors import Contract, Runtime, example_inputs
 
@@ -77,12 +78,21 @@ def target() -> str:
 
 
 def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
-    """Open the exported file in ONNX Runtime on "cpu" or "cuda:<n>"."""
+    """Open the exported file in ONNX Runtime on "cpu" or "cuda:<n>".
+
+    Raises ExportError: ONNX Runtime cannot use that GPU; of its own accord it would take the CPU.
+    """
+    if device != "cpu":
+        onnxruntime.preload_dlls()  # torch brings CUDA's libraries
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # An arena keeps all memory that it ever took, a pattern takes it at once: for SAM3 several gigabytes too much.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     session = onnxruntime.InferenceSession(folder / MODEL, options, providers=providers(device))
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        raise ExportError(
+            f"{contract.name}: the installed onnxruntime cannot use {device}: `pip install 'relight-triton[gpu]'`."
+        )
     names = [spec.name for spec in contract.outputs]
 
     def run(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

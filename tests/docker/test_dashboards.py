@@ -30,6 +30,7 @@ ALERTS = {
     "RelightQueueGrows",
     "RelightBatchesSmall",
     "RelightGpuMemory",
+    "RelightOutOfMemory",
     "RelightGpuIdle",
 }
 # Triton's own names, which it exports only where there is a GPU.
@@ -42,7 +43,7 @@ GPU_METRICS = {
 
 
 def metrics(text: str) -> set[str]:
-    return set(re.findall(r"\bnv_\w+", text))
+    return set(re.findall(r"\b(?:nv|relight)_\w+", text))
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from export.files import torchscript_file
+from export.files.repository import lay_out
 from export.networks.retinex import Retinex
 from export.tensors import read_contract
+from server.command import unload_seconds
+from server.derive import Machine, write_derived
 from server.probe import answers_inference
 from tests.rig.places import ROOT
 
@@ -125,9 +130,21 @@ def test_it_serves_on_this_machine_only_until_ctrl_c(repository: Path, tmp_path:
         group = server.triton()
         assert len(leavings(server, group)) > 8  # tritonserver, a process for each instance, their shared memory
 
-        server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(WAIT_SECONDS) == 0
+        with ExitStack() as clients:  # which stay connected
+            clients.enter_context(closing(HTTPConnection("127.0.0.1", metrics))).request("GET", "/metrics")
+            assert clients.enter_context(InferenceServerClient(f"127.0.0.1:{grpc}")).is_server_live()
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(WAIT_SECONDS) == 0
         assert leavings(server, group) == []
+        log = (tmp_path / "triton.log").read_text()
+        assert re.search(r"Timeout \d+: Found 0 live models and 0 in-flight", log)
+        assert "failed to stop server" not in log  # "Exit timeout expired. Exiting immediately."
+
+
+def test_it_has_time_for_the_end_of_every_instance_which_end_one_after_the_other(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    for machine, instances in ((Machine(gpus=0, processes=12), 12), (Machine(gpus=8, processes=4), 8)):
+        assert unload_seconds(tmp_path, write_derived(tmp_path, machine)) == 2 * instances
 
 
 def test_sigterm_stops_it_too_and_a_second_signal_changes_nothing(repository: Path, tmp_path: Path) -> None:

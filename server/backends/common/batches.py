@@ -5,15 +5,14 @@ The embedded server copies this file beside each backend's model.py.
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+from memory import Joined, Run, joined
 
 Symbols = dict[str, tuple[int | str, ...]]  # by input its sizes as the network has them, variable ones by name
-Run = Callable[[list[list[Any]]], list[Any]]  # the input tensors of each request → the response to each
 
 
 def model_file(args: dict[str, str], name: str) -> Path:
@@ -27,11 +26,11 @@ def model_file(args: dict[str, str], name: str) -> Path:
     return file
 
 
-def answer_fitting(requests: list[Any], symbols: Symbols, respond: Callable[[list[Any]], list[Any]]) -> list[Any]:
-    """Refuse requests whose tensors do not fit each other (INVALID_ARG); `respond` answers the others, together."""
+def answer_fitting(requests: list[Any], symbols: Symbols, reply: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    """Refuse requests whose tensors do not fit each other (INVALID_ARG); `reply` answers the others, together."""
     faults = [misfit(request, symbols) for request in requests]
     fitting = [request for request, fault in zip(requests, faults, strict=True) if not fault]
-    responses = iter(respond(fitting) if fitting else [])
+    responses = iter(reply(fitting) if fitting else [])
     return [
         pb_utils.InferenceResponse(error=pb_utils.TritonError(fault, pb_utils.TritonError.INVALID_ARG))
         if fault
@@ -54,27 +53,37 @@ def misfit(request: Any, symbols: Symbols) -> str:
     return ""
 
 
-def answer(requests: list[Any], names: list[str], run: Run) -> list[Any]:
-    """Answer requests for the inputs `names`: those whose tensors agree in shape (batch aside) share one run."""
+def answer(requests: list[Any], names: list[str], outputs: list[str], run: Run, device: Any = None) -> list[Any]:
+    """Answer requests: those whose inputs agree in shape (batch aside) share one run.
+
+    Args:
+        requests: to be answered; so many responses are returned.
+        names: of the inputs, in the order of `run`.
+        outputs: names of the outputs in the order of `run`.
+        run: the network's inputs, joined along the batch → its outputs; arrays on the CPU, torch tensors on a GPU.
+        device: the GPU, a torch.device; None for the CPU.
+    """
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
     tensors = [[pb_utils.get_input_tensor_by_name(request, name) for name in names] for request in requests]
     for index, inputs in enumerate(tensors):
         groups[tuple(tuple(tensor.shape()[1:]) for tensor in inputs)].append(index)
     responses: list[Any] = [None] * len(requests)
     for members in groups.values():
-        for index, response in zip(members, run_or_split([tensors[i] for i in members], run), strict=True):
+        batch = [tensors[index] for index in members]
+        for index, response in zip(members, respond(batch, outputs, run, device), strict=True):
             responses[index] = response
     return responses
 
 
-def run_or_split(batch: list[list[Any]], run: Run) -> list[Any]:
+def respond(batch: list[list[Any]], outputs: list[str], run: Run, device: Any) -> list[Any]:
     """Run requests together; if that fails, one by one, so that only the one at fault is refused."""
     try:
-        return run(batch)
+        answers = run([joined([load(tensor, device) for tensor in parts]) for parts in zip(*batch, strict=True)])
+        return split(outputs, answers, [inputs[0].shape()[0] for inputs in batch], device)
     except Exception as error:  # runtimes raise types of their own per kind of fault, without a common base
         if len(batch) == 1:
             return [pb_utils.InferenceResponse(error=failure(error))]
-        return [run_or_split([inputs], run)[0] for inputs in batch]
+    return [respond([inputs], outputs, run, device)[0] for inputs in batch]
 
 
 def failure(error: Exception) -> Any:
@@ -85,48 +94,28 @@ def failure(error: Exception) -> Any:
     return pb_utils.TritonError(str(error))
 
 
-def rows_of(batch: list[list[Any]]) -> list[int]:
-    """How many rows each request brings."""
-    return [inputs[0].shape()[0] for inputs in batch]
-
-
-def join_on_cpu(batch: list[list[Any]], position: int) -> npt.NDArray[Any]:
-    """Concatenate one input of all requests along the batch; a single one is not copied."""
-    parts = [inputs[position].as_numpy() for inputs in batch]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def split_on_cpu(names: list[str], answers: list[npt.NDArray[Any]], rows: list[int]) -> list[Any]:
-    """Cut the joined answers into one response per request."""
-    ends = np.cumsum(rows)
-    return [
-        pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, joined[end - count : end]) for name, joined in zip(names, answers, strict=True)]
-        )
-        for count, end in zip(rows, ends, strict=True)
-    ]
-
-
-def join_on_gpu(batch: list[list[Any]], position: int, device: Any) -> Any:
-    """Concatenate one input of all requests to a torch tensor on `device`, by DLPack, without touching the CPU."""
+def load(tensor: Any, device: Any) -> Any:
+    """A request's tensor as an array, or as a torch tensor on `device`, by DLPack, without touching the CPU."""
+    if device is None:
+        return tensor.as_numpy()
     import torch.utils.dlpack  # only here: on the CPU not every backend has torch
 
-    parts = [torch.utils.dlpack.from_dlpack(inputs[position].to_dlpack()).to(device) for inputs in batch]
-    return (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
+    return torch.utils.dlpack.from_dlpack(tensor.to_dlpack()).to(device)
 
 
-def split_on_gpu(names: list[str], answers: list[Any], rows: list[int], device: Any) -> list[Any]:
-    """Cut the joined answers, torch tensors on `device`, into one response per request; they leave by DLPack."""
+def split(names: list[str], answers: Joined, rows: list[int], device: Any) -> list[Any]:
+    """Cut joined outputs into one response per request; from `device` they leave by DLPack."""
+    ends = list(accumulate(rows))
+    pieces = [[tensor[end - count : end] for tensor in answers] for count, end in zip(rows, ends, strict=True)]
+    if device is None:
+        return [pb_utils.InferenceResponse(list(map(pb_utils.Tensor, names, own))) for own in pieces]
     import torch
 
-    pieces = [[piece.contiguous() for piece in torch.split(joined, rows)] for joined in answers]
+    pieces = [[tensor.contiguous() for tensor in own] for own in pieces]
     torch.cuda.synchronize(device)  # Triton reads them on a stream of its own
     return [
         pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor.from_dlpack(name, parts[index].__dlpack__())
-                for name, parts in zip(names, pieces, strict=True)
-            ]
+            [pb_utils.Tensor.from_dlpack(name, tensor.__dlpack__()) for name, tensor in zip(names, own, strict=True)]
         )
-        for index in range(len(rows))
+        for own in pieces
     ]

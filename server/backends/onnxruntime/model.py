@@ -5,9 +5,11 @@ the same config.pbtxt is served by this file here and by the C++ backend in NVID
 instance.
 """
 
+import importlib
 import json
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-from batches import (
-    answer,
-    answer_fitting,
-    failure,
-    join_on_cpu,
-    join_on_gpu,
-    model_file,
-    rows_of,
-    split_on_cpu,
-    split_on_gpu,
-)
+from batches import answer, answer_fitting, failure, model_file
+from memory import Joined, Memory, says_so
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -49,6 +42,8 @@ class TritonPythonModel:
         self.pool = None
         if not on_gpu and weight_bytes(file) < SMALL_BYTES:
             self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        if on_gpu:
+            load_cuda()
         options = session_options(threads=1 if self.pool else 0)
         self.session = onnxruntime.InferenceSession(str(file), options, providers=providers(on_gpu, device_id))
         if on_gpu and "CUDAExecutionProvider" not in self.session.get_providers():
@@ -60,7 +55,9 @@ class TritonPythonModel:
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.was_large = False  # whether the memory of the last run is worth giving back
         self.shrinking = onnxruntime.RunOptions()
-        self.shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        arena = f"gpu:{device_id}" if on_gpu else "cpu:0"
+        self.shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
+        self.memory = Memory(args, self.run_on_gpu if on_gpu else self.run_joined, self.release)
         self.symbols = {tensor.name: tuple(tensor.shape) for tensor in self.session.get_inputs()}
         check_names(config, self.session)
 
@@ -77,16 +74,30 @@ class TritonPythonModel:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run.
 
         Small networks on a CPU are different: each row runs alone, on one thread, beside the others. A row's tensors
-        fit into the caches, which a batch's do not, no thread waits for another, and nothing is joined or split.
+        fit into the caches, which a batch's do not, no thread waits for another, and nothing is joined or split. Where
+        memory did not hold a row beside the others, its request is tried again when they have ended.
         """
         if self.pool is None:
-            return answer(requests, self.inputs, self.run)
+            return self.answer_together(requests)
         batch = [
             [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs]
             for request in requests
         ]
         answers = [[self.pool.submit(self.run_row, inputs, row) for row in range(len(inputs[0]))] for inputs in batch]
-        return [self.respond(rows) for rows in answers]
+        wait(chain(*answers))
+        return [
+            self.answer_together([request])[0] if any(map(ran_out, rows)) else self.respond(rows)
+            for request, rows in zip(requests, answers, strict=True)
+        ]
+
+    def answer_together(self, requests: list[Any]) -> list[Any]:
+        """Answer a batch by joining its rows."""
+        device = None
+        if self.device[0] == "cuda":
+            import torch  # only here: on the CPU the server does without it
+
+            device = torch.device(*self.device)
+        return answer(requests, self.inputs, self.outputs, self.memory.run, device)
 
     def run_row(self, inputs: Arrays, row: int) -> Arrays:
         """The model's answer to one row of a request."""
@@ -113,33 +124,40 @@ class TritonPythonModel:
         tensors = [pb_utils.Tensor(name, array) for name, array in zip(self.outputs, joined, strict=True)]
         return pb_utils.InferenceResponse(tensors)
 
-    def run(self, batch: list[list[Any]]) -> list[Any]:
-        """Join the requests' rows, run the model once and split its answer again."""
-        if self.device[0] == "cuda":
-            return self.run_on_gpu(batch)
-        feed = {name: join_on_cpu(batch, position) for position, name in enumerate(self.inputs)}
-        return split_on_cpu(self.outputs, self.run_on_cpu(feed), rows_of(batch))
+    def run_joined(self, inputs: Joined) -> Joined:
+        """The model's answer to joined inputs on the CPU."""
+        return self.run_on_cpu(dict(zip(self.inputs, inputs, strict=True)))
 
-    def run_on_gpu(self, batch: list[list[Any]]) -> list[Any]:
-        """Join, run and split on the instance's GPU; tensors enter and leave without touching the CPU."""
-        import torch.utils.dlpack  # only here: on the CPU the server does without it
+    def run_on_gpu(self, inputs: Joined) -> Joined:
+        """The model's answer to joined tensors on the instance's GPU, where it stays."""
+        import torch.utils.dlpack
 
-        device = torch.device(*self.device)
         binding = self.session.io_binding()
-        kept = []  # joined tensors must outlive the run
-        for position, name in enumerate(self.inputs):
-            joined = join_on_gpu(batch, position, device)
-            kept.append(joined)
-            element_type = getattr(np, str(joined.dtype).removeprefix("torch."))
-            binding.bind_input(name, *self.device, element_type, tuple(joined.shape), joined.data_ptr())
+        for name, tensor in zip(self.inputs, inputs, strict=True):
+            element_type = getattr(np, str(tensor.dtype).removeprefix("torch."))
+            binding.bind_input(name, *self.device, element_type, tuple(tensor.shape), tensor.data_ptr())
         for name in self.outputs:
             binding.bind_output(name, *self.device)
         # ONNX Runtime has a stream of its own: what torch and Triton queued must be done before it, and its work after.
-        torch.cuda.synchronize(device)
-        self.session.run_with_iobinding(binding)
+        torch.cuda.synchronize(torch.device(*self.device))
+        options, self.was_large = self.shrinking if self.was_large else None, False
+        self.session.run_with_iobinding(binding, options)
         binding.synchronize_outputs()
-        answers = [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
-        return split_on_gpu(self.outputs, answers, rows_of(batch), device)
+        return [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
+
+    def release(self) -> None:
+        """Let the next run give back what ONNX Runtime keeps of failed ones, and PyTorch what it keeps on the GPU."""
+        self.was_large = True
+        if self.device[0] == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def ran_out(row: "Future[Arrays]") -> bool:
+    """Whether memory ran out for a row that has ended."""
+    error = row.exception()
+    return isinstance(error, Exception) and says_so(error)
 
 
 def weight_bytes(file: Path) -> int:
@@ -159,12 +177,23 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def load_cuda() -> None:
+    """Load the libraries of CUDA and cuDNN that came with PyTorch: ONNX Runtime looks for those of the system alone."""
+    importlib.import_module("torch")
+    onnxruntime.preload_dlls()
+
+
 def providers(on_gpu: bool, device_id: int) -> list[Any]:
     """The execution providers of an instance, in order of preference."""
     if not on_gpu:
         return ["CPUExecutionProvider"]
     # kSameAsRequested: the arena grows by what a batch needs, not by doubling, and leaves room for other networks.
-    cuda = {"device_id": device_id, "arena_extend_strategy": "kSameAsRequested"}
+    # HEURISTIC: ONNX Runtime would try every algorithm of a convolution for each batch size and each size of a photo.
+    cuda = {
+        "device_id": device_id,
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
     return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
 
 

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import torch
 import triton_python_backend_utils as pb_utils
-from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
+from batches import answer, answer_fitting, model_file
+from memory import Joined, Memory, says_so
 
 # The names of a file's inputs, and what runs it.
 Loaded: TypeAlias = tuple[list[str], Callable[[list[torch.Tensor]], list[torch.Tensor]]]
@@ -33,6 +34,8 @@ class TritonPythonModel:
         torch.set_num_threads(threads(self.device))
         self.inputs = in_order([tensor["name"] for tensor in config["input"]])
         self.outputs = in_order([tensor["name"] for tensor in config["output"]])
+        self.failed_allocations = failed_allocations(self.device)
+        self.memory = Memory(args, self.infer, torch.cuda.empty_cache, self.ran_out)  # a CPU has no such cache
         package = Path(args["model_repository"]) / args["model_version"] / "model.pt2"
         if package.exists():
             arguments, self.network = load_package(package, self.device, config["max_batch_size"])
@@ -45,24 +48,25 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch: requests whose tensors agree in shape (batch aside) share one run; empty ones are refused."""
         sizes: dict[str, tuple[int | str, ...]] = dict.fromkeys(self.inputs, ())
-        return answer_fitting(requests, sizes, lambda fitting: answer(fitting, self.inputs, self.run))
+        device = None if self.device.type == "cpu" else self.device
+        return answer_fitting(
+            requests, sizes, lambda fitting: answer(fitting, self.inputs, self.outputs, self.memory.run, device)
+        )
 
-    def run(self, batch: list[list[Any]]) -> list[Any]:
-        """Join the requests' rows, run the model once and split its answer again."""
-        positions, rows = range(len(self.inputs)), rows_of(batch)
-        if self.device.type == "cpu":
-            answers = self.infer([torch.from_numpy(join_on_cpu(batch, position)) for position in positions])
-            return split_on_cpu(self.outputs, [joined.numpy() for joined in answers], rows)
-        inputs = [join_on_gpu(batch, position, self.device) for position in positions]
-        return split_on_gpu(self.outputs, self.infer(inputs), rows, self.device)
-
-    def infer(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Run the model on joined inputs."""
+    def infer(self, inputs: Joined) -> Joined:
+        """Run the model on joined inputs, arrays on the CPU or tensors on the GPU; give its outputs alike."""
+        on_cpu = self.device.type == "cpu"
         with torch.inference_mode():
-            answers = self.network(inputs)
+            # A list of its own, which AOTInductor's packages empty.
+            answers = self.network([torch.from_numpy(tensor) if on_cpu else tensor for tensor in inputs])
         if len(answers) != len(self.outputs):
             raise ValueError(f"the network gives {len(answers)} tensors, the config says {self.outputs}")
-        return answers
+        return [tensor.numpy() for tensor in answers] if on_cpu else answers
+
+    def ran_out(self, error: Exception) -> bool:
+        """Whether an error means that memory ran out: AOTInductor's packages do not say so, the allocator counts."""
+        before, self.failed_allocations = self.failed_allocations, failed_allocations(self.device)
+        return says_so(error) or self.failed_allocations > before
 
 
 def device_of(args: dict[str, str]) -> torch.device:
@@ -139,6 +143,11 @@ def mismatch(notes: dict[str, str], device: torch.device, max_batch_size: int) -
     flags = Path("/proc/cpuinfo").read_text("utf-8").partition("flags")[2].partition("\n")[0].lower().split()
     lacking = [word for word in notes["AOTI_CPU_ISA"].lower().split() if not any(one.startswith(word) for one in flags)]
     return f"a CPU with {', '.join(lacking)}, and this one lacks them: {again}" if lacking else ""
+
+
+def failed_allocations(device: torch.device) -> int:
+    """How often PyTorch's allocator found no memory on a GPU so far; 0 on the CPU, where it does not count."""
+    return int(torch.cuda.memory_stats(device).get("num_ooms", 0)) if device.type == "cuda" else 0
 
 
 def threads(device: torch.device) -> int:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from contract.names import STAGES
 from contract.versions import REPORT
 from export import exporter
-from export.check.gate import PRECISIONS, Measurement, Precision, compare
+from export.check.gate import PRECISIONS, Measurement, Precision, compare, measure
 from export.check.reference import Reference, ask
 from export.errors import ExportError
 from export.exporter import CHECKED_BATCHES, Candidate, export
 from export.files import torchscript_file
 from export.networks.pattern_bank import PatternBank
 from export.networks.presets import PRESETS, Options, build
-from export.tensors import read_contract
+from export.tensors import Contract, TensorSpec, read_contract
 
 
 @cache
@@ -129,6 +129,23 @@ def test_a_sabotaged_export_is_refused_and_leaves_the_former_in_place(
     with pytest.raises(ExportError, match=f"{stage}: the file does not"):
         export_tiny(stage, tmp_path, precision)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"model.pt": b"the model before"}
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_the_last_rows_of_a_batch_that_have_the_answers_of_the_first_are_found(wrong: int) -> None:
+    """An engine was wrong in the last three rows of a batch of 12 alone; what is kept are three rows."""
+    spec = TensorSpec("RESIDUAL", torch.float32, (1,))
+    kept = torch.tensor([[0.1], [0.2], [0.3]])
+
+    def engine(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        answer = inputs[0].clone()
+        if len(answer) == 12 and wrong:
+            answer[-wrong:] = answer[:wrong]
+        return (answer,)
+
+    contract = Contract("albedo", (spec,), (spec,))
+    found = measure(Reference((kept,), (kept,)), engine, contract, range(1, 17), "fp32", random_weights=True)
+    assert {one.batch for one in found if not one.passed} == ({12} if wrong else set())
 
 
 @pytest.mark.parametrize(("truth", "answer"), [(float("nan"), 0.1), (0.1, float("nan"))])

@@ -13,6 +13,9 @@ import tritonclient.grpc as triton
 
 from contract.names import NETWORKS
 from export.check.verify import Server, served_limit, verify
+from export.errors import ExportError
+from export.files import onnx_file
+from export.tensors import read_contract
 from server.derive import this_machine
 from server.embedded import RunningServer
 from tests.rig.places import ROOT
@@ -55,6 +58,11 @@ def test_every_row_is_asked_at_every_batch_size_up_to_the_limit(larger_server: R
         after = executions(larger_server.grpc_url, name)
         asked = {size: after[size] - before[name].get(size, 0) for size in after}
         assert asked == {size: -(-ROWS // size) for size in range(1, LIMIT + 1)}, name
+
+
+def test_a_gpu_that_cannot_be_used_is_not_replaced_by_the_cpu(repository: Path) -> None:
+    with pytest.raises(ExportError, match="onnxruntime cannot use cuda:99"):
+        onnx_file.load(repository / "recombine" / "1", read_contract("recombine"), "cuda:99")
 
 
 def test_a_difference_in_the_last_row_alone_is_found_at_every_batch_size(
