@@ -2,76 +2,115 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch._inductor import config as compiler
 
 from benchmarks import CORES
-from benchmarks.gpu.measure import NO_TIME, Send, Setting, measure_chip, measure_reference, measure_variant
-from benchmarks.gpu.plan import Plan, Variant, built
+from benchmarks.gpu.chip import measure_chip
+from benchmarks.gpu.measure import NO_TIME, Send, Setting, measure_reference, measure_variant, write_file
+from benchmarks.gpu.memory import largest_batches
+from benchmarks.gpu.plan import SERVED, VARIANTS, Plan, Variant, prepare
 from benchmarks.gpu.results import Chip, NetworkFacts, Point, Results
 from benchmarks.rig.report import BenchmarkError
 
-CHIP_SECONDS, REFERENCE_SECONDS = 60.0, 120.0
-Keep = Callable[[Results], None]  # is given all results so far after each piece, so that nothing is lost
+CHIP_SECONDS = 60.0
+PREPARING = 0.6  # of the time, at most, for references and files
+LEAST_SECONDS = 10.0  # that must be left for a variant to be worth beginning at full size
 END_SECONDS = 5.0  # that a process whose work is done may take to end
+Keep = Callable[[Results], None]  # is given all results so far after each piece, so that nothing is lost
+Key = TypeVar("Key")
 
 
-def run_isolated(setting: Setting, work: Callable[[Send], None], seconds: float, log: Path) -> tuple[list[Any], str]:
-    """Run `work` in a child process until it ends, or for `seconds`, then kill it and all that it started.
+class Isolated:
+    """A child process.
 
-    A forked child finds what this process has imported and built. It can use a GPU only if this process never did,
-    and threads only if this process's libraries have started none. What it prints goes to `log`.
-
-    Returns what it sent by the function that it is given, and what ended it early, "" if nothing did.
+    A forked one finds what this process has imported. It can use a GPU only if this process never did, and threads only
+    if this process's libraries have started none.
     """
-    context: Any = multiprocessing.get_context(setting.start)  # its stub knows no Process
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_enter, args=(work, sender, log))
-    process.start()
-    sender.close()
-    sent: list[Any] = []
-    deadline = time.monotonic() + seconds
-    try:
-        with suppress(EOFError):  # it has closed its end
-            while receiver.poll(max(0.0, deadline - time.monotonic())):
-                sent.append(receiver.recv())
-        in_time = time.monotonic() < deadline
-        process.join(END_SECONDS if in_time else 0.0)
-    finally:  # after Ctrl-C too, which the child's session does not get
-        with suppress(ProcessLookupError, PermissionError):  # compilers that it started may outlive it
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        process.kill()
-        process.join()
-    code = process.exitcode
-    if not in_time:
-        return sent, f"stopped after {seconds:.0f} s"
-    if code == 0:
-        return sent, ""
-    how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-    words = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
-    return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
+
+    def __init__(self, setting: Setting, work: Callable[[Send], None], log: Path, jobs: int = 1) -> None:
+        """Start it. What `work` prints goes to `log`; `jobs` such processes share the cores."""
+        context: Any = multiprocessing.get_context(setting.start)  # its stub knows no Process
+        self.receiver, sender = context.Pipe(duplex=False)
+        self.process, self.log = context.Process(target=_enter, args=(work, sender, log, max(1, CORES // jobs))), log
+        self.started = time.monotonic()
+        self.process.start()
+        sender.close()
+
+    def finish(self, deadline: float) -> tuple[list[Any], str]:
+        """Wait until it ends, or until `deadline` on the monotonic clock, then kill it and all that it started.
+
+        Returns what it sent by the function that it is given, and what ended it early, "" if nothing did.
+        """
+        sent: list[Any] = []
+        try:
+            with suppress(EOFError):  # it has closed its end
+                while self.receiver.poll(max(0.0, left(deadline))):
+                    sent.append(self.receiver.recv())
+            in_time = left(deadline) > 0
+            self.process.join(END_SECONDS if in_time else 0.0)
+        finally:  # after Ctrl-C too, which the child's session does not get
+            self.kill()
+        code = self.process.exitcode
+        if not in_time:
+            return sent, f"stopped after {time.monotonic() - self.started:.0f} s"
+        if code == 0:
+            return sent, ""
+        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        words = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
+        return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
+
+    def kill(self) -> None:
+        """End it and the compilers that it started, which may outlive it."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid or 0, signal.SIGKILL)
+        self.process.kill()
+        self.process.join()
 
 
-def _enter(work: Callable[[Send], None], sender: Connection, log: Path) -> None:
-    """What the child does: redirect what it prints, work on all cores, and end without this process's tidying up."""
+def _enter(work: Callable[[Send], None], sender: Connection, log: Path, threads: int) -> None:
+    """What the child does: redirect what it prints, work on its cores, and end without this process's tidying up."""
     os.setsid()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
-    torch.set_num_threads(CORES)  # its parent keeps to one thread, since threads do not survive a fork
+    torch.set_num_threads(threads)  # its parent keeps to one thread, since threads do not survive a fork
+    compiler.compile_threads = threads
     work(sender.send)
     sender.close()
+
+
+def at_once(
+    setting: Setting, works: Iterable[tuple[Key, Callable[[Send], None], Path]], jobs: int, deadline: float
+) -> Iterator[tuple[Key, list[Any], str]]:
+    """Run works in `jobs` processes at a time; yield each one's key with what Isolated.finish returns, in order."""
+    waiting, running = deque(works), deque[tuple[Key, Isolated]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                key, work, log = waiting.popleft()
+                running.append((key, Isolated(setting, work, log, jobs)))
+            key, process = running[0]
+            sent, fault = process.finish(deadline)
+            running.popleft()
+            yield key, sent, fault
+    finally:
+        for _, process in running:
+            process.kill()
 
 
 def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results, keep: Keep) -> Results:
@@ -84,12 +123,13 @@ def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results,
     torch.set_num_threads(1)  # a pool of threads would not survive the forks
     results = results.with_chip(ask_chip(setting))
     keep(results)
-    asked: set[str] = set()  # a reference that failed would fail again, and take its time for each variant
+    prepare()
+    networks, faults = write_all(setting, plan, time.monotonic() + PREPARING * left(deadline))
+    results = replace(results, networks={**results.networks, **networks})
     for name, variant in plan:
-        if name not in asked and left(deadline) > variant.least:
-            asked.add(name)
-            results = replace(results, networks={**results.networks, **ask_reference(setting, name, deadline)})
-        results = results.with_points(ask_variant(setting, name, variant, deadline))
+        points = faults.get((name, variant.name)) or ask_variant(setting, name, variant, deadline)
+        results = results.with_points(points)
+        results = replace(results, largest=safe_batches(results))
         keep(results)
     return results
 
@@ -97,7 +137,8 @@ def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results,
 def ask_chip(setting: Setting) -> Chip:
     """Measure the ceilings."""
     log = setting.log("chip")
-    sent, fault = run_isolated(setting, partial(measure_chip, setting), CHIP_SECONDS, log)
+    process = Isolated(setting, partial(measure_chip, setting.tiny, setting.device), log)
+    sent, fault = process.finish(time.monotonic() + CHIP_SECONDS)
     if sent and isinstance(sent[0], BenchmarkError):
         raise sent[0]
     if not sent:
@@ -107,35 +148,66 @@ def ask_chip(setting: Setting) -> Chip:
     return chip
 
 
-def ask_reference(setting: Setting, name: str, deadline: float) -> dict[str, NetworkFacts]:
-    """Build a network here, for all children, and ask it in float32 in one of them."""
+def write_all(
+    setting: Setting, plan: Plan, deadline: float
+) -> tuple[dict[str, NetworkFacts], dict[tuple[str, str], list[Point]]]:
+    """Ask every network in float32, and write every variant's file, many at a time: compilers leave the GPU idle.
+
+    Returns the networks' sizes, and the findings of the variants that could not be written.
+    """
     started = time.monotonic()
-    if setting.start == "fork":
-        built(name, setting.tiny)
-    seconds, work = min(REFERENCE_SECONDS, left(deadline)), partial(measure_reference, setting, name)
-    sent, fault = run_isolated(setting, work, seconds, setting.log(name, "reference"))
-    if not sent:
-        print(f"{name}: no reference, {fault}", flush=True)
-        return {}
-    facts: NetworkFacts = sent[0]
-    size = f"{facts.parameters / 1e6:.4g} M parameters, {facts.flops / 1e12:.3g} TFLOP an image"
-    print(f"{name}: {size}, ready after {time.monotonic() - started:.0f} s", flush=True)
-    return {name: facts}
+    works: list[tuple[tuple[str, str], Callable[[Send], None], Path]] = []
+    for name in dict.fromkeys(name for name, _ in plan):
+        works.append(((name, ""), partial(measure_reference, setting, name), setting.log(name, "reference")))
+    for name, variant in plan:
+        shutil.rmtree(setting.kept(name, variant.name), ignore_errors=True)
+        if variant.form is not None:
+            log = setting.log(name, variant.name)
+            works.append(((name, variant.name), partial(write_file, setting, name, variant), log))
+    networks: dict[str, NetworkFacts] = {}
+    faults: dict[tuple[str, str], list[Point]] = {}
+    for (name, written), sent, fault in at_once(setting, works, min(len(works), CORES), deadline):
+        told = f"{time.monotonic() - started:.0f} s: {name}, {written or 'reference'}: "
+        if not written and sent:
+            facts = networks[name] = sent[0]
+            size = f"{facts.parameters / 1e6:.4g} M parameters, {facts.flops / 1e12:.3g} TFLOP an image"
+            print(told + size, flush=True)
+        elif sent and not isinstance(sent[0], Point):
+            print(f"{told}written in {sent[0]:.0f} s", flush=True)
+        else:
+            one = sent[0] if sent else Point(name, written, 0, finding=fault or NO_TIME)
+            print(f"{told}{one.finding}", flush=True)
+            batches = VARIANTS[written].batches(setting.batches) if written else ()
+            faults[name, written] = [replace(one, batch=batch) for batch in batches]
+    return networks, faults
 
 
 def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
     """Measure a network in a variant; sizes without a number have a finding."""
-    batches, started = variant.batches(setting.batches, setting.tiny), time.monotonic()
+    batches, started = variant.batches(setting.batches), time.monotonic()
     seconds = min(variant.seconds, left(deadline) - END_SECONDS)
-    if seconds < (0.0 if setting.tiny else variant.least):
+    if seconds < (0.0 if setting.tiny else LEAST_SECONDS):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
     work = partial(measure_variant, setting, name, variant, seconds)
-    sent, fault = run_isolated(setting, work, seconds + END_SECONDS, setting.log(name, variant.name))
+    sent, fault = Isolated(setting, work, setting.log(name, variant.name)).finish(started + seconds + END_SECONDS)
     points = {batch: Point(name, variant.name, batch, finding=fault or NO_TIME) for batch in batches}
     points.update({point.batch: point for point in sent})
     told = [f"batch {batch} {one.finding or f'{one.ms_per_image:.4g} ms'}" for batch, one in sorted(points.items())]
-    print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s: {', '.join(told)}", flush=True)
+    refused = " (the gate refuses it)" if any(one.faithful is False for one in points.values()) else ""
+    print(f"{name}, {variant.name}, {time.monotonic() - started:.0f} s{refused}: {', '.join(told)}", flush=True)
     return list(points.values())
+
+
+def safe_batches(results: Results) -> dict[str, int]:
+    """The largest batch of each network of the service that fits beside the others, in the variants to be served."""
+    memory = {}
+    for name in SERVED.values():
+        variant = results.to_serve(name)
+        points = results.at(name, variant).values() if variant else ()
+        memory[name] = {one.batch: one.memory_mb for one in points if one.memory_mb and one.faithful}
+    if results.chip is None or not all(memory.values()):
+        return {}
+    return largest_batches(memory, results.chip.memory_mb)
 
 
 def left(deadline: float) -> float:
