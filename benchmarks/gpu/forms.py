@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend
 
 from export.errors import ExportError
 from export.exporter import cast
@@ -58,8 +59,20 @@ def write_compiled_fixed(network: nn.Module, contract: Contract, folder: Path) -
     aoti_file.compile_package(program, folder / aoti_file.MODEL, aoti_file.describe(contract, "fixed batch"))
 
 
+def write_compiled_with_flash(network: nn.Module, contract: Contract, folder: Path) -> None:
+    """The package with FlashAttention where it otherwise has cuDNN's; for a process of its own.
+
+    Raises UnavailableError: there is no GPU.
+    """
+    if device_of(network).type == "cpu":
+        raise UnavailableError("needs a GPU: a CPU has no cuDNN, and the package would be the same")
+    aoti_file.ATTENTION.remove(SDPBackend.CUDNN_ATTENTION)
+    write_compiled(network, contract, folder)
+
+
 TORCHSCRIPT = Form(torchscript_file.MODEL, torchscript_file.write, open_torchscript)
 AOTI = Form(aoti_file.MODEL, write_compiled, aoti_file.open_package)
+AOTI_FLASH = Form(aoti_file.MODEL, write_compiled_with_flash, aoti_file.open_package)
 AOTI_FIXED = Form(aoti_file.MODEL, write_compiled_fixed, aoti_file.open_package, served=False)
 
 

@@ -97,6 +97,7 @@ def write_file(setting: Setting, name: str, variant: Variant, send: Send) -> Non
     try:
         network = built(name, setting.tiny, setting.device)
         forms.cast_to(network, variant.precision)
+        torch.cuda.empty_cache()  # others work beside this process
         folder.mkdir(parents=True)
         if variant.form is not None:
             variant.form.write(network, contract_of(name, max(batches)), folder)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,6 @@ class Recipe:
 
     stage: str  # whose contract it obeys
     millions: int  # the number of parameters, rounded, that the built network must have
-    autoencoder: Literal["full", "tiny"] = "tiny"  # Marigold's
     residual: bool = True  # Marigold's
 
 
@@ -59,7 +58,7 @@ def built(name: str, tiny: bool, device: torch.device) -> nn.Module:
     recipe = RECIPES[name]
     choice = PRESETS["tiny" if tiny else "full"][recipe.stage]
     side = TINY_SIDE if tiny else Options.side
-    options = Options(patterns(), True, side=side, autoencoder=recipe.autoencoder, residual=recipe.residual)
+    options = Options(patterns(), True, side=side, residual=recipe.residual)
     rounded = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False  # weights are scaled by what the layers give
     with device:
@@ -123,6 +122,7 @@ VARIANTS = {
         Variant(SCRIPT, form=forms.TORCHSCRIPT),
         Variant(COMPILED, form=forms.AOTI),
         Variant("AOTI fp8", "fp8", forms.AOTI),
+        Variant("AOTI fp16 flash", form=forms.AOTI_FLASH),
         Variant("AOTI fp16 fixed batch", form=forms.AOTI_FIXED, sizes=1),
     )
 }

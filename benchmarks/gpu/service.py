@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 from benchmarks.gpu.measure import NO_TIME, Send, Setting
 from benchmarks.gpu.plan import MPS, SERVED, TRIALS, VARIANTS
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import Isolated, Keep, left
+from benchmarks.gpu.session import Keep, left, run_isolated
 from benchmarks.rig import triton
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.processes import RunFailedError, client_command, observe
@@ -115,7 +114,7 @@ def write_repository(
             os.link(setting.kept(name, variants[name]) / form.model, repository / stage / "1" / form.model)
             report(repository / stage / "1", FORMATS[form.model])
     work, log = partial(write_recombine, setting, repository / "recombine" / "1"), setting.log("recombine")
-    sent, fault = Isolated(setting, work, log).finish(time.monotonic() + RECOMBINE_SECONDS)
+    sent, fault = run_isolated(setting, work, RECOMBINE_SECONDS, log)
     if not sent:
         raise BenchmarkError(f"recombine could not be written ({fault}); {log} holds what was said.")
     for stage in (*SERVED, "recombine", ENSEMBLE):

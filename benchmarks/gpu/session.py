@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch._inductor import config as compiler
 
 from benchmarks import CORES
+from benchmarks.gpu import forms
 from benchmarks.gpu.chip import measure_chip
 from benchmarks.gpu.measure import NO_TIME, Send, Setting, measure_reference, measure_variant, write_file
 from benchmarks.gpu.memory import largest_batches
@@ -29,6 +30,7 @@ from benchmarks.rig.report import BenchmarkError
 CHIP_SECONDS = 60.0
 PREPARING = 0.6  # of the time, at most, for references and files
 LEAST_SECONDS = 10.0  # that must be left for a variant to be worth beginning at full size
+JOBS = 8  # processes at most that write files at a time: each may take 8 GB of the GPU's memory
 END_SECONDS = 5.0  # that a process whose work is done may take to end
 Keep = Callable[[Results], None]  # is given all results so far after each piece, so that nothing is lost
 Key = TypeVar("Key")
@@ -46,39 +48,66 @@ class Isolated:
         context: Any = multiprocessing.get_context(setting.start)  # its stub knows no Process
         self.receiver, sender = context.Pipe(duplex=False)
         self.process, self.log = context.Process(target=_enter, args=(work, sender, log, max(1, CORES // jobs))), log
+        self.sent: list[Any] = []  # by the function that `work` is given
         self.started = time.monotonic()
         self.process.start()
         sender.close()
 
-    def finish(self, deadline: float) -> tuple[list[Any], str]:
-        """Wait until it ends, or until `deadline` on the monotonic clock, then kill it and all that it started.
-
-        Returns what it sent by the function that it is given, and what ended it early, "" if nothing did.
-        """
-        sent: list[Any] = []
+    def is_done(self) -> bool:
+        """Take what was sent, when there is something to be read: False, or True once it has closed its end."""
         try:
-            with suppress(EOFError):  # it has closed its end
-                while self.receiver.poll(max(0.0, left(deadline))):
-                    sent.append(self.receiver.recv())
-            in_time = left(deadline) > 0
-            self.process.join(END_SECONDS if in_time else 0.0)
-        finally:  # after Ctrl-C too, which the child's session does not get
-            self.kill()
-        code = self.process.exitcode
-        if not in_time:
-            return sent, f"stopped after {time.monotonic() - self.started:.0f} s"
-        if code == 0:
-            return sent, ""
-        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        words = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
-        return sent, f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
+            self.sent.append(self.receiver.recv())
+        except EOFError:
+            return True
+        return False
 
-    def kill(self) -> None:
-        """End it and the compilers that it started, which may outlive it."""
-        with suppress(ProcessLookupError, PermissionError):
+    def end(self, in_time: bool) -> str:
+        """Kill it and all that it started, at once unless it is done `in_time`; what ended it early, else ""."""
+        self.process.join(END_SECONDS if in_time else 0.0)
+        with suppress(ProcessLookupError, PermissionError):  # compilers that it started may outlive it
             os.killpg(self.process.pid or 0, signal.SIGKILL)
         self.process.kill()
         self.process.join()
+        code = self.process.exitcode
+        if not in_time:
+            return f"stopped after {time.monotonic() - self.started:.0f} s"
+        if code == 0:
+            return ""
+        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        words = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
+        return f"the process ended with {how}" + (f": {words[-1][:200]}" if words else "")
+
+
+def run_isolated(setting: Setting, work: Callable[[Send], None], seconds: float, log: Path) -> tuple[list[Any], str]:
+    """Run a work in a process until it ends, or for `seconds`; what it sent, and what ended it early, else ""."""
+    ((_, sent, fault),) = at_once(setting, [(None, work, log)], 1, time.monotonic() + seconds)
+    return sent, fault
+
+
+def at_once(
+    setting: Setting, works: Iterable[tuple[Key, Callable[[Send], None], Path]], jobs: int, deadline: float
+) -> Iterator[tuple[Key, list[Any], str]]:
+    """Run works, each with a key and a log, in `jobs` processes at a time until all are done, or `deadline`.
+
+    Yields, as they end, each one's key, what it sent, and what ended it early, else "".
+    """
+    waiting, running = deque(works), dict[Connection, tuple[Key, Isolated]]()
+    try:
+        while running or (waiting and left(deadline) > 0):
+            while waiting and len(running) < jobs:
+                key, work, log = waiting.popleft()
+                process = Isolated(setting, work, log, jobs)
+                running[process.receiver] = (key, process)
+            ready = cast(list[Connection], wait(list(running), max(0.0, left(deadline))))
+            for receiver in ready or list(running):
+                key, process = running[receiver]
+                if not ready or process.is_done():
+                    del running[receiver]
+                    yield key, process.sent, process.end(in_time=bool(ready))
+        yield from ((key, [], NO_TIME) for key, _, _ in waiting)
+    finally:  # after Ctrl-C too, which the children's sessions do not get
+        for _, process in running.values():
+            process.end(in_time=False)
 
 
 def _enter(work: Callable[[Send], None], sender: Connection, log: Path, threads: int) -> None:
@@ -92,25 +121,6 @@ def _enter(work: Callable[[Send], None], sender: Connection, log: Path, threads:
     compiler.compile_threads = threads
     work(sender.send)
     sender.close()
-
-
-def at_once(
-    setting: Setting, works: Iterable[tuple[Key, Callable[[Send], None], Path]], jobs: int, deadline: float
-) -> Iterator[tuple[Key, list[Any], str]]:
-    """Run works in `jobs` processes at a time; yield each one's key with what Isolated.finish returns, in order."""
-    waiting, running = deque(works), deque[tuple[Key, Isolated]]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                key, work, log = waiting.popleft()
-                running.append((key, Isolated(setting, work, log, jobs)))
-            key, process = running[0]
-            sent, fault = process.finish(deadline)
-            running.popleft()
-            yield key, sent, fault
-    finally:
-        for _, process in running:
-            process.kill()
 
 
 def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results, keep: Keep) -> Results:
@@ -137,8 +147,7 @@ def measure_all(setting: Setting, plan: Plan, deadline: float, results: Results,
 def ask_chip(setting: Setting) -> Chip:
     """Measure the ceilings."""
     log = setting.log("chip")
-    process = Isolated(setting, partial(measure_chip, setting.tiny, setting.device), log)
-    sent, fault = process.finish(time.monotonic() + CHIP_SECONDS)
+    sent, fault = run_isolated(setting, partial(measure_chip, setting.tiny, setting.device), CHIP_SECONDS, log)
     if sent and isinstance(sent[0], BenchmarkError):
         raise sent[0]
     if not sent:
@@ -159,14 +168,15 @@ def write_all(
     works: list[tuple[tuple[str, str], Callable[[Send], None], Path]] = []
     for name in dict.fromkeys(name for name, _ in plan):
         works.append(((name, ""), partial(measure_reference, setting, name), setting.log(name, "reference")))
-    for name, variant in plan:
+    # Without references and the files that are quickly written nothing is worth much.
+    for name, variant in sorted(plan, key=lambda pair: pair[1].form is not forms.TORCHSCRIPT):
         shutil.rmtree(setting.kept(name, variant.name), ignore_errors=True)
         if variant.form is not None:
             log = setting.log(name, variant.name)
             works.append(((name, variant.name), partial(write_file, setting, name, variant), log))
     networks: dict[str, NetworkFacts] = {}
     faults: dict[tuple[str, str], list[Point]] = {}
-    for (name, written), sent, fault in at_once(setting, works, min(len(works), CORES), deadline):
+    for (name, written), sent, fault in at_once(setting, works, min(JOBS, CORES), deadline):
         told = f"{time.monotonic() - started:.0f} s: {name}, {written or 'reference'}: "
         if not written and sent:
             facts = networks[name] = sent[0]
@@ -189,7 +199,7 @@ def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) 
     if seconds < (0.0 if setting.tiny else LEAST_SECONDS):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
     work = partial(measure_variant, setting, name, variant, seconds)
-    sent, fault = Isolated(setting, work, setting.log(name, variant.name)).finish(started + seconds + END_SECONDS)
+    sent, fault = run_isolated(setting, work, seconds + END_SECONDS, setting.log(name, variant.name))
     points = {batch: Point(name, variant.name, batch, finding=fault or NO_TIME) for batch in batches}
     points.update({point.batch: point for point in sent})
     told = [f"batch {batch} {one.finding or f'{one.ms_per_image:.4g} ms'}" for batch, one in sorted(points.items())]
