@@ -126,7 +126,7 @@ def measure(options: argparse.Namespace, plan: Plan, results: Results, folder: P
     if SERVICE in options.parts:
         from benchmarks.gpu.service import Load, measure_service  # Triton is only needed here
 
-        load = Load(options.photos, options.trials, options.windows, options.server_arguments)
+        load = Load(options.photos, options.trials, options.windows, options.server_arguments, options.variants)
         try:
             results = measure_service(setting, load, deadline, results, keep)
         except BenchmarkError as error:

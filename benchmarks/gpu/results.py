@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,13 @@ class Results:
         point = self.at(network, variant).get(batch)
         return point.ms_per_image if point else None
 
-    def to_serve(self, network: str) -> str:
-        """The fastest variant of a network that the gate keeps and the server takes, "" where there is none."""
+    def to_serve(self, network: str, among: Collection[str] = ()) -> str:
+        """The fastest variant of a network that the gate keeps and the server takes, "" where there is none.
+
+        Of the variants `among`, if it names any.
+        """
         points = [one for one in self.points if one.network == network and one.ms_per_image and one.faithful]
-        known = [one for one in points if one.served]
+        known = [one for one in points if one.served and one.variant in (among or (one.variant,))]
         return min(known, key=lambda one: one.ms_per_image or 0.0).variant if known else ""
 
     @property

@@ -17,7 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 from benchmarks.gpu.measure import NO_TIME, Send, Setting
 from benchmarks.gpu.plan import MPS, SERVED, TRIALS, VARIANTS
 from benchmarks.gpu.results import Results, Service
-from benchmarks.gpu.session import Keep, left, run_isolated
+from benchmarks.gpu.session import Keep, left, run_isolated, safe_batches
 from benchmarks.rig import triton
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.processes import RunFailedError, client_command, observe
@@ -51,6 +51,7 @@ class Load:
     trials: Sequence[str]  # of TRIALS
     windows: Sequence[int]  # calls in flight, a run for each; 0 for the client's choice
     arguments: Sequence[str] = ()  # further arguments of tritonserver, in every trial
+    among: Sequence[str] = ()  # the variants of which the fastest is served; none for all
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,21 @@ def measure_service(setting: Setting, load: Load, deadline: float, results: Resu
 
     Raises BenchmarkError: a network has no file, they do not fit together, or the first trial fails.
     """
-    variants = {name: results.to_serve(name) for name in SERVED.values()}
+    variants = {name: results.to_serve(name, load.among) for name in SERVED.values()}
+    largest = safe_batches(results, load.among)
     for name, variant in variants.items():
         if not variant or not setting.kept(name, variant).is_dir():
             raise BenchmarkError(
                 f"{name} has no file that the gate keeps: measure the networks first, --parts networks."
             )
-    if not results.largest:
+    if not largest:
         raise BenchmarkError("The networks do not fit this GPU together, not even at the smallest batch measured.")
-    alone = {name: results.ms(name, variant, results.largest[name]) or 0.0 for name, variant in variants.items()}
+    alone = {name: results.ms(name, variant, largest[name]) or 0.0 for name, variant in variants.items()}
     repository, table = setting.folder / "models", setting.folder / "photos.csv"
-    write_repository(setting, repository, variants, results.largest)
+    write_repository(setting, repository, variants, largest)
     rows = write_photos(setting.folder, min(load.photos, DIFFERENT))
     write_table(table, [row.photo for row in rows], load.photos)
-    stand = Stand(setting, load, deadline, repository, table, variants, results.largest, alone)
+    stand = Stand(setting, load, deadline, repository, table, variants, largest, alone)
     results = replace(results, services=())
     for trial in load.trials:
         try:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -208,11 +208,11 @@ def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) 
     return list(points.values())
 
 
-def safe_batches(results: Results) -> dict[str, int]:
-    """The largest batch of each network of the service that fits beside the others, in the variants to be served."""
+def safe_batches(results: Results, among: Collection[str] = ()) -> dict[str, int]:
+    """The largest batch of each served network that fits beside the others, as Results.to_serve chooses them."""
     memory = {}
     for name in SERVED.values():
-        variant = results.to_serve(name)
+        variant = results.to_serve(name, among)
         points = results.at(name, variant).values() if variant else ()
         memory[name] = {one.batch: one.memory_mb for one in points if one.memory_mb and one.faithful}
     if results.chip is None or not all(memory.values()):
