@@ -72,11 +72,10 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
 def require_tools(device: torch.device) -> None:
     """Raise ExportError unless there are a C++ compiler and, for a GPU, CUDA's headers."""
     from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         get_cpp_compiler()
-    except (InvalidCxxCompiler, RuntimeError) as error:  # the latter before torch 2.12
+    except RuntimeError as error:
         raise ExportError(
             "--format aoti compiles and needs a C++ compiler: install g++, or name one in the variable CXX."
         ) from error
