@@ -118,7 +118,7 @@ def _enter(work: Callable[[Send], None], sender: Connection, log: Path, threads:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     torch.set_num_threads(threads)  # its parent keeps to one thread, since threads do not survive a fork
-    compiler.compile_threads = threads
+    compiler.compile_threads = max(1, CORES // 4)  # a compiler's processes: most of its time is one thread's
     work(sender.send)
     sender.close()
 
