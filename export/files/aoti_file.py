@@ -82,7 +82,9 @@ def require_tools(device: torch.device) -> None:
     if device.type == "cuda":
         from torch.utils import cpp_extension  # where Inductor looks for CUDA
 
-        cpp_extension.CUDA_HOME = cpp_extension.CUDA_HOME or headers_of_wheels()
+        wheels = Path(torch.__file__).parents[1] / "nvidia" / f"cu{str(torch.version.cuda).partition('.')[0]}"
+        places = (cpp_extension.CUDA_HOME, str(wheels))
+        cpp_extension.CUDA_HOME = next((place for place in places if place and has_headers(place)), None)
         if cpp_extension.CUDA_HOME is None:
             raise ExportError(
                 "--format aoti needs CUDA's headers: install the CUDA toolkit, or from PyPI nvidia-cuda-crt and "
@@ -90,12 +92,11 @@ def require_tools(device: torch.device) -> None:
             )
 
 
-def headers_of_wheels() -> str | None:
-    """The folder of CUDA's headers from PyPI, where torch's own are completed by nvidia-cuda-crt and -cccl."""
-    (site, *_) = Path(torch.__file__).parents[1:]
-    folder = site / "nvidia" / f"cu{str(torch.version.cuda).partition('.')[0]}"
-    needed = ("cuda_runtime.h", "crt/host_config.h", "nv/target")
-    return str(folder) if all((folder / "include" / name).exists() for name in needed) else None
+def has_headers(cuda: str) -> bool:
+    """Whether a folder has CUDA's headers: a toolkit, or torch's wheels with nvidia-cuda-crt and nvidia-cuda-cccl."""
+    include = Path(cuda) / "include"
+    nv = (include / "nv/target", include / "cccl/nv/target")
+    return (include / "cuda_runtime.h").exists() and (include / "crt").is_dir() and any(file.exists() for file in nv)
 
 
 def trace(network: nn.Module, contract: Contract, device: torch.device) -> ExportedProgram:
@@ -145,20 +146,28 @@ def compiling() -> Iterator[None]:
 
 @contextmanager
 def linking() -> Iterator[None]:
-    """Let the linker find libcuda.so where a driver brings only libcuda.so.1: the one that this process runs with."""
+    """Let g++ find what a GPU's package needs: CUDA's nv/target, and libcuda.so where a driver has only libcuda.so.1.
+
+    The library is the one that this process runs with.
+    """
     mapped = (line.rpartition(" ")[2] for line in Path("/proc/self/maps").read_text("utf-8").splitlines())
     driver = next((file for file in mapped if Path(file).name.startswith("libcuda.so")), None)
     if driver is None:  # it compiles for the CPU
         yield
         return
+    from torch.utils import cpp_extension
+
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "libcuda.so").symlink_to(driver)
-        os.environ["LIBRARY_PATH"] = ":".join(filter(None, (folder, before.get("LIBRARY_PATH"))))
+        found = {"LIBRARY_PATH": folder, "CPATH": f"{cpp_extension.CUDA_HOME}/include/cccl"}
+        for name, place in found.items():
+            os.environ[name] = ":".join(filter(None, (place, before.get(name))))
         try:
             yield
         finally:
-            os.environ.pop("LIBRARY_PATH")
+            for name in found:
+                os.environ.pop(name)
             os.environ.update(before)
 
 
