@@ -31,6 +31,7 @@ CHIP_SECONDS = 60.0
 PREPARING = 0.6  # of the time, at most, for references and files
 LEAST_SECONDS = 10.0  # that must be left for a variant to be worth beginning at full size
 JOBS = 8  # processes at most that write files at a time: each may take 8 GB of the GPU's memory
+TINY_PATIENCE = 3.0  # times the seconds of a variant: in a dry run on cores that others use too
 END_SECONDS = 5.0  # that a process whose work is done may take to end
 Keep = Callable[[Results], None]  # is given all results so far after each piece, so that nothing is lost
 Key = TypeVar("Key")
@@ -195,7 +196,7 @@ def write_all(
 def ask_variant(setting: Setting, name: str, variant: Variant, deadline: float) -> list[Point]:
     """Measure a network in a variant; sizes without a number have a finding."""
     batches, started = variant.batches(setting.batches), time.monotonic()
-    seconds = min(variant.seconds, left(deadline) - END_SECONDS)
+    seconds = min(variant.seconds * (TINY_PATIENCE if setting.tiny else 1.0), left(deadline) - END_SECONDS)
     if seconds < (0.0 if setting.tiny else LEAST_SECONDS):
         return [Point(name, variant.name, batch, finding=NO_TIME) for batch in batches]
     work = partial(measure_variant, setting, name, variant, seconds)
