@@ -1,9 +1,7 @@
-"""Measures the chip, a network's reference in strict float32, and its variants; runs in a process of its own."""
+"""Measures a network's reference in strict float32, and its variants; each runs in a process of its own."""
 
 import gc
-import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,22 +13,20 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.forms import Ask, Tensors, UnavailableError, as_tuple
+from benchmarks.gpu import forms, kernels
+from benchmarks.gpu.chip import WARM_UP, memory_mb, milliseconds
 from benchmarks.gpu.plan import Draw, Variant, built, contract_of, fresh_inputs, parameters
-from benchmarks.gpu.results import Chip, NetworkFacts, Point
-from benchmarks.rig.report import BenchmarkError
-from export.check.gate import PRECISIONS, Measurement, Precision, compare
-from export.exporter import Castable
-from export.tensors import example_inputs
+from benchmarks.gpu.results import NetworkFacts, Point
+from export.check.gate import Measurement, Precision
+from export.check.gate import measure as compare
+from export.check.reference import Reference
+from export.errors import ExportError
+from export.tensors import Runtime, example_inputs
 
-SIDE, TINY_SIDE = 8192, 512  # of the matrices
-BYTES, TINY_BYTES = 4 << 30, 64 << 20  # of what is copied
-ROWS = 2  # that the reference is asked for at a time: float32 takes memory
+ROWS = 3  # of the reference: fewer than batches have, so that every place of a batch meets each of them
 TIMED = 2.0  # seconds that the rounds of a point take together, where that makes more than the fewest
 FEWEST, MOST, TINY = 3, 20, 1  # rounds whose median counts; in a dry run
-WARM_UP = 2  # batches that do not count: the first compiles and chooses kernels, the second may still record
 NO_TIME = "not measured: no time was left"
-ROUNDS = 10  # of a ceiling
 
 Send = Callable[[Any], None]
 
@@ -40,9 +36,10 @@ class Setting:
     """Where and how is measured."""
 
     tiny: bool  # a dry run: networks a few channels wide, on the CPU
-    batches: tuple[int, ...]  # in the order in which they are measured; at the first, answers are compared
-    folder: Path  # for files that need not be kept
-    logs: Path  # for what the processes print
+    batches: tuple[int, ...]  # in the order in which they are measured
+    folder: Path  # of files that need not be kept
+    out: Path  # of what is kept: the networks' files, what processes print, profiles
+    profile: bool = False  # whether the kernels of each variant are listed, at its first batch size
     start: str = "fork"  # or spawn: how child processes are started
 
     @property
@@ -54,32 +51,18 @@ class Setting:
         """The file of a network's answers in float32."""
         return self.folder / f"{network}.reference.pt"
 
+    def kept(self, network: str, variant: str) -> Path:
+        """The folder of a network's file, which the service takes."""
+        return self.out / "kept" / named(network, variant)
+
     def log(self, *names: str) -> Path:
         """A file for what a process prints."""
-        return self.logs / ("-".join(names).replace(" ", "-") + ".log")
+        return self.out / "logs" / f"{named(*names)}.log"
 
 
-def milliseconds(device: torch.device, action: Callable[[], object]) -> float:
-    """How long a call takes: on a GPU between two events in its stream, on a CPU by the clock."""
-    if device.type == "cpu":
-        started = time.perf_counter()
-        action()
-        return (time.perf_counter() - started) * 1e3
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    torch.cuda.synchronize(device)
-    begin.record()
-    action()
-    end.record()
-    end.synchronize()
-    return float(begin.elapsed_time(end))
-
-
-def memory_mb(device: torch.device) -> float:
-    """Megabytes in use on the GPU, whoever took them: PyTorch keeps its peak. On a CPU, this process's peak."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return (total - free) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+def named(*names: str) -> str:
+    """Names as that of a file."""
+    return "-".join(names).replace(",", "").replace(" ", "-")
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -88,119 +71,122 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(one in str(error).lower() for one in words)
 
 
-def measure_chip(setting: Setting, send: Send) -> None:
-    """Send the Chip with its own ceilings, or the BenchmarkError that there is none."""
-    device = setting.device
-    name = f"CPU, PyTorch {torch.__version__}"
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            send(BenchmarkError("PyTorch sees no GPU here: `python -m benchmarks gpu --dry-run` rehearses on the CPU."))
-            return
-        properties = torch.cuda.get_device_properties(device)
-        name = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, PyTorch {torch.__version__}, "
-        name += f"CUDA {torch.version.cuda}"
-    side, size = (TINY_SIDE, TINY_BYTES) if setting.tiny else (SIDE, BYTES)
-
-    def seconds(action: Callable[[], object]) -> float:
-        return statistics.median([milliseconds(device, action) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]) / 1e3
-
-    def product(dtype: torch.dtype) -> float:
-        # On zeros a chip draws less power and runs faster.
-        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        result = torch.empty(side, side, device=device, dtype=dtype)
-        return 2 * side**3 / seconds(lambda: torch.mm(left, right, out=result)) / 1e12
-
-    source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copy = 2 * size / seconds(lambda: target.copy_(source)) / 1e9
-    send(Chip(name, product(torch.float16), product(torch.bfloat16), copy))
-
-
 @torch.no_grad()
 def measure_reference(setting: Setting, name: str, send: Send) -> None:
-    """Write a network's answers for as many rows as the first batch has, and send its NetworkFacts."""
+    """Write a network's answers in float32 for ROWS rows, and send its NetworkFacts."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    device, inputs = setting.device, example_inputs(contract_of(name), setting.batches[0])
-    network = built(name, setting.tiny).to(device)
-    parts = []
-    for rows in zip(*(torch.split(value, ROWS) for value in inputs), strict=True):
-        parts.append([answer.cpu() for answer in as_tuple(network(*(value.to(device) for value in rows)))])
-    outputs = tuple(torch.cat(part) for part in zip(*parts, strict=True))
+    contract, network = contract_of(name, ROWS), built(name, setting.tiny, setting.device)
+    inputs = tuple(value.to(setting.device) for value in example_inputs(contract, ROWS))
+    outputs = tuple(answer.clone() for answer in forms.as_tuple(network(*inputs)))
     torch.save((inputs, outputs), setting.reference(name))
-    row = tuple(value[:1].to(device) for value in inputs)
-    send(NetworkFacts(parameters(network), count_flops(network, row)))
+    send(NetworkFacts(parameters(network), count_flops(network, tuple(value[:1] for value in inputs))))
 
 
-def count_flops(network: nn.Module, row: Tensors) -> int:
+def count_flops(network: nn.Module, row: tuple[torch.Tensor, ...]) -> int:
     """Floating-point operations for one row, each operation counted as it runs; attention unfused, that none hides."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         network(*row)
     return int(counter.get_total_flops())
 
 
+@torch.no_grad()
+def write_file(setting: Setting, name: str, variant: Variant, send: Send) -> None:
+    """Write a variant's file into its kept folder and send the seconds that took, or the Point that says why not."""
+    started, folder = time.monotonic(), setting.kept(name, variant.name)
+    batches = variant.batches(setting.batches)
+    try:
+        network = built(name, setting.tiny, setting.device)
+        forms.cast_to(network, variant.precision)
+        torch.cuda.empty_cache()  # others work beside this process
+        folder.mkdir(parents=True)
+        if variant.form is not None:
+            variant.form.write(network, contract_of(name, max(batches)), folder)
+    except Exception as error:  # every form raises types of its own
+        send(finding(Point(name, variant.name, batches[0]), error))
+        return
+    send(time.monotonic() - started)
+
+
+@torch.no_grad()
 def measure_variant(setting: Setting, name: str, variant: Variant, seconds: float, send: Send) -> None:
     """Send a Point for each batch size; what prevents one is its finding, and the next is tried.
 
     `seconds` is the time in which to be done; sizes that would take longer are not begun.
     """
     deadline = time.monotonic() + seconds
-    batches = variant.batches(setting.batches, setting.tiny)
-    with torch.no_grad(), sdpa_kernel(list(variant.attention), set_priority=True):
-        try:
-            with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
-                ask = make(setting, name, variant, Path(folder))
-                draw = fresh_inputs(contract_of(name), setting.device)
-                found = compared(setting, name, variant.precision, ask)
-                ms_per_image = 0.0  # as far as is known
-                for batch in batches:
-                    point = Point(name, variant.name, batch)
-                    rounds = WARM_UP + 1 + FEWEST
-                    if time.monotonic() + rounds * batch * ms_per_image / 1e3 > deadline:
-                        point = replace(point, finding=NO_TIME)
-                    else:
-                        point = measure_point(setting, point, ask, draw, found)
-                    ms_per_image = point.ms_per_image or ms_per_image
-                    send(point)
-        except Exception as error:  # every form raises types of its own; whatever it is concerns all batches
-            for batch in batches:
-                send(finding(Point(name, variant.name, batch), error))
+    batches, done = variant.batches(setting.batches), 0
+    try:
+        ask = opened(setting, name, variant)
+        contract = contract_of(name, max(batches))
+        draw = fresh_inputs(contract, setting.device)
+        found = compared(setting, name, variant, ask)
+        ms_per_image = 0.0  # as far as is known
+        for batch in batches:
+            point = Point(name, variant.name, batch, served=variant.form is not None and variant.form.served)
+            rounds = WARM_UP + 1 + FEWEST
+            if time.monotonic() + rounds * batch * ms_per_image / 1e3 > deadline:
+                point = replace(point, finding=NO_TIME)
+            else:
+                point = measure_point(setting, point, ask, draw, found)
+            ms_per_image = point.ms_per_image or ms_per_image
+            send(point)
+            done += 1
+        if setting.profile:
+            write_profile(setting, name, variant, ask, draw(batches[0]))
+    except Exception as error:  # every form raises types of its own; whatever it is concerns all other batches
+        for batch in batches[done:]:
+            send(finding(Point(name, variant.name, batch), error))
 
 
-def make(setting: Setting, name: str, variant: Variant, folder: Path) -> Ask:
-    """Put the network on the device, cast and change it, and give it its form."""
-    network = built(name, setting.tiny).to(setting.device)
-    if variant.precision != "fp32" and isinstance(network, Castable):
-        network.cast_weights(PRECISIONS[variant.precision])
-    for change in variant.changes:
-        change(network)
-    return variant.form(network, contract_of(name), folder)
+def opened(setting: Setting, name: str, variant: Variant) -> Runtime:
+    """A variant, ready to be asked on the device."""
+    if variant.form is not None:
+        return variant.form.open(setting.kept(name, variant.name), setting.device)
+    network = built(name, setting.tiny, setting.device)
+    forms.cast_to(network, variant.precision)
+    return forms.eager(network)
 
 
-def compared(setting: Setting, name: str, precision: Precision, ask: Ask) -> list[Measurement]:
-    """What the gate measures of a variant's answers to the reference's inputs.
+def compared(setting: Setting, name: str, variant: Variant, ask: Runtime) -> list[Measurement]:
+    """What the gate measures of every row: of files at every batch size up to the largest, else at those measured.
 
-    Nothing where there is no reference, or memory is too small for its batch. On a GPU PyTorch rounds what float32
-    convolutions multiply to TF32, as many bits as float16 has, so that its float32 is held to half precision's limits.
+    It ends at the first size that is refused or for which memory is too small. There is nothing without a reference.
+
+    On a GPU PyTorch rounds what float32 convolutions multiply to TF32, as many bits as float16 has, so that its float32
+    is held to half precision's limits.
     """
     if not setting.reference(name).exists():
         return []
     rounded = setting.device.type == "cuda" and torch.backends.cudnn.allow_tf32
-    limits: Precision = "fp16" if rounded and precision == "fp32" else precision
-    inputs, outputs = torch.load(setting.reference(name))
-    try:
-        answers = [answer.cpu() for answer in ask(tuple(value.to(setting.device) for value in inputs))]
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        return []
-    return [
-        Measurement(spec.name, len(inputs[0]), measure, value, limit)
-        for spec, answer, truth in zip(contract_of(name).outputs, answers, outputs, strict=True)
-        for measure, value, limit in compare(spec, answer, truth, limits, random_weights=True)
-    ]
+    limits: Precision = "fp16" if rounded and variant.precision == "fp32" else variant.precision
+    reference = Reference(*torch.load(setting.reference(name), map_location=setting.device))
+    batches = variant.batches(setting.batches)
+    every = variant.form is not None and variant.form.served
+    contract, found = contract_of(name, max(batches)), list[Measurement]()
+    for size in range(1, max(batches) + 1) if every else sorted(batches):
+        try:
+            found += compare(reference, ask, contract, [size], limits, random_weights=True)
+        except ExportError as error:
+            if not out_of_memory(error):
+                raise
+            break
+        if not all(one.passed for one in found):
+            break
+    return found
 
 
-def measure_point(setting: Setting, point: Point, ask: Ask, draw: Draw, found: Sequence[Measurement]) -> Point:
+def write_profile(
+    setting: Setting, name: str, variant: Variant, ask: Runtime, inputs: tuple[torch.Tensor, ...]
+) -> None:
+    """Write the table of a variant's kernels."""
+    ask(inputs)  # what chooses kernels is not to be seen
+    text = kernels.table(f"{name}, {variant.name}", lambda: ask(inputs), len(inputs[0]), setting.device)
+    folder = setting.out / "profiles"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{named(name, variant.name)}.txt").write_text(text, "utf-8")
+
+
+def measure_point(setting: Setting, point: Point, ask: Runtime, draw: Draw, found: Sequence[Measurement]) -> Point:
     """Time batches of fresh inputs, and take the median."""
     device, batch = setting.device, point.batch
     try:
@@ -222,9 +208,27 @@ def measure_point(setting: Setting, point: Point, ask: Ask, draw: Draw, found: S
         point,
         ms_per_image=statistics.median(times) / batch,
         memory_mb=memory_mb(device),
-        parity={f"{one.output} {one.measure}": one.value for one in found if one.measure != "differing"},
-        faithful=all(one.passed for one in found) if found else None,
+        parity=worst([one for one in found if one.batch <= batch]),
+        faithful=verdict(found, batch),
     )
+
+
+def worst(found: Sequence[Measurement]) -> dict[str, float]:
+    """Each measure of each output at the batch size where it is worst, by "OUTPUT measure"."""
+    values: dict[str, float] = {}
+    for one in found:
+        name = f"{one.output} {one.measure}"
+        if one.measure != "differing":
+            values[name] = (max if one.at_most else min)(values.get(name, one.value), one.value)
+    return values
+
+
+def verdict(found: Sequence[Measurement], batch: int) -> bool | None:
+    """Whether all batches of up to `batch` rows pass the gate; None where that size was not compared."""
+    smaller = [one for one in found if one.batch <= batch]
+    if not all(one.passed for one in smaller):
+        return False
+    return True if any(one.batch == batch for one in smaller) else None
 
 
 def finding(point: Point, error: BaseException) -> Point:
@@ -232,6 +236,6 @@ def finding(point: Point, error: BaseException) -> Point:
     if out_of_memory(error):
         return replace(point, finding="out of memory")
     first, *_ = str(error).strip().splitlines() or [type(error).__name__]
-    if isinstance(error, UnavailableError):
+    if isinstance(error, forms.UnavailableError):
         return replace(point, finding=first[:200], unavailable=True)
     return replace(point, finding=f"fails: {type(error).__name__}: {first[:160]}")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.gpu.plan import SEED, SERVED, TABLES
-from benchmarks.gpu.results import Point, Results
+from benchmarks.gpu.results import Point, Results, Service
 from benchmarks.rig.report import BenchmarkError, markdown
 
 IDEAL_MS, TARGET_MS, STRETCH_MS = (TABLES["sam3"][name] for name in ("ideal", "target", "stretch"))
@@ -22,10 +22,11 @@ class Prediction(NamedTuple):
 
 
 PREDICTIONS = tuple(Prediction(*step) for step in TABLES["predictions"]["steps"])
+# What was expected of the service: a measure, its value, why.
+OF_SERVICE: tuple[tuple[str, float, str], ...] = tuple(map(tuple, TABLES["predictions"]["service"]))
 PAGE = Path(__file__).resolve().parents[1] / "GPU.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-TITLES = {SERVED: "SAM3 as it is served", SEED: "SAM3 as the replaced pipeline ran it"}
-IMAGES = 10_000
+IMAGES, GPUS = 10_000, 8  # of the job that the replaced pipeline is for, and of the machine
 
 
 def write_page(file: Path, results: Results) -> None:
@@ -42,13 +43,12 @@ def write_page(file: Path, results: Results) -> None:
 def filled(results: Results) -> str:
     """What stands between the marks."""
     parts = [heading(results)]
-    for variant, title in TITLES.items():
-        parts += [f"### {title}", seeds_table(results, "sam3", variant)]
     for name in dict.fromkeys(point.network for point in results.points):
         facts = results.networks.get(name)
         size = f"{facts.parameters / 1e6:.1f} M parameters, {facts.flops / 1e12:.3g} TFLOP an image." if facts else ""
         parts += [f"### {name}", size, network_table(results, name)]
-    parts += ["### The whole service", service_table(results), "### Predictions", predictions_table(results)]
+    parts += ["### The whole service", largest_table(results), *map(service_table, results.services)]
+    parts += ["### Predictions", predictions_table(results), "### Beside the replaced pipeline", closing(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -65,23 +65,46 @@ def heading(results: Results) -> str:
     )
 
 
-def seeds_table(results: Results, network: str, variant: str) -> str:
-    """The table of the replaced pipeline for one network, its claims for the whole pipeline beside it."""
+def closing(results: Results) -> str:
+    """What the replaced pipeline says of itself, ours beside it, and what the whole service needs for its job."""
 
-    def cells(point: Point | None) -> tuple[str, str, str, str]:
-        if point is None or point.ms_per_image is None or point.memory_mb is None:
-            return (point.finding if point else "not measured", "-", "-", "-")
-        seconds = point.ms_per_image / 1e3
-        hours = f"{seconds * IMAGES / 3600:.3f}"
-        return f"{point.memory_mb / 1e3:.1f} GB", percent(results.share(point)), f"{seconds:.4f}", hours
+    def seconds(name: str, variant: str, batch: int) -> float | None:
+        ms = results.ms(name, variant, batch)
+        return None if ms is None else ms / 1e3
 
-    hours = f"hours for {IMAGES:,}"
-    header = ("batch", "GPU memory", "share of peak", "s/image", hours, "claimed s/image", "claimed memory")
-    points, rows = results.at(network, variant), []
-    for batch in sorted({*points, *CLAIMS}):
-        claimed = CLAIMS.get(batch, ("-", "-"))
-        rows.append((str(batch), *cells(points.get(batch)), *map(str, claimed)))
-    return markdown(header, rows)
+    def cell(value: float | None) -> str:
+        return "not measured" if value is None else f"{value:.4f}"
+
+    pipelines = ("SAM3 as it ran there", "SAM3 as it is served", "all three networks")
+    header = ("batch", "claimed s/image", "claimed memory", *pipelines, "their memory")
+    rows, served = [], {name: results.to_serve(name) for name in SERVED.values()}
+    for batch, (claimed, memory) in CLAIMS.items():
+        each = [seconds(name, variant, batch) for name, variant in served.items()]
+        known = [one for one in each if one is not None]
+        taken = (
+            [results.at(name, variant)[batch].memory_mb or 0.0 for name, variant in served.items()] if all(each) else []
+        )
+        rows.append(
+            (
+                str(batch),
+                f"{claimed:g}",
+                memory,
+                cell(seconds("sam3", SEED, batch)),
+                cell(each[0]),
+                cell(sum(known) if len(known) == len(each) else None),
+                f"{sum(taken) / 1e3:.1f} GB" if taken else "-",
+            )
+        )
+    best = results.best
+    if best is None:
+        return f"{markdown(header, rows)}\n\nThe whole service: not measured."
+    speed = best.images_per_second
+    return (
+        f"{markdown(header, rows)}\n\n"
+        f"The whole service ({best.trial}): **{speed:.2f} photos/s**, {1 / speed:.4f} s a photo. "
+        f"{IMAGES:,} photos take {IMAGES / speed:.0f} s on one such GPU, and on {GPUS} that do not wait for each other "
+        f"{IMAGES / speed / GPUS:.0f} s."
+    )
 
 
 def network_table(results: Results, network: str) -> str:
@@ -108,33 +131,56 @@ def network_table(results: Results, network: str) -> str:
     return markdown(header, [cells(one) for name in variants for _, one in sorted(results.at(network, name).items())])
 
 
-def predictions_table(results: Results) -> str:
-    """Each step with what was expected, what was measured, and how far the prediction was from it."""
-
-    def outcome(one: Prediction) -> str:
-        ms = results.ms(one.network, one.variant, one.batch)
-        return "not measured" if ms is None else f"{ms:.3g} ms, {ms / one.ms:.2f} × predicted"
-
-    rows = [(one.network, one.variant, str(one.batch), f"{one.ms:g} ms", outcome(one), one.why) for one in PREDICTIONS]
-    return markdown(("network", "step", "batch", "predicted", "measured", "why"), rows)
-
-
-def service_table(results: Results) -> str:
-    """The whole service against its networks alone."""
-    service = results.service
-    if service is None:
+def largest_table(results: Results) -> str:
+    """The largest batch of each network that is safe beside the others, and what they take together."""
+    if not results.largest:
         return "Not measured yet."
-    rows = [(name, f"{service.mean_batch[name]:.1f}", f"{service.alone_ms[name]:.2f}") for name in service.alone_ms]
-    ideal, shared = 1e3 / max(service.alone_ms.values()), 1e3 / sum(service.alone_ms.values())
-    speed = service.images_per_second
+    rows = []
+    for name, batch in results.largest.items():
+        variant = results.to_serve(name)
+        memory = results.at(name, variant)[batch].memory_mb or 0.0
+        rows.append((name, variant, str(batch), f"{memory / 1e3:.1f} GB"))
+    return markdown(("network", "served as", "largest safe batch", "memory"), rows)
+
+
+def service_table(service: Service) -> str:
+    """A run of the whole service against its networks alone."""
+    rows = [
+        (name, form, f"{service.mean_batch[name]:.1f} of {service.largest[name]}", f"{service.alone_ms[name]:.2f}")
+        for name, form in service.forms.items()
+    ]
+    speed, window = service.images_per_second, service.window or "of the client"
     use = "" if service.utilisation is None else f" GPU utilisation {percent(service.utilisation)}"
     use += "" if service.memory_mb is None else f", memory {service.memory_mb / 1e3:.1f} GB."
     return (
-        markdown(("network", "mean batch in the service", "alone, ms/image"), rows)
-        + f"\n\n{service.photos} photos of 1024² in {service.seconds:.1f} s: **{speed:.2f} images/s**, "
-        + f"{speed / ideal:.2f} of what the slowest network does alone ({ideal:.2f}), {speed / shared:.2f} of what the "
-        + f"networks do one after another on one GPU ({shared:.2f}).{use}"
+        f"**{service.trial}, window {window}**: {service.photos} photos of 1024² in {service.seconds:.1f} s: "
+        f"**{speed:.2f} photos/s**, {speed / service.together:.2f} of what the networks do one after another "
+        f"({service.together:.2f}).{use}\n\n"
+        + markdown(("network", "served as", "mean batch", "alone, ms/image"), rows)
     )
+
+
+def predictions_table(results: Results) -> str:
+    """Each step with what was expected, what was measured, and how far the prediction was from it."""
+
+    def outcome(expected: float, measured: float | None, unit: str) -> str:
+        return "not measured" if measured is None else f"{measured:.3g}{unit}, {measured / expected:.2f} × predicted"
+
+    rows = [
+        (one.network, one.variant, str(one.batch), f"{one.ms:g} ms", outcome(one.ms, ms, " ms"), one.why)
+        for one in PREDICTIONS
+        for ms in [results.ms(one.network, one.variant, one.batch)]
+    ]
+    found: dict[str, float] = {}
+    if (best := results.best) is not None:
+        shares = [best.mean_batch[name] / most for name, most in best.largest.items()]
+        found = {"photos/s": best.images_per_second, "least full batch": min(shares)}
+        found["÷ its networks"] = best.images_per_second / best.together
+    rows += [
+        ("the service", measure, "-", f"{expected:g}", outcome(expected, found.get(measure), ""), why)
+        for measure, expected, why in OF_SERVICE
+    ]
+    return markdown(("network", "step", "batch", "predicted", "measured", "why"), rows)
 
 
 def percent(share: float | None) -> str:

@@ -1,15 +1,13 @@
-"""What is measured: the networks and their inputs, the variants of each (precision, form, changes), and the order."""
+"""What is measured: the networks and their inputs, the variants of each (precision and form), and the order."""
 
-import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend
 
 from benchmarks.gpu import forms
 from benchmarks.rig.report import BenchmarkError, read_toml
@@ -29,48 +27,47 @@ class Recipe:
 
     stage: str  # whose contract it obeys
     millions: int  # the number of parameters, rounded, that the built network must have
-    steps: int = 1  # Marigold's
-    autoencoder: Literal["full", "tiny"] = "full"  # Marigold's
     residual: bool = True  # Marigold's
 
 
 TABLES = read_toml(Path(__file__).resolve().parents[1] / "gpu.toml")
 RECIPES = {name: Recipe(**recipe) for name, recipe in TABLES["networks"].items()}
+SERVED = {"segment": "sam3", "albedo": "marigold", "shadow": "depth-anything"}  # by stage, in the service's run
 
 
-def contract_of(name: str) -> Contract:
-    """What a network takes and gives."""
-    return read_contract(RECIPES[name].stage)
+def contract_of(name: str, largest: int) -> Contract:
+    """What a network takes and gives, in batches of up to `largest`."""
+    return replace(read_contract(RECIPES[name].stage), max_batch_size=largest)
 
 
-patterns = cache(PatternBank)  # the built-in ones, drawn once: that takes seconds, and only one network keeps them
+patterns = cache(PatternBank)  # the built-in ones, drawn once, on the CPU: that takes seconds
 
 
-@cache
-def built(name: str, tiny: bool) -> nn.Module:
-    """Build a network on the CPU, once in a process; those it forks find it built and may change their copy.
+def prepare() -> None:
+    """Import and draw what every network is built with, so that forked processes find it."""
+    from export.networks.hub import depth, marigold_random, sam3  # noqa: F401  # imported only where they are needed
+
+    patterns()
+
+
+def built(name: str, tiny: bool, device: torch.device) -> nn.Module:
+    """Build a network, its random weights made on the device: every process of a machine makes the same ones.
 
     Raises BenchmarkError: at full size it has not the recipe's number of parameters.
     """
     recipe = RECIPES[name]
-    first = replace(recipe, steps=1, residual=True)
-    if recipe != first:
-        from export.networks.hub.marigold import library, unroll  # diffusers is imported only where a network needs it
-        from export.networks.hub.marigold_random import SCHEDULE
-
-        # The weights are shared: they are gigabytes.
-        varied: Any = copy.copy(built(next(one for one in RECIPES if RECIPES[one] == first), tiny))
-        varied.schedule = unroll(library.DDIMScheduler(**SCHEDULE), recipe.steps)
-        varied.scored = recipe.residual
-        return cast(nn.Module, varied)
     choice = PRESETS["tiny" if tiny else "full"][recipe.stage]
     side = TINY_SIDE if tiny else Options.side
-    options = Options(patterns(), random_weights=True, side=side, autoencoder=recipe.autoencoder)
-    network = build(recipe.stage, choice, options).network.eval()
+    options = Options(patterns(), True, side=side, residual=recipe.residual)
+    rounded = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # weights are scaled by what the layers give
+    with device:
+        network = build(recipe.stage, choice, options).network.eval()
+    torch.backends.cudnn.allow_tf32 = rounded
     millions = round(parameters(network) / 1e6)
     if not tiny and millions != recipe.millions:
         raise BenchmarkError(f"{name} has {millions} M parameters, not {recipe.millions} M.")
-    return network
+    return network.to(device)
 
 
 def parameters(network: nn.Module) -> int:
@@ -98,52 +95,35 @@ def fresh_inputs(contract: Contract, device: torch.device) -> Draw:
     return draw
 
 
-FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
-CUDNN = (SDPBackend.CUDNN_ATTENTION, *FUSED)
-UNFUSED = (SDPBackend.MATH,)
-
-
 @dataclass(frozen=True)
 class Variant:
     """One way to run a network."""
 
     name: str  # what tables call it
     precision: Precision = "fp16"  # what its weights are cast to, but for what must stay in float32
-    form: forms.Form = forms.eager  # the module, a file, compiled, a CUDA graph
-    changes: tuple[Callable[[nn.Module], None], ...] = ()  # made in place, in turn, before the form is
-    attention: tuple[SDPBackend, ...] = FUSED  # kernels, best first; those that cannot do the job are passed over
-    seconds: float = 60.0  # after which its process is stopped; a compiler takes its time
-    least: float = 10.0  # seconds that must be left for it to be worth beginning at full size
-    sizes: int = 6  # of the batch sizes, from the first: where each is compiled for itself, not all of them fit
-    rehearsed: int = 6  # the same in a dry run, where one will do if another variant shows that the next works
+    form: forms.Form | None = None  # the file that is made of it; None for the module itself
+    seconds: float = 90.0  # after which the process that measures it is stopped
+    sizes: int = 4  # of the batch sizes, from the first
 
-    def batches(self, of: Sequence[int], tiny: bool) -> tuple[int, ...]:
-        """The batch sizes that are measured, at full size or in a dry run."""
-        return tuple(of[: min(self.sizes, self.rehearsed) if tiny else self.sizes])
+    def batches(self, of: Sequence[int]) -> tuple[int, ...]:
+        """The batch sizes that are measured."""
+        return tuple(of[: self.sizes])
 
 
-SEED, HALF, SERVED = "eager fp32", "eager fp16", "TorchScript fp16"
-GRAPH, BLOCKS, EVERYTHING = "CUDA graph fp16", "compiled blocks fp16", "everything fp16"
+# How the service is started; under the rate limiter one network computes at a time, under MPS kernels of several.
+PLAIN, LIMITED, MPS = "plain", "rate limiter", "MPS"
+TRIALS: Mapping[str, tuple[str, ...]] = {PLAIN: (), LIMITED: ("--rate-limit=execution_count",), MPS: ()}
 
-_compiled = partial(Variant, form=forms.with_compiled_blocks, sizes=3, seconds=150, least=40)
-_blocks = (forms.compile_blocks,)
-_autotune = partial(forms.compile_blocks, mode="max-autotune-no-cudagraphs")
+SEED, SCRIPT, COMPILED = "eager fp32", "TorchScript fp16", "AOTI fp16"
 VARIANTS = {
     one.name: one
     for one in (
-        Variant(SEED, "fp32", seconds=110),
-        Variant(HALF),
-        Variant("eager bf16", "bf16"),
-        Variant(SERVED, form=forms.torchscript),
-        Variant(GRAPH, form=forms.in_a_graph(forms.eager)),
-        _compiled(BLOCKS, changes=_blocks, rehearsed=1),  # EVERYTHING has the second size
-        _compiled(EVERYTHING, form=forms.in_a_graph(forms.with_compiled_blocks), changes=_blocks, attention=CUDNN),
-        Variant("cuDNN attention fp16", attention=CUDNN),
-        Variant("unfused attention fp16", attention=UNFUSED),
-        _compiled("autotuned blocks fp16", changes=(_autotune,), seconds=240, least=60, sizes=1),
-        Variant("compiled whole fp16", form=forms.compiled_whole, seconds=300, least=90, sizes=1),
-        Variant("AOTInductor fp16", form=forms.aot_inductor, seconds=300, least=90),
-        Variant("ONNX Runtime fp16", form=forms.onnx_runtime, seconds=400, least=120),
+        Variant(SEED, "fp32", sizes=3),
+        Variant(SCRIPT, form=forms.TORCHSCRIPT),
+        Variant(COMPILED, form=forms.AOTI),
+        Variant("AOTI fp8", "fp8", forms.AOTI),
+        Variant("AOTI fp16 flash", form=forms.AOTI_FLASH),
+        Variant("AOTI fp16 fixed batch", form=forms.AOTI_FIXED, sizes=1),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Chip:
     fp16: float  # TFLOP/s of a large matrix product
     bf16: float  # the same
     copy: float  # GB/s of a copy from device memory to device memory, read and written bytes counted
+    memory_mb: float  # what it has
 
     @property
     def peak(self) -> float:
@@ -46,17 +47,22 @@ class Point:
     parity: Mapping[str, float] = field(default_factory=dict)  # worst against float32, by "OUTPUT measure of the gate"
     faithful: bool | None = None  # whether the gate would keep it; None where nothing could be compared
     finding: str = ""
+    served: bool = False  # whether it is of a file that the server takes
     unavailable: bool = False  # the finding is that the machine lacks what the variant needs
 
 
 @dataclass(frozen=True)
 class Service:
-    """The ensemble on one GPU under the client."""
+    """One run of the ensemble on one GPU under the client."""
 
+    trial: str  # how the server was started
+    window: int | None  # calls in flight; None for the client's choice
     photos: int  # of the run; starting up is left out
     seconds: float  # of the run; starting up is left out
+    forms: Mapping[str, str]  # the variant of each network that was served
+    largest: Mapping[str, int]  # photos per execution at most, by network
     mean_batch: Mapping[str, float]  # photos per execution, by network
-    alone_ms: Mapping[str, float]  # ms per image of each network alone in the same format, by network
+    alone_ms: Mapping[str, float]  # ms per image of each network alone in the same variant, by network
     memory_mb: float | None  # of the GPU while it ran; None on a CPU
     utilisation: float | None  # of the GPU while it ran, 0–1; None on a CPU
 
@@ -64,6 +70,11 @@ class Service:
     def images_per_second(self) -> float:
         """Photos a second, from the first sent to the last written."""
         return self.photos / self.seconds
+
+    @property
+    def together(self) -> float:
+        """Photos a second of its networks one after another."""
+        return 1e3 / sum(self.alone_ms.values())
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,8 @@ class Results:
     chip: Chip | None = None
     networks: Mapping[str, NetworkFacts] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
-    service: Service | None = None
+    largest: Mapping[str, int] = field(default_factory=dict)  # the largest batch that is safe beside the others
+    services: tuple[Service, ...] = ()
 
     def with_chip(self, chip: Chip) -> Results:
         """These results and the chip's ceilings. Raises BenchmarkError: they are of another chip."""
@@ -101,6 +113,20 @@ class Results:
         """Milliseconds per image at a point; None where it was not measured."""
         point = self.at(network, variant).get(batch)
         return point.ms_per_image if point else None
+
+    def to_serve(self, network: str, among: Collection[str] = ()) -> str:
+        """The fastest variant of a network that the gate keeps and the server takes, "" where there is none.
+
+        Of the variants `among`, if it names any.
+        """
+        points = [one for one in self.points if one.network == network and one.ms_per_image and one.faithful]
+        known = [one for one in points if one.served and one.variant in (among or (one.variant,))]
+        return min(known, key=lambda one: one.ms_per_image or 0.0).variant if known else ""
+
+    @property
+    def best(self) -> Service | None:
+        """The fastest run of the service."""
+        return max(self.services, key=lambda one: one.images_per_second, default=None)
 
     def with_points(self, points: list[Point]) -> Results:
         """These results and further points; in a dry run alone a finding takes a number's place."""
@@ -148,5 +174,6 @@ def read_results(file: Path) -> Results:
         Chip(**content["chip"]) if content["chip"] else None,
         {name: NetworkFacts(**facts) for name, facts in content["networks"].items()},
         tuple(Point(**point) for point in points),
-        Service(**content["service"]) if content["service"] else None,
+        content["largest"],
+        tuple(Service(**service) for service in content["services"]),
     )

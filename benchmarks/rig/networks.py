@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks import REPOSITORY
@@ -32,6 +31,8 @@ class Networks:
 
     def __init__(self, threads: int) -> None:
         """Load the networks as the embedded server does (server/backends/onnxruntime), each to use so many threads."""
+        import onnxruntime  # only here: the benchmarks of a GPU do without it
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

@@ -121,7 +121,7 @@ def mask_iou(answer: Tensor, truth: Tensor) -> float:
     """Mean over the rows of intersection ÷ union of the masks where probabilities [B,1,S,S] exceed 0.5."""
     ours, theirs = (answer > 0.5).flatten(1), (truth > 0.5).flatten(1)
     union = (ours | theirs).sum(1)
-    overlap = torch.where(union > 0, (ours & theirs).sum(1) / union.clamp(min=1), torch.ones(len(union)))
+    overlap = torch.where(union > 0, (ours & theirs).sum(1) / union.clamp(min=1), 1.0)
     return overlap.mean().item()
 
 

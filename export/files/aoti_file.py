@@ -1,7 +1,9 @@
 """A network → one AOTInductor package: its graph compiled for the chip of this machine, with a dynamic batch."""
 
 import hashlib
+import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +52,8 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
 
     Raises ExportError: there is no C++ compiler, or the network cannot be compiled.
     """
-    require_compiler()
     device = torch.device(target())
+    require_tools(device)
     try:
         program = trace(network.to(device), contract, device)
         key = fingerprint(program, contract, device)
@@ -67,17 +69,34 @@ def write(network: nn.Module, contract: Contract, folder: Path) -> None:
         ) from error
 
 
-def require_compiler() -> None:
-    """Raise ExportError unless there is a C++ compiler."""
+def require_tools(device: torch.device) -> None:
+    """Raise ExportError unless there are a C++ compiler and, for a GPU, CUDA's headers."""
     from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         get_cpp_compiler()
-    except InvalidCxxCompiler as error:
+    except RuntimeError as error:
         raise ExportError(
             "--format aoti compiles and needs a C++ compiler: install g++, or name one in the variable CXX."
         ) from error
+    if device.type == "cuda":
+        from torch.utils import cpp_extension  # where Inductor looks for CUDA
+
+        wheels = Path(torch.__file__).parents[1] / "nvidia" / f"cu{str(torch.version.cuda).partition('.')[0]}"
+        places = (cpp_extension.CUDA_HOME, str(wheels))
+        cpp_extension.CUDA_HOME = next((place for place in places if place and has_headers(place)), None)
+        if cpp_extension.CUDA_HOME is None:
+            raise ExportError(
+                "--format aoti needs CUDA's headers: install the CUDA toolkit, or from PyPI nvidia-cuda-crt and "
+                f"nvidia-cuda-cccl, both of version {torch.version.cuda}.*."
+            )
+
+
+def has_headers(cuda: str) -> bool:
+    """Whether a folder has CUDA's headers: a toolkit, or torch's wheels with nvidia-cuda-crt and nvidia-cuda-cccl."""
+    include = Path(cuda) / "include"
+    nv = (include / "nv/target", include / "cccl/nv/target")
+    return (include / "cuda_runtime.h").exists() and (include / "crt").is_dir() and any(file.exists() for file in nv)
 
 
 def trace(network: nn.Module, contract: Contract, device: torch.device) -> ExportedProgram:
@@ -112,7 +131,7 @@ def compile_package(program: ExportedProgram, file: Path, notes: dict[str, str])
     (*_, last) = graph.find_nodes(op="placeholder")
     sizes = last.meta["val"].fake_mode.shape_env
     options = {**OPTIONS, "aot_inductor.metadata": notes}
-    with compiling(), sizes.suppress_guards():
+    with compiling(), linking(), sizes.suppress_guards():
         inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
 
 
@@ -123,6 +142,33 @@ def compiling() -> Iterator[None]:
         warnings.simplefilter("ignore")
         with shapes.patch(backed_size_oblivious=True):
             yield
+
+
+@contextmanager
+def linking() -> Iterator[None]:
+    """Let g++ find what a GPU's package needs: CUDA's nv/target, and libcuda.so where a driver has only libcuda.so.1.
+
+    The library is the one that this process runs with.
+    """
+    mapped = (line.rpartition(" ")[2] for line in Path("/proc/self/maps").read_text("utf-8").splitlines())
+    driver = next((file for file in mapped if Path(file).name.startswith("libcuda.so")), None)
+    if driver is None:  # it compiles for the CPU
+        yield
+        return
+    from torch.utils import cpp_extension
+
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "libcuda.so").symlink_to(driver)
+        found = {"LIBRARY_PATH": folder, "CPATH": f"{cpp_extension.CUDA_HOME}/include/cccl"}
+        for name, place in found.items():
+            os.environ[name] = ":".join(filter(None, (place, before.get(name))))
+        try:
+            yield
+        finally:
+            for name in found:
+                os.environ.pop(name)
+            os.environ.update(before)
 
 
 def fingerprint(program: ExportedProgram, contract: Contract, device: torch.device) -> str:
@@ -164,15 +210,29 @@ def load(folder: Path, contract: Contract, device: str = "cpu") -> Runtime:
 
     Raises ExportError: it was compiled for the other.
     """
-    file, place = folder / MODEL, torch.device(device)
-    if (kind := metadata(file)["AOTI_DEVICE_KEY"]) != place.type:
-        raise ExportError(f"{file} was compiled for {kind} and does not run on {place.type}: name the right --device.")
-    number = -1 if place.type == "cpu" else place.index or 0
+    place = torch.device(device)
+    ask = open_package(folder, place)
+
+    def run(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(answer.cpu() for answer in ask(tuple(value.to(place) for value in inputs)))
+
+    return run
+
+
+def open_package(folder: Path, device: torch.device) -> Runtime:
+    """Open the compiled file; inputs and answers stay on the device.
+
+    Raises ExportError: it was compiled for another kind of device.
+    """
+    file = folder / MODEL
+    if (kind := metadata(file)["AOTI_DEVICE_KEY"]) != device.type:
+        raise ExportError(f"{file} was compiled for {kind} and does not run on {device.type}: name the right --device.")
+    number = -1 if device.type == "cpu" else device.index or 0
     runner = packages.AOTIModelPackageLoader(str(file), "model", True, 1, number)
 
     def run(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         # Compiled code takes an input's strides for granted.
-        answers: list[Tensor] = runner.boxed_run([value.to(place).contiguous() for value in inputs])
-        return tuple(answer.cpu() for answer in answers)
+        answers: list[Tensor] = runner.boxed_run([value.contiguous() for value in inputs])
+        return tuple(answers)
 
     return run

@@ -65,7 +65,7 @@ class MarigoldAlbedo(nn.Module):
         self.schedule = unroll(pipeline.scheduler, steps)
         generator = torch.Generator().manual_seed(seed)
         cells = side // factor
-        latent = torch.randn((1, len(TARGETS) * LATENT, cells, cells), generator=generator)
+        latent = torch.randn((1, len(TARGETS) * LATENT, cells, cells), generator=generator, device="cpu")
         self.register_buffer("latent", latent, persistent=False)
         self.register_buffer("prompt", empty_prompt(pipeline), persistent=False)
         self.eval()
