@@ -26,6 +26,10 @@ LARGEST_CPU_BATCH = 8
 DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
 FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
+# What the rate limiter has one of for each GPU. Networks are processes of their own here: were both long ones at work,
+# their kernels would take turns every few milliseconds, and albedo would be done before a full batch had come together.
+# The short networks need no turn, so that they work while a long one's process hands its answers on.
+TURN = "turn"
 FIRST_MODEL = "decode"  # it refuses what needs too much memory
 # Memory is divided among the photos that are computed at once and those that wait, of which each takes a share of that.
 # How many wait is up to the clients: with max_queue_size Triton 2.51 stops for good when a queue has once been full.
@@ -122,6 +126,9 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         if not machine.native:
             # Triton's Python backend moves inputs to the CPU unless told not to.
             derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
+            if config.name in FIRST_NETWORKS:
+                for group in derived.instance_group:
+                    take_turns(group, TURN)
         if not machine.engines and accelerator(derived) is not None:
             derived.optimization.ClearField("execution_accelerators")
         for group in derived.instance_group:
@@ -166,6 +173,11 @@ def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
         group.CopyFrom(pattern)
         group.gpus[:] = [gpu]
         group.host_policy = f"gpu_{gpu}"
+
+
+def take_turns(group: model_config_pb2.ModelInstanceGroup, resource: str) -> None:
+    """Let one instance at a time compute of all those on a device that need `resource`, where rate limits are on."""
+    group.rate_limiter.resources.add(name=resource, count=1)
 
 
 def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2.ModelConfig]:

@@ -46,6 +46,16 @@ def test_two_gpus_get_one_instance_each(model: str) -> None:
     assert [(group.kind, list(group.gpus), group.host_policy) for group in derived.instance_group] == expected
 
 
+@pytest.mark.parametrize("model", CONTRACT)
+def test_on_a_gpu_the_long_networks_take_turns_where_each_is_a_process(model: str) -> None:
+    """`tests/benchmarks/test_simulate.py` serves with such a config."""
+    machines = (Machine(gpus=2), Machine(gpus=2, native=True), Machine(gpus=0))
+    here, native, cpu = (derive(production()[model], machine).instance_group for machine in machines)
+    taken = [[(resource.name, resource.count) for resource in group.rate_limiter.resources] for group in here]
+    assert taken == [[("turn", 1)] if model in ("segment", "albedo") else []] * len(here)
+    assert not any(group.rate_limiter.resources for group in (*native, *cpu))
+
+
 @pytest.mark.parametrize("gpus", [0, 2])
 @pytest.mark.parametrize("model", CONTRACT)
 def test_the_largest_batch_can_be_chosen(model: str, gpus: int) -> None:
