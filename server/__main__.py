@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from contract.command import run
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
-from server.command import MODEL_CONTROL
+from server.command import MODEL_CONTROL, NO_RATE_LIMIT
 from server.derive import positive, this_machine
 from server.embedded import START_TIMEOUT, Options, embedded_server
 from server.gpus import parse_selection
@@ -47,6 +47,7 @@ def parse_arguments() -> Options:
     option("--gpus", type=parse_selection, default="0", metavar="N", help="use so many, or a list: 0,2,5 (default: 0)")
     option("--max-batch", type=positive, metavar="N", help="limit every batch (default: what suits the device)")
     option("--instances", type=positive, metavar="N", help="load each network so often on a GPU (default: its config)")
+    option("--no-turns", action="store_true", help="let segment and albedo work on a GPU at once, each more slowly")
     option("--memory", type=positive, metavar="GB", help="use so much of the machine's memory (default: all)")
     option("--host", default="127.0.0.1", help="listen there; 0.0.0.0 is open to the network (default: %(default)s)")
     for service, number in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
@@ -69,6 +70,7 @@ def parse_arguments() -> Options:
     machine = this_machine(arguments.gpus.count)
     memory = arguments.memory or machine.memory
     control = MODEL_CONTROL if arguments.model_control else ()
+    turns = (NO_RATE_LIMIT,) if arguments.no_turns else ()
     return Options(
         repository=arguments.repository,
         machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances, memory=memory),
@@ -85,7 +87,7 @@ def parse_arguments() -> Options:
             api_key=read_key("--api-key-file", arguments.api_key_file),
             admin_key=read_key("--admin-key-file", arguments.admin_key_file),
         ),
-        extra=(*control, *(trace_flags(arguments.trace) if arguments.trace else ())),
+        extra=(*control, *turns, *(trace_flags(arguments.trace) if arguments.trace else ())),
     )
 
 
