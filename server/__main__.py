@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from contract.command import run
 from server.access import API_KEY, GRPC_PREFIX, Access, is_loopback, read_key
-from server.command import MODEL_CONTROL, NO_RATE_LIMIT
+from server.command import MODEL_CONTROL
 from server.derive import positive, this_machine
 from server.embedded import START_TIMEOUT, Options, embedded_server
 from server.gpus import parse_selection
@@ -68,12 +68,11 @@ def parse_arguments() -> Options:
         parser.error(f"--trace {arguments.trace} cannot be written; choose a file in a folder that can")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
-    memory = arguments.memory or machine.memory
+    machine = replace(machine, turns=not arguments.no_turns, memory=arguments.memory or machine.memory)
     control = MODEL_CONTROL if arguments.model_control else ()
-    turns = (NO_RATE_LIMIT,) if arguments.no_turns else ()
     return Options(
         repository=arguments.repository,
-        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances, memory=memory),
+        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances),
         host=arguments.host,
         grpc_port=arguments.grpc_port,
         http_port=arguments.http_port,
@@ -87,7 +86,7 @@ def parse_arguments() -> Options:
             api_key=read_key("--api-key-file", arguments.api_key_file),
             admin_key=read_key("--admin-key-file", arguments.admin_key_file),
         ),
-        extra=(*control, *turns, *(trace_flags(arguments.trace) if arguments.trace else ())),
+        extra=(*control, *(trace_flags(arguments.trace) if arguments.trace else ())),
     )
 
 

@@ -6,8 +6,6 @@ from server.access import Access, access_flags
 
 # An administrator may exchange networks; all models are loaded at the start, as without it.
 MODEL_CONTROL = ("--model-control-mode=explicit", "--load-model=*")
-# A network waits until its GPU is free of others, as the derived configs' rate_limiter has it.
-RATE_LIMIT, NO_RATE_LIMIT = "--rate-limit=execution_count", "--rate-limit=off"
 
 
 def tritonserver_command(

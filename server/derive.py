@@ -26,10 +26,6 @@ LARGEST_CPU_BATCH = 8
 DELAY_MICROSECONDS, FIRST_DELAY_MICROSECONDS = 15_000, 25_000
 FIRST_NETWORKS = ("segment", "albedo")  # they take what decode gives
 RAGGED = "recombine"  # the network whose requests differ in shape
-# What the rate limiter has one of for each GPU. Networks are processes of their own here: were both long ones at work,
-# their kernels would take turns every few milliseconds, and albedo would be done before a full batch had come together.
-# The short networks need no turn, so that they work while a long one's process hands its answers on.
-TURN = "turn"
 FIRST_MODEL = "decode"  # it refuses what needs too much memory
 # Memory is divided among the photos that are computed at once and those that wait, of which each takes a share of that.
 # How many wait is up to the clients: with max_queue_size Triton 2.51 stops for good when a queue has once been full.
@@ -50,6 +46,7 @@ class Machine:
     instances: int | None = None  # of each network on each GPU; None keeps the hand-written number
     native: bool = False  # NVIDIA's own backends serve the networks, as in its container, not those in server/backends
     memory: int | None = None  # GB that the server may use; None keeps the hand-written limit of a photo
+    turns: bool = True  # on a GPU, of the long networks, where each is a process of its own (server/backends)
     engines: Path | None = None  # where a native server keeps TensorRT engines; None: the CUDA provider alone
 
     @property
@@ -75,7 +72,7 @@ class Machine:
         batch = f"-batch{self.max_batch}" if self.max_batch else ""
         instances = f"-instances{self.instances}" if self.instances else ""
         memory = f"-{self.memory}gb" if self.memory else ""
-        native = "-native" if self.native else ""
+        native = "-native" if self.native else "" if self.turns else "-no-turns"
         engines = "-tensorrt" if self.engines else ""
         return f"{device}-proc{self.processes}{batch}{instances}{memory}{native}{engines}"
 
@@ -126,9 +123,9 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         if not machine.native:
             # Triton's Python backend moves inputs to the CPU unless told not to.
             derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
-            if config.name in FIRST_NETWORKS:
-                for group in derived.instance_group:
-                    take_turns(group, TURN)
+            if machine.turns and config.name in FIRST_NETWORKS:
+                # The two long networks; the others work while a long one's process hands its answers on.
+                derived.parameters["take_turns"].string_value = "yes"
         if not machine.engines and accelerator(derived) is not None:
             derived.optimization.ClearField("execution_accelerators")
         for group in derived.instance_group:
@@ -173,11 +170,6 @@ def fit_gpus(config: model_config_pb2.ModelConfig, gpus: int) -> None:
         group.CopyFrom(pattern)
         group.gpus[:] = [gpu]
         group.host_policy = f"gpu_{gpu}"
-
-
-def take_turns(group: model_config_pb2.ModelInstanceGroup, resource: str) -> None:
-    """Let one instance at a time compute of all those on a device that need `resource`, where rate limits are on."""
-    group.rate_limiter.resources.add(name=resource, count=1)
 
 
 def derive_all(repository: Path, machine: Machine) -> dict[str, model_config_pb2.ModelConfig]:

@@ -16,7 +16,7 @@ from contract.decoding import VARIABLE, forget_processes
 from contract.names import ENSEMBLE, NETWORKS
 from contract.versions import newest_version
 from server.access import HOSTS, OPEN, Access, check_tls, find_address, url
-from server.command import RATE_LIMIT, tritonserver_command
+from server.command import tritonserver_command
 from server.derive import Machine, write_derived
 from server.http_api import NotListeningError, RefusedError
 from server.installation import (
@@ -122,8 +122,7 @@ def starting_server(options: Options) -> Iterator[RunningServer]:
         noted = {VARIABLE: str(options.notes)} if options.notes else {}
         # AOTInductor unpacks its packages into the temporary folder.
         variables = {**environment(installation), "TMPDIR": scratch, **noted}
-        limit = (RATE_LIMIT,) if options.machine.gpus else ()  # the last of a flag counts: `extra` may turn it off
-        process = start([*command, *limit, *options.extra], variables, log)
+        process = start([*command, *options.extra], variables, log)
         watch = Watch(process, options.notes)
         try:
             grpc, http, metrics = (url(at, port) for at, port in zip(hosts, ports, strict=True))

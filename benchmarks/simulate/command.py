@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="SHARE",
         help="of a GPU's speed while networks share it; 1 with CUDA MPS",
     )
-    add("--no-turns", action="store_true", help="turn Triton's rate limiter off")
+    add("--no-turns", action="store_true", help="let the long networks share a GPU")
     options = line.parse_args(arguments)
     timings = read_timings(options.timings)
     timings = replace(timings, sharing=options.sharing or timings.sharing)

@@ -31,7 +31,7 @@ class Setup:
     batch: int  # the largest of every model
     window: int  # the client's calls in flight
     delays: Mapping[str, float]  # of each model but the ensemble, how long a request waits for others to batch with
-    turns: frozenset[str]  # the networks of which one computes at a time: Triton's rate limiter
+    turns: frozenset[str]  # the networks of which one computes at a time (server/backends/common/turns.py)
     processes: int = 8  # of decode, and as many of encode: those of a machine of 16 cores
 
 
@@ -55,12 +55,12 @@ class _Stage:
 
 
 def read_setup(batch: int, window: int | None = None, turns: bool = True) -> Setup:
-    """What the server derives for one GPU, and without a `window` what the client makes of it. Raises ServerError."""
-    configs = derive_all(REPOSITORY, Machine(gpus=1, max_batch=batch))
+    """What the server derives for one GPU; without a `window` what the client makes of it. Raises ServerError."""
+    configs = derive_all(REPOSITORY, Machine(gpus=1, max_batch=batch, turns=turns))
     members = {name: config for name, config in configs.items() if config.platform != "ensemble"}
     delays = {name: config.dynamic_batching.max_queue_delay_microseconds / 1e6 for name, config in members.items()}
-    taking = {name for name, config in members.items() if config.instance_group[0].rate_limiter.resources}
-    return Setup(batch, window or window_of(list(members.values())), delays, frozenset(taking if turns else ()))
+    taking = {name for name, config in members.items() if "take_turns" in config.parameters}
+    return Setup(batch, window or window_of(list(members.values())), delays, frozenset(taking))
 
 
 def follow(timings: Timings, setup: Setup, photos: int) -> Outcome:
@@ -76,6 +76,7 @@ class _Path:
         self.random, self.number, self.now = random.Random(SEED), count(), 0.0
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.stages = {name: _Stage(1 if name in NETWORKS else setup.processes) for name in setup.delays}
+        self.waiting: deque[Callable[[], None]] = deque()  # executions, for the GPU's turn
         self.turn_taken = False
         self.computing: dict[int, list[float]] = {}  # seconds of the GPU that each execution still needs
         self.busy = 0.0
@@ -131,14 +132,14 @@ class _Path:
         self.at(self.now + self.setup.delays[name], lambda: None)  # look again when it has waited long enough
 
     def start_what_can(self) -> None:
-        """Every model with an idle instance and a batch that is full or has waited takes it; by turns, one of them."""
-        while able := [name for name, stage in self.stages.items() if self.can_start(stage, name)]:
-            # Triton's rate limiter prefers the model that was executed least often.
-            self.start(min(able, key=lambda name: len(self.stages[name].executed)))
+        """Every model with an idle instance and a batch that is full or has waited executes it."""
+        for name, stage in self.stages.items():
+            while self.can_start(stage, name):
+                self.start(name)
 
     def can_start(self, stage: _Stage, name: str) -> bool:
         """Whether a model is to execute now."""
-        if not stage.queue or not stage.instances or (self.turn_taken and name in self.setup.turns):
+        if not stage.queue or not stage.instances:
             return False
         waited = self.now - stage.queue[0][0]
         return len(stage.queue) >= self.setup.batch or waited >= self.setup.delays[name] - 1e-9
@@ -156,17 +157,34 @@ class _Path:
         if name not in NETWORKS:
             self.at(self.now + self.core_seconds(name, len(photos)), end)
             return
-        self.turn_taken |= name in self.setup.turns
+        needed = self.timings.networks[name].seconds(len(photos))
+        if name not in self.setup.turns:
+            self.compute(needed, lambda: self.at(self.now + self.timings.gap, end))
+            return
+
+        def hand_on() -> None:
+            self.turn_taken = False
+            self.at(self.now + self.timings.gap, end)
+            self.take_turn()
+
+        self.waiting.append(lambda: self.compute(needed, hand_on))
+        self.take_turn()
+
+    def take_turn(self) -> None:
+        """Let the execution compute that has waited longest for the GPU's turn."""
+        if self.waiting and not self.turn_taken:
+            self.turn_taken = True
+            self.waiting.popleft()()
+
+    def compute(self, seconds: float, end: Callable[[], None]) -> None:
+        """Let an execution have the GPU for so long, others meanwhile."""
         number = next(self.number)
-        self.computing[number] = [self.timings.networks[name].seconds(len(photos))]
-        self.ends[number] = lambda: self.at(self.now + self.timings.gap, end)
+        self.computing[number], self.ends[number] = [seconds], end
         self.plan()
 
     def end(self, name: str, photos: list[int]) -> None:
         """Give an instance back and hand its photos on."""
         self.stages[name].instances += 1
-        if name in self.setup.turns:
-            self.turn_taken = False
         for photo in photos:
             for following in NEXT.get(name, ()):
                 self.enqueue(following, photo)

@@ -18,10 +18,10 @@ from benchmarks.rig.triton import serving
 from benchmarks.simulate.timings import Timings
 from client.triton.connection import window_of
 from contract.names import NETWORKS
-from server.command import RATE_LIMIT
-from server.derive import FIRST_NETWORKS, TURN, Machine, read_config, take_turns
+from server.derive import FIRST_NETWORKS, Machine, read_config
+from server.installation import COMMON
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
+STAND_IN, TURNS = Path(__file__).with_name("stand_in.py"), COMMON / "turns.py"
 _DIFFERENT = 8  # photos; further rows name them again
 
 
@@ -36,7 +36,7 @@ class Scenario:
     side: int = 1024  # pixels of a photo, which is square
     window: int | None = None  # the client's; None: as it finds fit
     measure: int = 2  # windows of photos; one more fills the path before, and one empties it after them
-    turns: bool = True  # with Triton's rate limiter, as the embedded server on GPUs
+    turns: bool = True  # of the long networks on a GPU, as in the embedded server
 
     @property
     def ideal(self) -> float:
@@ -74,6 +74,7 @@ def write_repository(repository: Path, gpus: Path, scenario: Scenario) -> None:
             version.mkdir(parents=True)
         if config.name in NETWORKS:
             shutil.copy(STAND_IN, version / "model.py")
+            shutil.copy(TURNS, version)
             stand_in(config, scenario, gpus)
         if config.HasField("dynamic_batching"):
             waits = config.dynamic_batching.max_queue_delay_microseconds
@@ -87,9 +88,8 @@ def stand_in(config: model_config_pb2.ModelConfig, scenario: Scenario, folder: P
     config.ClearField("model_warmup")
     config.ClearField("optimization")
     instances(config, [f"gpu_{number}_of_{scenario.gpus}" for number in range(1, scenario.gpus + 1)])
-    for group in config.instance_group if config.name in FIRST_NETWORKS else ():
-        # Each GPU has one of the resource; the CPU, on which the stand-ins are, needs a name for each GPU's.
-        take_turns(group, f"{TURN}_{group.name}")
+    if scenario.turns and config.name in FIRST_NETWORKS:
+        config.parameters["take_turns"].string_value = "yes"
     timing = scenario.timings.networks[config.name]
     config.parameters["sharing"].string_value = repr(scenario.timings.sharing)
     config.parameters["gpus"].string_value = str(folder)
@@ -135,8 +135,7 @@ def simulate(scenario: Scenario, folder: Path) -> Measured:
     write_repository(models, gpus, scenario)
     photos = [row.photo for row in write_photos(folder, min(scenario.photos, _DIFFERENT), scenario.side)]
     table = write_table(folder / "photos.csv", photos, scenario.photos)
-    limit = (RATE_LIMIT,) if scenario.turns else ()
-    with serving(models, Machine(gpus=0, max_batch=scenario.batch), log=folder / "triton.log", extra=limit) as server:
+    with serving(models, Machine(gpus=0, max_batch=scenario.batch), log=folder / "triton.log") as server:
         started = time.time()
         command = client_command(server.grpc_url, table, folder / "out", "--window", str(scenario.in_flight))
         steady = watch(command, server, scenario.photos, scenario.in_flight)

@@ -2,7 +2,8 @@
 
 An instance belongs to the GPU that its group is named after, and computes by sleeping. The networks of one GPU are
 processes of their own, as in the embedded server, and share it as those do: their kernels take turns, so that each
-of n networks at work is n times slower, and a little more for the changes from one to the next.
+of n networks at work is n times slower, and a little more for the changes from one to the next. Those that the server
+gives turns have them here by the same code.
 """
 
 import fcntl
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+from turns import turns
 
 Arrays = dict[str, npt.NDArray[Any]]
 STATE = struct.Struct("dqd")  # seconds that each at work has been served, how many are, and until when this is counted
@@ -36,6 +38,7 @@ class TritonPythonModel:
         self.fixed, self.per_image = float(parameters["fixed"]), float(parameters["per_image"])
         gpu = next(group["name"] for group in config["instance_group"] if group["name"] in args["model_instance_name"])
         self.gpu = Gpu(Path(parameters["gpus"]) / gpu, float(parameters["sharing"]))
+        self.turn = turns(config, gpu, bool)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Take the GPU for as long as the network would take for all rows, then answer each request."""
@@ -44,9 +47,12 @@ class TritonPythonModel:
             for request in requests
         ]
         rows = sum(len(next(iter(arrays.values()))) for arrays in batch)
-        started, work = time.time(), self.fixed + self.per_image * rows
-        self.gpu.compute(work)
-        self.gpu.note({"network": self.network, "rows": rows, "work": work, "started": started, "ended": time.time()})
+        work = self.fixed + self.per_image * rows
+        with self.turn():
+            started = time.time()
+            self.gpu.compute(work)
+            ended = time.time()
+        self.gpu.note({"network": self.network, "rows": rows, "work": work, "started": started, "ended": ended})
         answers = [recombine(arrays) if "ORIGINAL" in arrays else self.constants(arrays) for arrays in batch]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])

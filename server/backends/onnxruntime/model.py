@@ -26,6 +26,7 @@ from batches import (
     split_on_cpu,
     split_on_gpu,
 )
+from turns import turns
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -46,6 +47,7 @@ class TritonPythonModel:
         on_gpu = args["model_instance_kind"] == "GPU"
         device_id = int(args["model_instance_device_id"])
         self.device = ("cuda", device_id) if on_gpu else ("cpu", 0)
+        self.turn = turns(config, str(device_id), bool)  # a run ends when the GPU has done it
         self.pool = None
         if not on_gpu and weight_bytes(file) < SMALL_BYTES:
             self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
@@ -136,8 +138,9 @@ class TritonPythonModel:
             binding.bind_output(name, *self.device)
         # ONNX Runtime has a stream of its own: what torch and Triton queued must be done before it, and its work after.
         torch.cuda.synchronize(device)
-        self.session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
+        with self.turn():
+            self.session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
         answers = [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
         return split_on_gpu(self.outputs, answers, rows_of(batch), device)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 import triton_python_backend_utils as pb_utils
 from batches import answer, answer_fitting, join_on_cpu, join_on_gpu, model_file, rows_of, split_on_cpu, split_on_gpu
+from turns import turns
 
 # The names of a file's inputs, and what runs it.
 Loaded: TypeAlias = tuple[list[str], Callable[[list[torch.Tensor]], list[torch.Tensor]]]
@@ -33,6 +34,7 @@ class TritonPythonModel:
         torch.set_num_threads(threads(self.device))
         self.inputs = in_order([tensor["name"] for tensor in config["input"]])
         self.outputs = in_order([tensor["name"] for tensor in config["output"]])
+        self.turn = turns(config, str(self.device.index), self.finish)
         package = Path(args["model_repository"]) / args["model_version"] / "model.pt2"
         if package.exists():
             arguments, self.network = load_package(package, self.device, config["max_batch_size"])
@@ -58,11 +60,16 @@ class TritonPythonModel:
 
     def infer(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         """Run the model on joined inputs."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self.turn():
             answers = self.network(inputs)
         if len(answers) != len(self.outputs):
             raise ValueError(f"the network gives {len(answers)} tensors, the config says {self.outputs}")
         return answers
+
+    def finish(self) -> None:
+        """Wait until the GPU has run what was asked of it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def device_of(args: dict[str, str]) -> torch.device:
