@@ -14,13 +14,16 @@ from pathlib import Path
 
 from benchmarks import REPOSITORY
 from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
-from benchmarks.simulate import events, run
+from benchmarks.simulate import cluster, events, run
 from benchmarks.simulate.timings import MEASURED, Timings, read_timings
 from contract.names import NETWORKS
 from server.derive import read_config
 
 _PATH = ("client", "tritonserver", "decode", "encode")
 _DGX_H100_CORES = 112  # two Xeon 8480C beside eight H100, by NVIDIA's data sheet
+_CARRIED_ROWS = 100.0  # a second, of stand-in servers, clients and Ray together on two cores
+_NODES_SECONDS = 30.0  # of a run of nodes, but for starting up
+_MODEL_NODES = (1, 8, 64)
 _EVENT_WINDOWS = 20  # of photos, for which events take a second
 
 
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="SHARE",
         help="of a GPU's speed while networks share it; 1 with CUDA MPS",
     )
+    add("--nodes", type=number(int), nargs="+", metavar="N", help="run so many nodes of --gpus on Ray, each by itself")
     add("--no-turns", action="store_true", help="let the long networks share a GPU")
     options = line.parse_args(arguments)
     timings = read_timings(options.timings)
@@ -51,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.gpus not in (None, 1):
             raise BenchmarkError("--events follows one GPU: leave --gpus out.")
         return show_events(options, timings)
+    if options.nodes:
+        return show_nodes(options, timings)
     gpus = options.gpus or 8
     scenario = run.Scenario(
         gpus,
@@ -88,6 +94,22 @@ def show_events(options: Namespace, timings: Timings) -> int:
         *(Figure(f"mean batch of {name}", rows, "photos", f"{setup.batch}") for name, rows in outcome.batches.items()),
     ]
     show(title, found, options.json)
+    return 0
+
+
+def show_nodes(options: Namespace, timings: Timings) -> int:
+    """Run the driver on as many nodes as --nodes has, add the model for more, and print."""
+    gpus, setup = options.gpus or 8, events.read_setup(options.batch, options.window, not options.no_turns)
+    rate = events.follow(timings, setup, setup.window * _EVENT_WINDOWS).rate
+    nodes = {
+        count: cluster.nodes_of(count, gpus, options.batch, rate) for count in sorted({*options.nodes, *_MODEL_NODES})
+    }
+    slowdown = options.slowdown or max(1.0, max(options.nodes) * gpus * rate / _CARRIED_ROWS)
+    measured = {
+        count: cluster.run(nodes[count], gpus, options.batch, slowdown, _NODES_SECONDS) for count in options.nodes
+    }
+    title = f"Nodes of {gpus} GPUs of {rate:.1f} photos/s each, by {options.timings.name}"
+    show(title, cluster.figures(measured, nodes, slowdown), options.json)
     return 0
 
 

@@ -18,7 +18,7 @@ from server.derive import FIRST_NETWORKS
 from tests.rig.runs import lines
 
 SERVED, COMPILED = read_timings(), read_timings(TIMINGS / "h100_compiled.toml")
-SCENARIO = Scenario(gpus=2, batch=4, timings=COMPILED, slowdown=4, side=256, measure=1)
+SCENARIO = Scenario(gpus=2, batch=4, timings=COMPILED, slowdown=5, side=256, measure=1)
 
 
 @pytest.fixture(scope="module")
