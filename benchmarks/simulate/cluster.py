@@ -4,10 +4,11 @@ Up to as many nodes as this machine's cores carry; for more, a model with what t
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from client.triton.connection import BATCHES_ON_GPUS
 BLOCK_ROWS = 200  # that a node gets at a time, as in client/run/cluster/blocks.py
 MILLION = 1_000_000
 _LOOK_SECONDS = 0.5
+_DRIVER_ROWS = (2000, 12_000)  # of the two runs whose difference is the driver's cost of a row
 _NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
@@ -35,11 +37,12 @@ class Nodes:
     seconds: float  # from a call to its answer
 
     def needed(self, rows: int, driver: float) -> float:
-        """Seconds for so many rows where each costs the driver `driver` seconds; starting up is left out.
+        """Seconds from the first answer on, for so many rows where each costs the driver `driver` seconds.
 
-        At the end, nodes wait for one block of the last, and its last photo's answer.
+        At the end the other nodes wait for the last one, half of a block's time on average.
         """
-        return max(rows * driver, rows / (self.count * self.rate)) + BLOCK_ROWS / self.rate + self.seconds
+        waiting = (1.0 - 1.0 / self.count) * BLOCK_ROWS / (2.0 * self.rate)
+        return max(rows * driver, rows / (self.count * self.rate)) + waiting
 
     def efficiency(self, rows: int, driver: float) -> float:
         """What the nodes would need if always busy ÷ what is needed."""
@@ -55,32 +58,47 @@ def nodes_of(count: int, gpus: int, batch: int, gpu_rate: float) -> Nodes:
 class Measured:
     """A run of the real driver."""
 
+    nodes: Nodes  # as they were, slowed down
+    rows: int
     rate: float  # photos/s
-    driver: float  # its CPU-seconds a row
+    driver: float  # its CPU-seconds
 
 
 def run(nodes: Nodes, gpus: int, batch: int, slowdown: float, seconds: float) -> Measured:
     """Run the real driver, Ray and clients for about so many `seconds` on nodes that are slowed down.
 
+    So are the calls in flight, not the time to an answer, of which Ray and the clients know nothing.
+
     Raises BenchmarkError: the client fails, as one without --ray does.
     """
-    rows = round(nodes.count * nodes.rate / slowdown * seconds)
-    cpu: list[float] = []  # of the driver, over a part of the rows and over all
+    window = max(8, round(nodes.rate * nodes.seconds / slowdown))
+    slow = Nodes(nodes.count, nodes.rate / slowdown, window * slowdown / nodes.rate)
+    return run_client(slow, gpus, batch, round(nodes.count * slow.rate * seconds), "--window", str(window))
 
-    def look(driver: int) -> None:
-        cpu[-1] = max(cpu[-1], cpu_of(psutil.Process(driver)))
 
-    with tempfile.TemporaryDirectory() as name, serving(gpus, batch, nodes.seconds * slowdown) as url:
+def driver_cost(gpus: int, batch: int) -> float:
+    """The driver's CPU-seconds a row on a node that answers at once. Raises BenchmarkError as `run`."""
+    few, many = (run_client(Nodes(1, math.inf, 0.0), gpus, batch, rows) for rows in _DRIVER_ROWS)
+    return (many.driver - few.driver) / (many.rows - few.rows)
+
+
+def run_client(nodes: Nodes, gpus: int, batch: int, rows: int, *options: str) -> Measured:
+    """Run the command on Ray over so many rows."""
+    driver = 0.0
+
+    def look(process: int) -> None:
+        nonlocal driver
+        driver = max(driver, cpu_of(psutil.Process(process)))
+
+    with tempfile.TemporaryDirectory() as name, serving(gpus, batch, nodes.seconds) as url:
         folder, summary = Path(name), Path(name) / "summary.json"
         (folder / "photo.jpg").write_bytes(bytes(1000))
+        table = write_table(folder / "rows.csv", ["photo.jpg"], rows)
         with ray_cluster(nodes.count) as address:
-            options = ("--dataset", "null", "--ray", address, "--summary", str(summary))
-            for part in (rows // 4, rows):
-                cpu.append(0.0)
-                table = write_table(folder / f"rows{part}.csv", ["photo.jpg"], part)
-                observe(client_command(url, table, folder / f"out{part}", *options), look, _LOOK_SECONDS)
+            command = client_command(url, table, folder / "out", "--dataset", "null", "--ray", address)
+            observe([*command, "--summary", str(summary), *options], look, _LOOK_SECONDS)
         rate = float(json.loads(summary.read_text("utf-8"))["images_per_second"])
-    return Measured(rate, (cpu[1] - cpu[0]) / (rows - rows // 4))
+    return Measured(nodes, rows, rate, driver)
 
 
 @contextmanager
@@ -111,17 +129,16 @@ def ray_cluster(nodes: int) -> Iterator[str]:
         cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def figures(measured: Mapping[int, Measured], nodes: Mapping[int, Nodes], slowdown: float) -> Sequence[Figure]:
-    """The runs, and the model for all `nodes` by their number, with the dearest driver that was measured."""
-    driver = max(one.driver for one in measured.values())
+def figures(measured: Sequence[Measured], driver: float, nodes: Sequence[Nodes]) -> Sequence[Figure]:
+    """The runs, each beside what the model says of it, and the model for `nodes` and a million rows."""
     found = []
-    for count, one in measured.items():
-        ideal = count * nodes[count].rate / slowdown
-        found.append(Figure(f"{count} nodes, {slowdown:g} times slower", one.rate, "photos/s", f"{ideal:.1f}"))
-        found.append(Figure("  ÷ ideal", one.rate / ideal, "ratio", "1.00"))
+    for one in measured:
+        ideal, model = one.nodes.count * one.nodes.rate, one.nodes.efficiency(one.rows, driver)
+        found.append(Figure(f"{one.nodes.count} nodes, slowed", one.rate, "photos/s", f"{ideal:.1f}"))
+        found.append(Figure("  ÷ ideal (beside it the model's)", one.rate / ideal, "ratio", f"{model:.2f}"))
     found.append(Figure("the driver's CPU per million rows", driver * MILLION, "CPU-s", "-"))
-    for count, one_of in nodes.items():
-        efficiency, ideal = one_of.efficiency(MILLION, driver), count * one_of.rate
-        found.append(Figure(f"{count} nodes by the model", efficiency * ideal, "photos/s", f"{ideal:.0f}"))
+    for some in nodes:
+        efficiency, ideal = some.efficiency(MILLION, driver), some.count * some.rate
+        found.append(Figure(f"{some.count} nodes by the model", efficiency * ideal, "photos/s", f"{ideal:.0f}"))
         found.append(Figure("  ÷ ideal, a million rows", efficiency, "ratio", "1.00"))
     return found

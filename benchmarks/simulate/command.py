@@ -23,7 +23,7 @@ _PATH = ("client", "tritonserver", "decode", "encode")
 _DGX_H100_CORES = 112  # two Xeon 8480C beside eight H100, by NVIDIA's data sheet
 _CARRIED_ROWS = 100.0  # a second, of stand-in servers, clients and Ray together on two cores
 _NODES_SECONDS = 30.0  # of a run of nodes, but for starting up
-_MODEL_NODES = (1, 8, 64)
+_MODEL_NODES = (1, 8, 64)  # for which the model is given
 _EVENT_WINDOWS = 20  # of photos, for which events take a second
 
 
@@ -101,15 +101,13 @@ def show_nodes(options: Namespace, timings: Timings) -> int:
     """Run the driver on as many nodes as --nodes has, add the model for more, and print."""
     gpus, setup = options.gpus or 8, events.read_setup(options.batch, options.window, not options.no_turns)
     rate = events.follow(timings, setup, setup.window * _EVENT_WINDOWS).rate
-    nodes = {
-        count: cluster.nodes_of(count, gpus, options.batch, rate) for count in sorted({*options.nodes, *_MODEL_NODES})
-    }
+    nodes = [cluster.nodes_of(count, gpus, options.batch, rate) for count in options.nodes]
+    further = [cluster.nodes_of(count, gpus, options.batch, rate) for count in _MODEL_NODES]
     slowdown = options.slowdown or max(1.0, max(options.nodes) * gpus * rate / _CARRIED_ROWS)
-    measured = {
-        count: cluster.run(nodes[count], gpus, options.batch, slowdown, _NODES_SECONDS) for count in options.nodes
-    }
-    title = f"Nodes of {gpus} GPUs of {rate:.1f} photos/s each, by {options.timings.name}"
-    show(title, cluster.figures(measured, nodes, slowdown), options.json)
+    measured = [cluster.run(one, gpus, options.batch, slowdown, _NODES_SECONDS) for one in nodes]
+    driver = cluster.driver_cost(gpus, options.batch)
+    title = f"Nodes of {gpus} GPUs of {rate:.1f} photos/s each, by {options.timings.name}, {slowdown:.0f} times slower"
+    show(title, cluster.figures(measured, driver, further), options.json)
     return 0
 
 

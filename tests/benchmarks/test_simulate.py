@@ -9,6 +9,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from benchmarks.__main__ import main
 from benchmarks.rig.report import BenchmarkError
+from benchmarks.simulate.cluster import MILLION, nodes_of
 from benchmarks.simulate.command import figures
 from benchmarks.simulate.events import Outcome, follow, read_setup
 from benchmarks.simulate.run import Execution, Measured, Scenario, busy_shares, mean_batch, simulate, useful_gpus
@@ -156,3 +157,11 @@ def test_the_command_refuses_no_gpus(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["simulate", "--gpus", "0"])
     assert "a number above 0" in capsys.readouterr().err
+
+
+def test_more_nodes_are_as_fast_as_the_driver() -> None:
+    node = nodes_of(1, gpus=8, batch=16, gpu_rate=40.0)
+    assert (node.rate, node.seconds) == (320.0, 2.0)  # 640 calls in flight
+    assert node.efficiency(MILLION, driver=1e-4) == pytest.approx(1.0)
+    assert replace(node, count=2).efficiency(6400, driver=1e-4) == pytest.approx(10.0 / (10.0 + 200 / 320 / 4))
+    assert replace(node, count=64).efficiency(MILLION, driver=1e-4) == pytest.approx(10_000 / 20_480, rel=0.01)
