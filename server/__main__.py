@@ -47,6 +47,7 @@ def parse_arguments() -> Options:
     option("--gpus", type=parse_selection, default="0", metavar="N", help="use so many, or a list: 0,2,5 (default: 0)")
     option("--max-batch", type=positive, metavar="N", help="limit every batch (default: what suits the device)")
     option("--instances", type=positive, metavar="N", help="load each network so often on a GPU (default: its config)")
+    option("--no-turns", action="store_true", help="let segment and albedo work on a GPU at once, each more slowly")
     option("--memory", type=positive, metavar="GB", help="use so much of the machine's memory (default: all)")
     option("--host", default="127.0.0.1", help="listen there; 0.0.0.0 is open to the network (default: %(default)s)")
     text = "listen for metrics there, where Prometheus is on another machine (default: where HTTP does)"
@@ -69,11 +70,11 @@ def parse_arguments() -> Options:
         parser.error(f"--trace {arguments.trace} cannot be written; choose a file in a folder that can")
     os.environ.update(arguments.gpus.environment)
     machine = this_machine(arguments.gpus.count)
-    memory = arguments.memory or machine.memory
+    machine = replace(machine, turns=not arguments.no_turns, memory=arguments.memory or machine.memory)
     control = MODEL_CONTROL if arguments.model_control else ()
     return Options(
         repository=arguments.repository,
-        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances, memory=memory),
+        machine=replace(machine, max_batch=arguments.max_batch, instances=arguments.instances),
         host=arguments.host,
         metrics_host=arguments.metrics_host,
         grpc_port=arguments.grpc_port,

@@ -47,6 +47,7 @@ class Machine:
     instances: int | None = None  # of each network on each GPU; None keeps the hand-written number
     native: bool = False  # NVIDIA's own backends serve the networks, as in its container, not those in server/backends
     memory: int | None = None  # GB that the server may use; None keeps the hand-written limit of a photo
+    turns: bool = True  # on a GPU, of the long networks, where each is a process of its own (server/backends)
     engines: Path | None = None  # where a native server keeps TensorRT engines; None: the CUDA provider alone
 
     @property
@@ -72,7 +73,7 @@ class Machine:
         batch = f"-batch{self.max_batch}" if self.max_batch else ""
         instances = f"-instances{self.instances}" if self.instances else ""
         memory = f"-{self.memory}gb" if self.memory else ""
-        native = "-native" if self.native else ""
+        native = "-native" if self.native else "" if self.turns else "-no-turns"
         engines = "-tensorrt" if self.engines else ""
         return f"{device}-proc{self.processes}{batch}{instances}{memory}{native}{engines}"
 
@@ -123,6 +124,9 @@ def derive(config: model_config_pb2.ModelConfig, machine: Machine) -> model_conf
         if not machine.native:
             # Triton's Python backend moves inputs to the CPU unless told not to.
             derived.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
+            if machine.turns and config.name in FIRST_NETWORKS:
+                # The two long networks; the others work while a long one's process hands its answers on.
+                derived.parameters["take_turns"].string_value = "yes"
         if not machine.engines and accelerator(derived) is not None:
             derived.optimization.ClearField("execution_accelerators")
         for group in derived.instance_group:

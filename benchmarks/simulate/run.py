@@ -1,7 +1,6 @@
 """A scenario and its run: the server on stand-ins, the client as users start it, when each GPU was busy."""
 
 import json
-import math
 import shutil
 import statistics
 import time
@@ -15,56 +14,15 @@ from tritonclient.grpc import model_config_pb2
 from benchmarks import CORES, REPOSITORY
 from benchmarks.rig.photos import write_photos, write_table
 from benchmarks.rig.processes import Steady, client_command, watch
-from benchmarks.rig.report import BenchmarkError, read_toml
 from benchmarks.rig.triton import serving
+from benchmarks.simulate.timings import Timings
 from client.triton.connection import window_of
 from contract.names import NETWORKS
-from server.derive import Machine, read_config
+from server.derive import FIRST_NETWORKS, Machine, read_config
+from server.installation import COMMON
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
-TIMINGS_FILE = Path(__file__).resolve().parent.parent / "timings.toml"
+STAND_IN, TURNS = Path(__file__).with_name("stand_in.py"), COMMON / "turns.py"
 _DIFFERENT = 8  # photos; further rows name them again
-_HOST_SECONDS = 0.1  # of a core for a 1024² photo, the copies into the stand-ins included; what `simulate` prints
-_HOST_LOAD = 0.5  # of this machine's cores: what is left over keeps the path's latency as short as a large host's
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The seconds that a network keeps its GPU busy: `fixed` for an execution and `per_image` for each of its rows."""
-
-    fixed: float
-    per_image: float
-
-    def seconds(self, batch: int) -> float:
-        """For one execution of `batch` images."""
-        return self.fixed + self.per_image * batch
-
-
-def read_timings(file: Path = TIMINGS_FILE) -> dict[str, Timing]:
-    """The timing of each of NETWORKS, in seconds; the file has milliseconds.
-
-    Raises BenchmarkError: there is no such file, it is not TOML, or a number is missing, negative or none.
-    """
-    content = read_toml(file)
-
-    def seconds(network: str, key: str) -> float:
-        section = content.get(network)
-        number = section.get(key) if isinstance(section, dict) else None
-        if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0.0 <= number < float("inf"):
-            raise BenchmarkError(f"{file}: {network}.{key} must be milliseconds, a number from 0, not {number!r}")
-        return number / 1000.0
-
-    return {network: Timing(seconds(network, "fixed"), seconds(network, "per_image")) for network in NETWORKS}
-
-
-def ideal_rate(timings: Mapping[str, Timing], gpus: int, batch: int) -> float:
-    """Images per second of `gpus` GPUs, each of them always busy with full batches of one network or another."""
-    return gpus * batch / sum(timing.seconds(batch) for timing in timings.values())
-
-
-def fitting_slowdown(timings: Mapping[str, Timing], gpus: int, batch: int) -> int:
-    """The least whole factor at which this machine's cores are half busy with 1024² photos; 1 where they suffice."""
-    return max(1, math.ceil(ideal_rate(timings, gpus, batch) * _HOST_SECONDS / (_HOST_LOAD * CORES)))
 
 
 @dataclass(frozen=True)
@@ -73,16 +31,17 @@ class Scenario:
 
     gpus: int
     batch: int  # the largest of every model
-    timings: Mapping[str, Timing]  # of each network, in truth
+    timings: Timings  # in truth
     slowdown: float  # everything that the path's configuration says in seconds takes so many times as long
     side: int = 1024  # pixels of a photo, which is square
     window: int | None = None  # the client's; None: as it finds fit
     measure: int = 2  # windows of photos; one more fills the path before, and one empties it after them
+    turns: bool = True  # of the long networks on a GPU, as in the embedded server
 
     @property
     def ideal(self) -> float:
         """Images per second of GPUs that are always busy with full batches, slowed down."""
-        return ideal_rate(self.timings, self.gpus, self.batch) / self.slowdown
+        return self.timings.ideal_rate(self.gpus, self.batch) / self.slowdown
 
     @property
     def photos(self) -> int:
@@ -94,10 +53,9 @@ class Scenario:
         """The calls that the client has in flight while there are rows."""
         if self.window:
             return self.window
-        networks = [model_config_pb2.ModelConfig(name=name, max_batch_size=self.batch) for name in self.timings]
-        for network in networks:
-            network.instance_group.add(count=self.gpus)
-        return window_of(networks)
+        network = model_config_pb2.ModelConfig(max_batch_size=self.batch)
+        network.instance_group.add(count=self.gpus, kind=model_config_pb2.ModelInstanceGroup.KIND_GPU)
+        return window_of([network])
 
 
 def write_repository(repository: Path, gpus: Path, scenario: Scenario) -> None:
@@ -111,12 +69,12 @@ def write_repository(repository: Path, gpus: Path, scenario: Scenario) -> None:
         version = repository / config.name / "1"
         if config.backend == "python":
             shutil.copytree(file.parent / "1", version, ignore=shutil.ignore_patterns("__pycache__"))
-            # No more than GPUs, or the client would take these for the busiest network.
             instances(config, [f"process_{number}" for number in range(min(CORES, scenario.gpus))])
         else:
             version.mkdir(parents=True)
-        if config.name in scenario.timings:
+        if config.name in NETWORKS:
             shutil.copy(STAND_IN, version / "model.py")
+            shutil.copy(TURNS, version)
             stand_in(config, scenario, gpus)
         if config.HasField("dynamic_batching"):
             waits = config.dynamic_batching.max_queue_delay_microseconds
@@ -130,7 +88,10 @@ def stand_in(config: model_config_pb2.ModelConfig, scenario: Scenario, folder: P
     config.ClearField("model_warmup")
     config.ClearField("optimization")
     instances(config, [f"gpu_{number}_of_{scenario.gpus}" for number in range(1, scenario.gpus + 1)])
-    timing = scenario.timings[config.name]
+    if scenario.turns and config.name in FIRST_NETWORKS:
+        config.parameters["take_turns"].string_value = "yes"
+    timing = scenario.timings.networks[config.name]
+    config.parameters["sharing"].string_value = repr(scenario.timings.sharing)
     config.parameters["gpus"].string_value = str(folder)
     config.parameters["fixed"].string_value = repr(timing.fixed * scenario.slowdown)
     config.parameters["per_image"].string_value = repr(timing.per_image * scenario.slowdown)
@@ -150,6 +111,7 @@ class Execution:
     gpu: str
     network: str
     rows: int
+    work: float  # seconds of the GPU; it takes longer where networks take turns
     started: float
     ended: float
 
@@ -173,10 +135,9 @@ def simulate(scenario: Scenario, folder: Path) -> Measured:
     write_repository(models, gpus, scenario)
     photos = [row.photo for row in write_photos(folder, min(scenario.photos, _DIFFERENT), scenario.side)]
     table = write_table(folder / "photos.csv", photos, scenario.photos)
-    window = ("--window", str(scenario.window)) if scenario.window else ()
     with serving(models, Machine(gpus=0, max_batch=scenario.batch), log=folder / "triton.log") as server:
         started = time.time()
-        command = client_command(server.grpc_url, table, folder / "out", *window)
+        command = client_command(server.grpc_url, table, folder / "out", "--window", str(scenario.in_flight))
         steady = watch(command, server, scenario.photos, scenario.in_flight)
         seconds = time.time() - started
     files = sorted(gpus.glob("*.jsonl"))  # one for each GPU
@@ -189,10 +150,13 @@ def simulate(scenario: Scenario, folder: Path) -> Measured:
 
 def busy_shares(executions: Iterable[Execution], begin: float, end: float) -> dict[str, float]:
     """For each GPU the share of the time from `begin` to `end` in which it computed, 0–1."""
-    shares: dict[str, float] = {}
-    for one in executions:
-        shares[one.gpu] = shares.get(one.gpu, 0.0) + overlap(one, begin, end) / (end - begin)
-    return shares
+    busy: dict[str, float] = {}
+    until: dict[str, float] = {}
+    for one in sorted(executions, key=lambda one: one.started):
+        rest = max(one.started, until.get(one.gpu, begin), begin)
+        busy[one.gpu] = busy.get(one.gpu, 0.0) + max(0.0, min(one.ended, end) - rest)
+        until[one.gpu] = max(one.ended, until.get(one.gpu, begin))
+    return {gpu: seconds / (end - begin) for gpu, seconds in busy.items()}
 
 
 def useful_gpus(executions: Iterable[Execution], cost: Mapping[str, float], begin: float, end: float) -> float:

@@ -22,6 +22,7 @@ from contract.names import ENSEMBLE
 
 _PROBE_SECONDS = 5.0  # a ready server answers these questions in milliseconds
 _LAST_ANSWERS_SECONDS = 60.0  # at the end of a run, for the answers to calls that were given up
+BATCHES, BATCHES_ON_GPUS = 3, 5  # in flight, of the busiest network's
 _CALLS_PER_CHANNEL = 48  # in flight; this many fill one HTTP/2 connection
 
 _OPTIONS = (
@@ -204,15 +205,20 @@ def without_tls(error: Any) -> str:
 
 
 def window_of(configs: Sequence[Any]) -> int:
-    """The calls in flight that keep the busiest network full: three times its largest batch times its instances.
+    """The calls in flight that keep the busiest network full: so many of its largest batches for each instance.
 
-    One batch is computed, one is queued, and one is in encode, the client and decode. With two, eight simulated GPUs
-    (`python -m benchmarks simulate`) were idle for a tenth of the time. Models of the Python backend (decode, encode)
-    do not count, because they have spare instances.
+    One batch is computed, one is queued, and one is in encode, the client and decode; on GPUs, which are faster, three
+    are there (`python -m benchmarks simulate --events`). Models of the Python backend (decode, encode) do not count,
+    because they have spare instances.
     """
     networks = [c for c in configs if c.backend != "python"] or configs
     busiest: int = max(max(1, c.max_batch_size) * _instances(c) for c in networks)
-    return 3 * busiest
+    return busiest * (BATCHES_ON_GPUS if any(map(_on_gpus, networks)) else BATCHES)
+
+
+def _on_gpus(config: Any) -> bool:
+    """Whether a model's instances are on GPUs."""
+    return any(group.kind == group.KIND_GPU for group in config.instance_group)
 
 
 def _instances(config: Any) -> int:

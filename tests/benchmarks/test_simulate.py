@@ -1,4 +1,4 @@
-"""Promises of the simulation: a real path with real batches, GPUs that do one thing at a time and take their time."""
+"""Promises of the simulation: a real path with real batches, GPUs that networks share and take their time on."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -9,23 +9,17 @@ from PIL import Image, ImageChops, ImageStat
 
 from benchmarks.__main__ import main
 from benchmarks.rig.report import BenchmarkError
+from benchmarks.simulate.cluster import MILLION, nodes_of
 from benchmarks.simulate.command import figures
-from benchmarks.simulate.run import (
-    Execution,
-    Measured,
-    Scenario,
-    Timing,
-    busy_shares,
-    ideal_rate,
-    mean_batch,
-    read_timings,
-    simulate,
-    useful_gpus,
-)
+from benchmarks.simulate.events import Outcome, follow, read_setup
+from benchmarks.simulate.run import Execution, Measured, Scenario, busy_shares, mean_batch, simulate, useful_gpus
+from benchmarks.simulate.timings import MEASURED, TIMINGS, Timing, Timings, read_timings
 from contract.names import NETWORKS
+from server.derive import FIRST_NETWORKS
 from tests.rig.runs import lines
 
-SCENARIO = Scenario(gpus=2, batch=4, timings=read_timings(), slowdown=6, side=256, window=24, measure=1)
+SERVED, COMPILED = read_timings(), read_timings(TIMINGS / "h100_compiled.toml")
+SCENARIO = Scenario(gpus=2, batch=4, timings=COMPILED, slowdown=5, side=256, measure=1)
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +50,34 @@ def test_every_photo_passes_every_network_once(measured: Measured) -> None:
         assert sum(one.rows for one in measured.executions if one.network == network) == SCENARIO.photos
 
 
-def test_batches_fill(measured: Measured) -> None:
-    for network in NETWORKS:
+def test_batches_of_the_long_networks_fill(measured: Measured) -> None:
+    for network in FIRST_NETWORKS:
         filled = mean_batch(measured.executions, network, measured.steady.begin, measured.steady.end)
         assert filled >= 0.9 * SCENARIO.batch, network
 
 
-def test_a_gpu_does_one_thing_at_a_time(measured: Measured) -> None:
+def test_on_a_gpu_the_long_networks_take_turns(measured: Measured) -> None:
     gpus = {one.gpu for one in measured.executions}
     assert len(gpus) == SCENARIO.gpus
     for gpu in gpus:
         there = sorted((one for one in measured.executions if one.gpu == gpu), key=lambda one: one.started)
         assert {one.network for one in there} == set(NETWORKS)
-        assert all(before.ended <= after.started for before, after in pairwise(there))
+        long = [one for one in there if one.network in FIRST_NETWORKS]
+        assert all(before.ended <= after.started for before, after in pairwise(long))
+
+
+def test_a_gpu_does_no_more_than_one_networks_work_at_a_time(measured: Measured) -> None:
+    for gpu in {one.gpu for one in measured.executions}:
+        there = [one for one in measured.executions if one.gpu == gpu]
+        begin, end = min(one.started for one in there), max(one.ended for one in there)
+        busy = busy_shares(there, begin, end)[gpu] * (end - begin)
+        assert sum(one.work for one in there) <= 1.001 * busy
 
 
 def test_an_execution_takes_its_time(measured: Measured) -> None:
     for one in measured.executions:
-        wanted = SCENARIO.timings[one.network].seconds(one.rows) * SCENARIO.slowdown
+        wanted = SCENARIO.timings.networks[one.network].seconds(one.rows) * SCENARIO.slowdown
+        assert one.work == pytest.approx(wanted)
         assert one.ended - one.started >= 0.999 * wanted  # the clock it is read from may be set meanwhile
 
 
@@ -85,19 +89,45 @@ def test_the_figures_are_shares_and_costs(measured: Measured) -> None:
 
 
 def test_the_ideal_is_gpus_that_are_always_busy_with_full_batches() -> None:
-    timings = {"segment": Timing(fixed=0.2, per_image=0.1), "albedo": Timing(fixed=0.0, per_image=0.05)}
-    assert ideal_rate(timings, gpus=8, batch=4) == pytest.approx(8 * 4 / (0.2 + 0.4 + 0.2))
+    networks = {"segment": Timing(fixed=0.2, per_image=0.1), "albedo": Timing(fixed=0.0, per_image=0.05)}
+    timings = Timings(networks, {})
+    assert timings.ideal_rate(gpus=8, batch=4) == pytest.approx(8 * 4 / (0.2 + 0.4 + 0.2))
     scenario = replace(SCENARIO, gpus=8, batch=4, timings=timings, slowdown=10)
     assert scenario.ideal == pytest.approx(4.0)
 
 
 def test_half_full_batches_and_waiting_gpus_are_not_useful() -> None:
-    full = Execution("gpu_1", "segment", rows=4, started=0.0, ended=4.0)
-    half = Execution("gpu_2", "segment", rows=2, started=1.0, ended=4.0)
+    full = Execution("gpu_1", "segment", rows=4, work=4.0, started=0.0, ended=4.0)
+    half = Execution("gpu_2", "segment", rows=2, work=3.0, started=1.0, ended=4.0)
     cost = {"segment": 1.0}
     assert useful_gpus([full, half], cost, begin=0.0, end=4.0) == pytest.approx(1.5)
     assert useful_gpus([full, half], cost, begin=2.0, end=4.0) == pytest.approx(1.0 + 2.0 / 3.0)
     assert busy_shares([full, half], begin=0.0, end=4.0) == pytest.approx({"gpu_1": 1.0, "gpu_2": 0.75})
+    beside = Execution("gpu_2", "shadow", rows=2, work=0.5, started=0.5, ended=2.0)
+    assert busy_shares([half, beside], begin=0.0, end=4.0) == pytest.approx({"gpu_2": 0.875})
+
+
+def outcome(timings: Timings, window: int | None = None, turns: bool = True) -> Outcome:
+    """Photos followed on one GPU."""
+    setup = read_setup(batch=16, window=window, turns=turns)
+    return follow(timings, setup, photos=20 * setup.window)
+
+
+def test_events_give_what_was_measured_on_an_h100() -> None:
+    found = outcome(SERVED, window=48, turns=False)
+    assert found.whole == pytest.approx(18.7, rel=0.02)
+    assert found.busy == pytest.approx(0.96, abs=0.03)
+    assert found.batches["segment"] == pytest.approx(12.5, abs=0.5)
+    assert found.batches["shadow"] == pytest.approx(12.5, abs=0.5)
+    assert 4.0 < found.batches["albedo"] < 7.0  # 4.4 was measured
+
+
+def test_turns_fill_the_batches_of_the_long_networks_and_the_window_those_of_faster_ones() -> None:
+    assert outcome(COMPILED, window=48).batches["segment"] < 10.0
+    for timings in (SERVED, COMPILED):
+        found = outcome(timings)
+        assert [found.batches[name] for name in ("segment", "albedo", "shadow")] == [16.0, 16.0, 16.0]
+        assert found.rate > 1.1 * outcome(timings, turns=False).rate
 
 
 @pytest.mark.parametrize(
@@ -107,6 +137,7 @@ def test_half_full_batches_and_waiting_gpus_are_not_useful() -> None:
         ("[segment]\nper_image = 15", "segment.fixed must be milliseconds"),
         ("[segment]\nper_image = 15\nfixed = -1", "segment.fixed must be milliseconds"),
         ("segment = 15", "segment.fixed must be milliseconds"),
+        (MEASURED.read_text("utf-8").replace("sharing = 0.81", "sharing = 1.1"), "gpu.sharing must be a share"),
     ],
 )
 def test_a_file_of_timings_that_cannot_be_used_says_why(tmp_path: Path, text: str, problem: str) -> None:
@@ -126,3 +157,11 @@ def test_the_command_refuses_no_gpus(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["simulate", "--gpus", "0"])
     assert "a number above 0" in capsys.readouterr().err
+
+
+def test_more_nodes_are_as_fast_as_the_driver() -> None:
+    node = nodes_of(1, gpus=8, batch=16, gpu_rate=40.0)
+    assert (node.rate, node.seconds) == (320.0, 2.0)  # 640 calls in flight
+    assert node.efficiency(MILLION, driver=1e-4) == pytest.approx(1.0)
+    assert replace(node, count=2).efficiency(6400, driver=1e-4) == pytest.approx(10.0 / (10.0 + 200 / 320 / 4))
+    assert replace(node, count=64).efficiency(MILLION, driver=1e-4) == pytest.approx(10_000 / 20_480, rel=0.01)

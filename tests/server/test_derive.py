@@ -17,6 +17,7 @@ from tests.rig.places import REPOSITORY
 MACHINES = (
     Machine(gpus=0),
     Machine(gpus=2),
+    Machine(gpus=2, turns=False),
     Machine(gpus=8, max_batch=4),
     Machine(gpus=0, max_batch=2, processes=3),
     Machine(gpus=0, memory=16),
@@ -44,6 +45,14 @@ def test_two_gpus_get_one_instance_each(model: str) -> None:
     assert derived.max_batch_size == 16
     expected = [(KIND_GPU, [0], "gpu_0"), (KIND_GPU, [1], "gpu_1")]
     assert [(group.kind, list(group.gpus), group.host_policy) for group in derived.instance_group] == expected
+
+
+@pytest.mark.parametrize("model", CONTRACT)
+def test_on_a_gpu_the_long_networks_take_turns_where_each_is_a_process(model: str) -> None:
+    """`tests/benchmarks/test_simulate.py` serves such configs."""
+    machines = (Machine(gpus=2), Machine(gpus=2, turns=False), Machine(gpus=2, native=True), Machine(gpus=0))
+    taking = ["take_turns" in derive(production()[model], machine).parameters for machine in machines]
+    assert taking == [model in ("segment", "albedo"), False, False, False]
 
 
 @pytest.mark.parametrize("gpus", [0, 2])

@@ -19,6 +19,7 @@ import onnxruntime
 import triton_python_backend_utils as pb_utils
 from batches import answer, answer_fitting, failure, model_file
 from memory import Joined, Memory, says_so
+from turns import turns
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -39,6 +40,7 @@ class TritonPythonModel:
         on_gpu = args["model_instance_kind"] == "GPU"
         device_id = int(args["model_instance_device_id"])
         self.device = ("cuda", device_id) if on_gpu else ("cpu", 0)
+        self.turn = turns(config, str(device_id), bool)  # a run ends when the GPU has done it
         self.pool = None
         if not on_gpu and weight_bytes(file) < SMALL_BYTES:
             self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
@@ -141,8 +143,9 @@ class TritonPythonModel:
         # ONNX Runtime has a stream of its own: what torch and Triton queued must be done before it, and its work after.
         torch.cuda.synchronize(torch.device(*self.device))
         options, self.was_large = self.shrinking if self.was_large else None, False
-        self.session.run_with_iobinding(binding, options)
-        binding.synchronize_outputs()
+        with self.turn():
+            self.session.run_with_iobinding(binding, options)
+            binding.synchronize_outputs()
         return [torch.utils.dlpack.from_dlpack(value) for value in binding.get_outputs()]
 
     def release(self) -> None:

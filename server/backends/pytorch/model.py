@@ -16,6 +16,7 @@ import torch
 import triton_python_backend_utils as pb_utils
 from batches import answer, answer_fitting, model_file
 from memory import Joined, Memory, says_so
+from turns import turns
 
 # The names of a file's inputs, and what runs it.
 Loaded: TypeAlias = tuple[list[str], Callable[[list[torch.Tensor]], list[torch.Tensor]]]
@@ -36,6 +37,7 @@ class TritonPythonModel:
         self.outputs = in_order([tensor["name"] for tensor in config["output"]])
         self.failed_allocations = failed_allocations(self.device)
         self.memory = Memory(args, self.infer, torch.cuda.empty_cache, self.ran_out)  # a CPU has no such cache
+        self.turn = turns(config, str(self.device.index), self.finish)
         package = Path(args["model_repository"]) / args["model_version"] / "model.pt2"
         if package.exists():
             arguments, self.network = load_package(package, self.device, config["max_batch_size"])
@@ -56,7 +58,7 @@ class TritonPythonModel:
     def infer(self, inputs: Joined) -> Joined:
         """Run the model on joined inputs, arrays on the CPU or tensors on the GPU; give its outputs alike."""
         on_cpu = self.device.type == "cpu"
-        with torch.inference_mode():
+        with torch.inference_mode(), self.turn():
             # A list of its own, which AOTInductor's packages empty.
             answers = self.network([torch.from_numpy(tensor) if on_cpu else tensor for tensor in inputs])
         if len(answers) != len(self.outputs):
@@ -67,6 +69,11 @@ class TritonPythonModel:
         """Whether an error means that memory ran out: AOTInductor's packages do not say so, the allocator counts."""
         before, self.failed_allocations = self.failed_allocations, failed_allocations(self.device)
         return says_so(error) or self.failed_allocations > before
+
+    def finish(self) -> None:
+        """Wait until the GPU has run what was asked of it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def device_of(args: dict[str, str]) -> torch.device:

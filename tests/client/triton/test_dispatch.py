@@ -16,6 +16,8 @@ def test_the_window_fills_the_busiest_network() -> None:
     large = model_config_pb2.ModelConfig(max_batch_size=8)
     large.instance_group.add(count=2, gpus=[0, 1])
     assert window_of([small, large]) == 3 * 8 * 4
+    large.instance_group[0].kind = large.instance_group[0].KIND_GPU
+    assert window_of([small, large]) == 5 * 8 * 4
 
 
 def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
