@@ -24,7 +24,7 @@ from client.run.interruptions import Interruptions
 from client.run.options import command_parser, dataset_command
 from client.run.progress import Progress, closing_words, report
 from client.run.resume import How, rebuild_tables, relight_input
-from client.run.run import Run, plan_run
+from client.run.run import Run, cluster_of, plan_run
 from client.triton.allocator import keep_freed_memory
 from contract.command import INTERRUPTED, run
 
@@ -45,7 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return DONE
         if options.summary:
             _open_first(options.summary, dry=options.dry_run)
-        how = How(options.processes, restart=options.restart, anyway=options.continue_anyway, prune=options.prune)
+        how = How(
+            options.processes,
+            restart=options.restart,
+            anyway=options.continue_anyway,
+            prune=options.prune,
+            cluster=cluster_of(options),
+        )
         if options.dry_run:
             return _foresee(run, how, progress, interruptions)
         return _run(run, how, options.summary, progress, interruptions)

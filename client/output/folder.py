@@ -174,9 +174,10 @@ class RunFolder:
         """A number above those of all journals."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
-    def journal(self, session: int) -> Journal:
-        """A new journal for one process. Raises OSError."""
-        return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}.rows")
+    def journal(self, session: int, client: int | None = None) -> Journal:
+        """A new journal for one process, in a cluster that of a client; the driver's sorts after it. Raises OSError."""
+        part = "" if client is None else f".{client:06d}"
+        return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}{part}.rows")
 
     def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         before, now = _flat(old), _flat(new)

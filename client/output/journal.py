@@ -164,6 +164,19 @@ def read_journals(folder: Path, *, marks: bool = False) -> Past:
     return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
 
 
+def read_records(file: Path) -> Iterator[tuple[int, int]]:
+    """The numbers in one process's file, as often as they are there, each with its state. Raises OSError."""
+    for block in _blocks(file):
+        yield from zip(block["number"].tolist(), block["state"].tolist(), strict=True)
+
+
+def read_causes(file: Path) -> dict[int, str]:
+    """Why rows failed in one process, by their numbers; `file` is its .rows. Raises OSError."""
+    with file.with_suffix(".causes").open("rb") as stream:
+        lines = (json.loads(line) for line in stream if line.endswith(b"\n"))
+        return {line["number"]: str(line["cause"]) for line in lines}
+
+
 def read_marks(folder: Path, count: int) -> NDArray[np.uint64]:
     """The marks of the first `count` numbers, 0 where none is known, in 8 bytes of memory for each. Raises OSError."""
     marks = np.zeros(count, np.uint64)
