@@ -164,10 +164,8 @@ class Clients:
                 self._leave(self._nodes.pop(node))
             for node in found.keys() - self._nodes.keys():
                 self._nodes[node] = found[node]
-                self._keepers[node] = [
-                    asyncio.ensure_future(self._keep(found[node], number))
-                    for number in range(1, self._where.processes + 1)
-                ]
+                keepers = [asyncio.ensure_future(self._keep(found[node])) for _ in range(self._where.processes)]
+                self._keepers[node] = keepers
             self._looked = True
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -181,13 +179,13 @@ class Clients:
         for task in self._keepers.pop(node.id):
             task.cancel()
 
-    async def _keep(self, node: Node, number: int) -> None:
+    async def _keep(self, node: Node) -> None:
         """Keep one client on a node, as long as the node is there."""
         pause, attempts = _PAUSES[0], 0
         while True:
             attempts += 1
             try:
-                client = await self._start(node, number)
+                client = await self._start(node)
             except (RayError, UnreachableError, OSError) as error:
                 if isinstance(error, (RayTaskError, RuntimeEnvSetupError)) or attempts == _ATTEMPTS:
                     self._failed.add(node.id)
@@ -225,19 +223,18 @@ class Clients:
         except RayError as error:
             client.lose(reason(error))
 
-    async def _start(self, node: Node, number: int) -> Client:
+    async def _start(self, node: Node) -> Client:
         """Start a client, and before the first one the node's server. Raises RayError, UnreachableError, OSError."""
         urls = await self._urls(node)
-        self._started += 1
-        name = f"client {self._started}"
-        actor = actor_on(node, NodeClient, name, self._run, self._reading, str(Path.cwd()))
+        self._started = number = self._started + 1
+        actor = actor_on(node, NodeClient, f"client {number}", self._run, self._reading, str(Path.cwd()))
         try:
             facts = await actor.connect.remote(urls, self._where.processes)
             self.facts = self.facts or facts
             self.changed.set()
             if facts.model_versions != self.facts.model_versions:
                 raise UnreachableError("its server has other model versions than the rest of the run")
-            journal = await actor.begin.remote(await asyncio.shield(self._session), self._started)
+            journal = await actor.begin.remote(await asyncio.shield(self._session), number)
         except BaseException:
             with suppress(Exception):
                 ray.kill(actor)
