@@ -25,6 +25,7 @@ from client.output.journal import JOURNALS, VERSION, Journal, Past, read_journal
 from client.output.pieces import PIECES, packed_files
 
 _SETTINGS, _NETWORKS = "settings.json", "networks.json"
+UNFINISHED = ".unfinished"  # the folder of a cluster's unfinished files; no split can have such a name
 _SHOWN = 60  # characters of a setting's value
 
 
@@ -38,7 +39,11 @@ class RunFolder:
     Attributes:
         table: the output CSV.
         failures: the list of failed rows. Each shard of an input has its own of both.
+        unfinished: where a client of a cluster has its files until they are whole. Without it the client can write
+            none, so one that is lost, and maybe still runs, does not disturb the one that does its rows again.
     """
+
+    unfinished: Path | None = None
 
     def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
         self.path, self.shard = path, shard
@@ -178,6 +183,23 @@ class RunFolder:
         """A new journal for one process, in a cluster that of a client; the driver's sorts after it. Raises OSError."""
         part = "" if client is None else f".{client:06d}"
         return Journal(self.journals / f"{session:06d}.{self.shard.number}of{self.shard.count}{part}.rows")
+
+    def begin_client(self, session: int, client: int) -> Journal:
+        """The journal and the place for unfinished files of a client in a cluster. Raises OSError."""
+        journal = self.journal(session, client)
+        self.unfinished = self._unfinished_of(client)
+        self.unfinished.mkdir(parents=True)
+        return journal
+
+    def end_client(self, client: int | None = None) -> None:
+        """Keep a client, by default all of this shard, from writing any further file."""
+        shutil.rmtree(self._unfinished_of(client), ignore_errors=True)
+        with suppress(OSError):  # there are others
+            (self.path / UNFINISHED).rmdir()
+
+    def _unfinished_of(self, client: int | None) -> Path:
+        folder = self.path / UNFINISHED / f"{self.shard.number}of{self.shard.count}"
+        return folder if client is None else folder / f"{client:06d}"
 
     def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         before, now = _flat(old), _flat(new)

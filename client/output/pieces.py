@@ -32,8 +32,9 @@ _SUFFIXES = tuple(PACKED.values())
 class Pieces:
     """Writes rows as pieces, and packs those of a file when its last row is finished."""
 
-    def __init__(self, folder: Path, records: Records) -> None:
-        self._folder, self._records = folder, records
+    def __init__(self, folder: Path, records: Records, unfinished: Path | None = None) -> None:
+        """`unfinished` is as of `writer_of`."""
+        self._folder, self._records, self._unfinished = folder, records, unfinished
         self._finished: Counter[int] = Counter()  # rows per file that is not packed yet
         self._lock = threading.Lock()
 
@@ -41,7 +42,7 @@ class Pieces:
         """One piece with the row's files. Raises OSError."""
         plan = self._records.plan
         folder = self._folder / PIECES / plan.place(row)
-        unfinished = folder / f".{row.name}.tmp"
+        unfinished = (self._unfinished or folder) / f".{row.name}.tmp"
         with _locked(self._folder, row.number // plan.rows_per_tar, fcntl.LOCK_SH):
             folder.mkdir(parents=True, exist_ok=True)
             write_piece(unfinished, files)

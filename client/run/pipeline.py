@@ -68,7 +68,7 @@ class Pipeline:
         self._servers, self._facts = servers, facts
         self._folder, self._journal = folder, journal
         self._downloads = Downloads(held=facts.window)
-        self._writer = writer_of(folder.path, reading.records)
+        self._writer = writer_of(folder.path, reading.records, folder.unfinished)
         self._templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
     async def relight_all(

@@ -38,6 +38,7 @@ class Client:
     """A client on a node, and what it has to do."""
 
     node: Node
+    number: int
     actor: Any
     window: int  # calls in flight
     journal: Path
@@ -239,7 +240,7 @@ class Clients:
             with suppress(Exception):
                 ray.kill(actor)
             raise
-        return Client(node, actor, facts.window, journal)
+        return Client(node, number, actor, facts.window, journal)
 
     async def _urls(self, node: Node) -> list[str]:
         """The servers of a node. Raises RayError, UnreachableError."""

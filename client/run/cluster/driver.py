@@ -38,7 +38,7 @@ class Cluster:
     """A run's clients on a Ray cluster, and the blocks they have. Use `ready_cluster`."""
 
     def __init__(self, run: Run, reading: Reading, where: Where, progress: Progress) -> None:
-        self._run, self._progress = run, progress
+        self._run, self._folder, self._progress = run, run.folder(), progress
         self._speeds = Speeds()
         self._clients = Clients(run, reading, where, self._speeds, self._hear, progress.say)
         self._returned: deque[Block] = deque()
@@ -56,7 +56,8 @@ class Cluster:
         The caller holds the folder's lock.
         """
         await asyncio.to_thread(end_orphans)
-        self._journal = self._run.folder().journal(session)
+        self._folder.end_client()
+        self._journal = self._folder.journal(session)
         self._table: RowQueue[Block] = RowQueue(cut(rows, self._run.plan), _READ_AHEAD)
         self._clients.begin(session)
         self._progress.nodes = self._speeds
@@ -72,6 +73,7 @@ class Cluster:
                         await asyncio.wait(self._in_flight)
         finally:
             self._journal.close()
+            self._folder.end_client()
         return self._interrupted
 
     async def close(self) -> None:
@@ -148,6 +150,7 @@ class Cluster:
 
     def _take_back(self, block: Block, client: Client, *, is_suspect: bool = True) -> None:
         """Let others do what a lost client has left of a block; a suspect one may be why it was lost."""
+        self._folder.end_client(client.number)
         states = dict(read_records(client.journal))
         self._hear(client, _unheard(client, states, block))
         left = [row for row in block.rows if row.number not in states]
@@ -198,7 +201,8 @@ async def ready_cluster(
     Raises UnreachableError.
     """
     run = replace(run, output=run.output.absolute())  # the nodes have the folder at the same place
-    await asyncio.to_thread(join, where.address, run.output)
+    rows = f" {run.shard.number}/{run.shard.count}" if run.shard.count > 1 else ""
+    await asyncio.to_thread(join, where.address, f"relight {run.output}{rows}")
     try:
         cluster = Cluster(run, reading, where, progress)
         try:

@@ -30,8 +30,8 @@ class Node:
     gpus: int
 
 
-def join(address: str, output: Path) -> None:
-    """Connect to the cluster at `address`, as --ray has it; its actors know each other by `output`.
+def join(address: str, namespace: str) -> None:
+    """Connect to the cluster at `address`, as --ray has it; `namespace` is that of the actors.
 
     Raises UnreachableError.
     """
@@ -40,7 +40,7 @@ def join(address: str, output: Path) -> None:
     try:
         ray.init(
             address=address,
-            namespace=f"relight {output}",
+            namespace=namespace,
             log_to_driver=False,
             logging_level=logging.ERROR,
             **alone,
@@ -83,7 +83,7 @@ def actor_on(node: Node, kind: type, name: str, *given: object, **options: objec
 
 
 def end_orphans() -> None:
-    """End what a driver that was killed has left in this folder, before Ray does; this driver holds the folder's lock.
+    """End what a driver that was killed has left in the namespace, before Ray does; no other driver may run in it.
 
     Raises UnreachableError if Ray cannot.
     """

@@ -70,7 +70,7 @@ class NodeClient:
     async def begin(self, session: int, number: int) -> Path:
         """Begin a journal, the client's own in this session, and return its place. Raises OSError."""
         folder = self._run.folder()
-        journal = folder.journal(session, number)
+        journal = folder.begin_client(session, number)
         self._closing.callback(journal.close)
         self._pipeline = _BlockPipeline(self._run, self._reading, self._servers, self._facts, folder, journal)
         self._work = asyncio.ensure_future(self._pipeline.relight_all(self._read(), self, self._ordered))
