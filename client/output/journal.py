@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -164,10 +164,18 @@ def read_journals(folder: Path, *, marks: bool = False) -> Past:
     return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
 
 
-def read_records(file: Path) -> Iterator[tuple[int, int]]:
-    """The numbers in one process's file, as often as they are there, each with its state. Raises OSError."""
+def read_states(file: Path, numbers: Collection[int]) -> tuple[int, dict[int, int]]:
+    """Of one process's .rows: how many records say DONE, and the states of those `numbers` that it has. Raises OSError.
+
+    It has each number once.
+    """
+    done, wanted = 0, list(numbers)
+    states: dict[int, int] = {}
     for block in _blocks(file):
-        yield from zip(block["number"].tolist(), block["state"].tolist(), strict=True)
+        done += int(np.count_nonzero(block["state"] == DONE))
+        found = block[np.isin(block["number"], wanted)]
+        states |= dict(zip(found["number"].tolist(), found["state"].tolist(), strict=True))
+    return done, states
 
 
 def read_causes(file: Path) -> dict[int, str]:

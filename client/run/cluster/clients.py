@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from client.errors import UnreachableError
-from client.run.cluster.blocks import BLOCK_ROWS, Block
+from client.run.cluster.handle import Client, reason
 from client.run.cluster.nodes import Node, actor_on, working_nodes
 from client.run.cluster.server import NodeServer
 from client.run.cluster.speeds import Speeds
@@ -30,41 +30,8 @@ _NEWS_SECONDS = 1.0  # between two reports of a client; of many clients longer
 _MOST_REPORTS = 64  # a second, of all clients together
 _PAUSES = (1.0, 60.0)  # seconds before a client is started again: after its first death and at most
 _ATTEMPTS = 3  # at a node whose processes die, before it counts as one that cannot be used
+_SILENCE_SECONDS = 900.0  # at least; a call that is not answered is repeated once, after the timeout
 _CLOSE_SECONDS = 60.0
-
-
-@dataclass(eq=False)
-class Client:
-    """A client on a node, and what it has to do."""
-
-    node: Node
-    number: int
-    actor: Any
-    window: int  # calls in flight
-    journal: Path
-    blocks: set[Block] = field(default_factory=set)
-    unfinished: int = 0  # rows of these blocks, at most
-    done: int = 0  # rows that it has reported
-    failed: set[int] = field(default_factory=set)  # numbers of those that failed
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    why: str = ""  # it was lost
-
-    def may_take(self, block: Block) -> bool:
-        """Whether it has room. A block that a client died with is alone, so that no other dies with it again."""
-        if self.lost.is_set() or any(one.failures for one in self.blocks):
-            return False
-        if block.failures:
-            return not self.blocks
-        # Two blocks at least, so that the second fills the places that the end of the first leaves.
-        return len(self.blocks) < 2 or self.unfinished < BLOCK_ROWS + 2 * self.window
-
-    def lose(self, why: str) -> None:
-        """End it; it gets no further blocks, and records no further rows."""
-        if not self.lost.is_set():
-            self.why = why
-            self.lost.set()
-            with suppress(Exception):  # it is dead already
-                ray.kill(self.actor)
 
 
 class Clients:
@@ -240,7 +207,8 @@ class Clients:
             with suppress(Exception):
                 ray.kill(actor)
             raise
-        return Client(node, number, actor, facts.window, journal)
+        silence = max(_SILENCE_SECONDS, 4 * self._run.access.timeout)
+        return Client(node, number, actor, facts.window, journal, silence=silence)
 
     async def _urls(self, node: Node) -> list[str]:
         """The servers of a node. Raises RayError, UnreachableError."""
@@ -286,14 +254,3 @@ async def _all_ended(calls: list[Any]) -> None:
 async def _awaited(call: Any) -> None:
     with suppress(RayError):
         await call
-
-
-def reason(error: BaseException) -> str:
-    """Why an actor failed, in a line."""
-    if isinstance(error, RayError) and not isinstance(error, (RayTaskError, RuntimeEnvSetupError)):
-        lines = str(error).strip().splitlines()
-        if lines and "creation task" in lines[0]:  # what its class has raised comes last
-            return lines[-1].strip()
-        return "its process has died"
-    cause = getattr(error, "cause", None) or error
-    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)

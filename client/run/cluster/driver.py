@@ -17,9 +17,10 @@ from ray.exceptions import RayError
 
 from client.errors import UnreachableError
 from client.input.row import Row
-from client.output.journal import DONE, read_causes, read_records
+from client.output.journal import DONE, read_causes, read_states
 from client.run.cluster.blocks import MOST_FAILURES, Block, cut
-from client.run.cluster.clients import Client, Clients, reason
+from client.run.cluster.clients import Clients
+from client.run.cluster.handle import Client, reason
 from client.run.cluster.nodes import end_orphans, join
 from client.run.cluster.speeds import Speeds
 from client.run.cluster.where import Where
@@ -134,6 +135,7 @@ class Cluster:
         finally:
             client.blocks.discard(block)
         self._hear(client, news)
+        client.failed -= {row.number for row in block.rows}
         if isinstance(news.error, UnreachableError):  # no fault of the block's
             client.lose(str(news.error))
             self._take_back(block, client, is_suspect=False)
@@ -151,9 +153,10 @@ class Cluster:
     def _take_back(self, block: Block, client: Client, *, is_suspect: bool = True) -> None:
         """Let others do what a lost client has left of a block; a suspect one may be why it was lost."""
         self._folder.end_client(client.number)
-        states = dict(read_records(client.journal))
-        self._hear(client, _unheard(client, states, block))
-        left = [row for row in block.rows if row.number not in states]
+        rows = {row.number: row for row in block.rows}
+        done, states = read_states(client.journal, rows)
+        self._hear(client, News(done - client.done, _unheard_failures(client, rows, states)))
+        left = [row for number, row in rows.items() if number not in states]
         if not left or self._interrupted:
             return
         if not is_suspect:
@@ -178,18 +181,16 @@ class Cluster:
             self._progress.row_done()
         client.done += news.done
         client.failed |= news.failures.keys()
-        client.unfinished -= news.done + len(news.failures)
+        client.progressed(news.done + len(news.failures))
         self._speeds.add(client.node.name, news.done)
         self._clients.changed.set()
 
 
-def _unheard(client: Client, states: Mapping[int, int], block: Block) -> News:
-    """What a lost client has recorded and not reported: of done rows how many, of failed ones those of the block."""
-    done = sum(state == DONE for state in states.values()) - client.done
-    rows = {row.number: row for row in block.rows}
-    failed = {number for number, state in states.items() if state > DONE and number in rows} - client.failed
+def _unheard_failures(client: Client, rows: Mapping[int, Row], states: Mapping[int, int]) -> dict[int, str]:
+    """What a lost client has recorded and not reported of rows that failed, by their numbers."""
+    failed = {number for number, state in states.items() if state > DONE} - client.failed
     causes = read_causes(client.journal) if failed else {}
-    return News(done, {number: f"{rows[number]}: {causes.get(number, 'see failed.csv')}" for number in failed})
+    return {number: f"{rows[number]}: {causes.get(number, 'its cause was lost')}" for number in failed}
 
 
 @asynccontextmanager
