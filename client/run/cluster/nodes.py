@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from client.errors import UnreachableError
 
 _ROOT = Path(__file__).resolve().parents[3]  # where `client` is imported from; the nodes have it at the same place
+_ANSWER_SECONDS = 10.0
 _GONE_SECONDS = 30.0  # for the actors of a driver that was killed
 
 
@@ -36,17 +38,23 @@ def join(address: str, namespace: str) -> None:
     Raises UnreachableError.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    alone: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    further: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if address.startswith("ray://"):  # a process of the cluster stands for this one, and reads what actors are given
+        further = {"runtime_env": _environment()}
     try:
+        host, _, port = address.rpartition(":")
+        if host and "/" not in host:  # Ray would wait for minutes
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
         ray.init(
             address=address,
             namespace=namespace,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **alone,
+            **further,
         )
     except Exception as error:  # of many kinds
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
         raise UnreachableError(
             f"there is no Ray cluster at --ray {address} ({reason}); start one with `ray start --head`, or use this "
             "machine alone with --ray local"
@@ -68,14 +76,13 @@ def working_nodes() -> list[Node]:
 
 def actor_on(node: Node, kind: type, name: str, *given: object, **options: object) -> Any:
     """A new actor of class `kind` on a node, which is made with `given`; it takes no CPU of the node's."""
-    paths = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     return (
         ray.remote(kind)
         .options(
             name=f"{name} on {node.name} ({_driver()})",
             num_cpus=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+            runtime_env=_environment(),
             **options,
         )
         .remote(*given)
@@ -97,6 +104,12 @@ def end_orphans() -> None:
             except ValueError:  # it has ended
                 continue
         time.sleep(0.1)
+
+
+def _environment() -> dict[str, Any]:
+    """The environment of actors, in which they find the code."""
+    paths = filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
 
 
 def _driver() -> str:

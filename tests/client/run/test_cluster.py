@@ -22,8 +22,8 @@ from tests.rig.runs import lines, recorded, relight, running, told, tree, wait_f
 from tests.rig.served import serving
 
 WAIT_SECONDS = 90.0  # what is waited for takes under 20 on an idle machine
-OPTIONS = ("--files", "mask", "--quiet", "--wait-for-server", str(WAIT_SECONDS))
-OPTIONS += ("--dataset", "webdataset", "--rows-per-tar", "40")
+TARS = ("--dataset", "webdataset", "--rows-per-tar", "40")
+OPTIONS = ("--files", "mask", "--quiet", "--wait-for-server", str(WAIT_SECONDS), *TARS)
 ROWS, EVERY = 3 * BLOCK_ROWS, 20  # a photo in every 20th row; the others name none, and fail at once
 
 
@@ -70,7 +70,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         cluster.wait_for_nodes()
         yield cluster
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_lost_nodes_servers_drivers_and_clients_cost_no_row(
         wait_for(lambda: photos_done(output) > 2, WAIT_SECONDS)
         cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
         cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-        for node in cluster.list_all_nodes():
+        for node in cluster.list_all_nodes():  # type: ignore[no-untyped-call]
             for process in servers_of(node.all_processes["raylet"][0].process.pid):
                 process.kill()
         done = photos_done(output)
