@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +68,9 @@ class Clients:
         self._lost_since: float | None = None  # when the last client was lost
         self._looked = self._closing = False
         self._keepers: dict[str, list[asyncio.Task[None]]] = {}  # by node
-        self._looking = asyncio.ensure_future(self._look())
+        self._said: dict[str, str] = {}  # the last complaint of each node
+        self._error: BaseException | None = None  # of a task below, which ends the run
+        self._looking = self._task(self._look())
 
     async def first(self, wait: float) -> Facts:
         """The facts of the first client that is ready.
@@ -77,8 +79,7 @@ class Clients:
         """
         deadline = time.monotonic() + wait
         while self.facts is None:
-            if self._looking.done():
-                self._looking.result()
+            self.check()
             if self._looked and self._nodes.keys() <= self._failed and time.monotonic() > deadline:
                 raise UnreachableError(self.problem or "the cluster has no node that works; add one with `ray start`")
             await self._next_change(0.2)
@@ -87,11 +88,12 @@ class Clients:
     def begin(self, session: int) -> None:
         """Let clients begin: they have journals in this session."""
         self._session.set_result(session)
+        self._lost_since = time.monotonic()
 
     def check(self) -> None:
         """Raise UnreachableError if there has been no client for the grace period, or Ray is lost."""
-        if self._looking.done():
-            self._looking.result()
+        if self._error is not None:
+            raise self._error
         grace = max(self._run.access.wait, GRACE_SECONDS)
         if self.ready or self._lost_since is None:
             return
@@ -132,8 +134,7 @@ class Clients:
                 self._leave(self._nodes.pop(node))
             for node in found.keys() - self._nodes.keys():
                 self._nodes[node] = found[node]
-                keepers = [asyncio.ensure_future(self._keep(found[node])) for _ in range(self._where.processes)]
-                self._keepers[node] = keepers
+                self._keepers[node] = [self._task(self._keep(found[node])) for _ in range(self._where.processes)]
             self._looked = True
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -172,6 +173,7 @@ class Clients:
         self.ready.append(client)
         self._speeds.joined(client.node.name)
         self._lost_since = None
+        self._said.pop(client.node.id, None)
         self.changed.set()
         listening = asyncio.ensure_future(self._listen(client))
         try:
@@ -193,8 +195,8 @@ class Clients:
 
     async def _start(self, node: Node) -> Client:
         """Start a client, and before the first one the node's server. Raises RayError, UnreachableError, OSError."""
-        urls = await self._urls(node)
         self._started = number = self._started + 1
+        urls = await self._urls(node)
         actor = actor_on(node, NodeClient, f"client {number}", self._run, self._reading, str(Path.cwd()))
         try:
             facts = await actor.connect.remote(urls, self._where.processes)
@@ -218,7 +220,7 @@ class Clients:
             self._servers[node.id] = actor_on(
                 node,
                 NodeServer,
-                "server",
+                f"server {self._started}",
                 node.gpus,
                 self._where.server_options,
                 num_gpus=node.gpus,
@@ -234,9 +236,21 @@ class Clients:
 
     def _complain(self, node: Node, why: str) -> None:
         self.problem = f"node {node.name}: {why}"
-        if not self._closing:
+        if not self._closing and self._said.get(node.id) != why:
+            self._said[node.id] = why
             self._say(f"{self.problem}; its rows go to others until it is back")
         self.changed.set()
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside the run, whose error ends the run."""
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._error = self._error or task.exception()
+            self.changed.set()
 
     async def _next_change(self, seconds: float) -> None:
         with suppress(asyncio.TimeoutError):

@@ -25,7 +25,8 @@ class NodeServer:
 
     def __init__(self, gpus: int, options: Sequence[str]) -> None:
         """`options` are those of `python -m server`; for ports that they do not name, free ones are taken."""
-        self._options = ["--gpus", str(gpus), *options]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") if gpus else None  # Ray says which are the actor's
+        self._options = ["--gpus", f"{visible}," if visible else str(gpus), *options]
         self._ports = [word for flag in _PORTS for word in (flag, "0")]
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._address, self._failed = "", False
