@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from tests.rig.photos import portrait
 from tests.rig.runs import lines, recorded, relight, running, told, tree, wait_for
 from tests.rig.served import serving
 
+WORKER: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 WAIT_SECONDS = 90.0  # what is waited for takes under 20 on an idle machine
 TARS = ("--dataset", "webdataset", "--rows-per-tar", "40")
 OPTIONS = ("--files", "mask", "--quiet", "--wait-for-server", str(WAIT_SECONDS), *TARS)
@@ -59,14 +61,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """Three nodes with a CPU each, the first of which is the head."""
+    """Three nodes: a head that is started without CPUs, so that it gets no rows, and two that work."""
     monkeypatch.setenv("RAY_enable_worker_prestart", "false")  # of processes that nobody would use here
     monkeypatch.setenv("RAY_prestart_worker_first_driver", "false")
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    head = {"num_cpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(2):
-            cluster.add_node(wait=False, **small)
+            cluster.add_node(wait=False, **WORKER)
         cluster.wait_for_nodes()
         yield cluster
     finally:
@@ -131,7 +133,7 @@ def test_lost_nodes_servers_drivers_and_clients_cost_no_row(
     ray = ("--ray", cluster.address)
     with running("", table, output, *OPTIONS, *ray, "--server-options", f"--repository {plain_repository}"):
         wait_for(lambda: photos_done(output) > 2, WAIT_SECONDS)
-        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+        cluster.add_node(**WORKER)
         cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
         for node in cluster.list_all_nodes():  # type: ignore[no-untyped-call]
             for process in servers_of(node.all_processes["raylet"][0].process.pid):
