@@ -24,14 +24,11 @@ from client.output.files import check_writable, write_whole
 from client.output.journal import JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
 from client.output.pieces import PIECES, none_is_gone, pack_pieces, packed_files
 from client.output.records import Records
+from client.output.settings import SettingsChangedError
 from client.output.store.destination import Destination
 from client.output.store.entries import EntryJournal
 
-_SHOWN = 60  # characters of a setting's value
-
-
-class SettingsChangedError(Exception):
-    """The folder was made with other settings; the message shows each, old and new, and the remedies."""
+UNFINISHED = ".unfinished"  # the folder of a cluster's unfinished files; no split can have such a name
 
 
 class RunFolder:
@@ -41,7 +38,11 @@ class RunFolder:
         table: the output CSV.
         failures: the list of failed rows. Each shard of an input has its own of both.
         store: where the files go when they are finished, if not into this folder.
+        unfinished: where a client of a cluster has its files until they are whole. Without it the client can write
+            none, so one that is lost, and maybe still runs, does not disturb the one that does its rows again.
     """
+
+    unfinished: Path | None = None
 
     def __init__(self, path: Path, shard: Shard = WHOLE, store: Destination | None = None) -> None:
         self.path, self.shard, self.store = path, shard, store
@@ -122,9 +123,9 @@ class RunFolder:
             return
         kept, known = _read(self.journals / SETTINGS), _read(self.journals / NETWORKS)
         if kept != settings:
-            raise SettingsChangedError(self._difference(kept or {}, settings))
+            raise SettingsChangedError(self.shown(self.path), kept or {}, settings)
         if networks is not None and known not in (None, networks):
-            raise SettingsChangedError(self._difference({"networks": known}, {"networks": networks}))
+            raise SettingsChangedError(self.shown(self.path), {"networks": known}, {"networks": networks})
 
     def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
         """Compare `settings` with those of the folder, and store them.
@@ -147,7 +148,7 @@ class RunFolder:
         with self._lock:
             self._networks = kept = self._first_networks(networks)
         if networks != kept:
-            raise SettingsChangedError(self._difference({"networks": kept}, {"networks": networks}))
+            raise SettingsChangedError(self.shown(self.path), {"networks": kept}, {"networks": networks})
 
     def _first_networks(self, networks: Any) -> Any:
         """The networks of the first answer; if this is the first, store them. Processes may race."""
@@ -203,9 +204,10 @@ class RunFolder:
         """A number above those of all journals."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
-    def journal(self, session: int) -> Journal | EntryJournal:
-        """A new journal for one process. Raises OSError."""
-        name = f"{session:06d}.{self.shard.number}of{self.shard.count}"
+    def journal(self, session: int, client: int | None = None) -> Journal | EntryJournal:
+        """A new journal for one process, in a cluster that of a client; the driver's sorts after it. Raises OSError."""
+        part = "" if client is None else f".{client:06d}"
+        name = f"{session:06d}.{self.shard.number}of{self.shard.count}{part}"
         return (
             EntryJournal(self.path, name, self.shard.block) if self.store else Journal(self.journals / f"{name}.rows")
         )
@@ -223,21 +225,22 @@ class RunFolder:
         if self.store:
             self.store.upload(*files)
 
-    def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-        before, now = _flat(old), _flat(new)
-        lines = [
-            f"  {name}: {_shown(before.get(name))} → {_shown(now.get(name))}"
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        ]
-        return "\n".join(
-            [
-                f"the files in {self.shown(self.path)} were made with other settings:",
-                *lines,
-                "use the old ones, choose another --output, do every row again with --restart, or mix both with "
-                "--continue-anyway",
-            ]
-        )
+    def begin_client(self, session: int, client: int) -> Journal | EntryJournal:
+        """The journal and the place for unfinished files of a client in a cluster. Raises OSError."""
+        journal = self.journal(session, client)
+        self.unfinished = self._unfinished_of(client)
+        self.unfinished.mkdir(parents=True)
+        return journal
+
+    def end_client(self, client: int | None = None) -> None:
+        """Keep a client, by default all of this shard, from writing any further file."""
+        shutil.rmtree(self._unfinished_of(client), ignore_errors=True)
+        with suppress(OSError):  # there are others
+            (self.path / UNFINISHED).rmdir()
+
+    def _unfinished_of(self, client: int | None) -> Path:
+        folder = self.path / UNFINISHED / f"{self.shard.number}of{self.shard.count}"
+        return folder if client is None else folder / f"{client:06d}"
 
 
 @contextmanager
@@ -284,15 +287,3 @@ def _read(path: Path) -> Any:
 
 def _json(content: Any) -> bytes:
     return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()
-
-
-def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    if not isinstance(settings, Mapping):
-        return {name: settings}
-    return {k: v for key, value in settings.items() for k, v in _flat(value, f"{name}.{key}" if name else key).items()}
-
-
-def _shown(value: Any) -> str:
-    text = "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

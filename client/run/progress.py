@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from client.input.row import name_of
 from client.output.folder import RunFolder
 from client.output.table import Totals
+from client.run.cluster.speeds import Speeds
 
 SHOWN_FAILURES = 10
 _TERMINAL_SECONDS = 0.1
@@ -36,6 +37,7 @@ class Progress:
         self.done = 0
         self.failed = 0
         self.failures: list[str] = []  # the first few, for the summary
+        self.nodes: Speeds | None = None  # of a cluster
         self._max_failures = max_failures
         self._end = end
         self._stream = stream
@@ -99,6 +101,8 @@ class Progress:
             parts.append(f"{_clock(left)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
+        if self.nodes is not None:
+            parts.append(str(self.nodes))
         return ", ".join(parts)
 
     def _show(self) -> None:
@@ -166,6 +170,7 @@ def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]
         "seconds": round(progress.seconds, 3),
         "images_per_second": round(progress.rate, 3),
         "first_failures": progress.failures,
+        **({} if progress.nodes is None else {"nodes": progress.nodes.done}),
         "exit_code": exit_code,
     }
 
