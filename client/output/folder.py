@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import math
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from client.errors import TableError
-from client.input.row import WHOLE, Shard
+from client.input.row import WHOLE, Row, Shard
 from client.output.files import check_writable, write_whole
-from client.output.journal import JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
+from client.output.journal import DONE, JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
 from client.output.pieces import PIECES, none_is_gone, pack_pieces, packed_files
 from client.output.records import Records
-from client.output.settings import SettingsChangedError
+from client.output.settings import SettingsChangedError, read_settings, settings_json
 from client.output.store.destination import Destination
 from client.output.store.entries import EntryJournal
 
@@ -121,7 +120,7 @@ class RunFolder:
         self._refuse_older()
         if anyway or not any(self.journals.glob("*.rows")):
             return
-        kept, known = _read(self.journals / SETTINGS), _read(self.journals / NETWORKS)
+        kept, known = read_settings(self.journals / SETTINGS), read_settings(self.journals / NETWORKS)
         if kept != settings:
             raise SettingsChangedError(self.shown(self.path), kept or {}, settings)
         if networks is not None and known not in (None, networks):
@@ -134,8 +133,8 @@ class RunFolder:
         """
         self.compare(settings, anyway=anyway)
         path = self.journals / SETTINGS
-        if _read(path) != settings:
-            write_whole(path, _json(settings))
+        if read_settings(path) != settings:
+            write_whole(path, settings_json(settings))
             self._upload(path)
         if anyway:
             (self.journals / NETWORKS).unlink(missing_ok=True)
@@ -153,21 +152,21 @@ class RunFolder:
     def _first_networks(self, networks: Any) -> Any:
         """The networks of the first answer; if this is the first, store them. Processes may race."""
         path = self.journals / NETWORKS
-        if (kept := _read(path)) is not None:
+        if (kept := read_settings(path)) is not None:
             return kept
         candidate = path.with_name(f".{path.name}.{os.getpid()}")
-        candidate.write_bytes(_json(networks))
+        candidate.write_bytes(settings_json(networks))
         if self.store:
             self.store.upload_first(candidate, path)
         try:
             path.hardlink_to(candidate)
         except FileExistsError:
-            return _read(path)
+            return read_settings(path)
         except OSError:  # the disk has no hard links
             candidate.replace(path)
         finally:
             candidate.unlink(missing_ok=True)
-        return _read(path)
+        return read_settings(path)
 
     def forget(self) -> None:
         """Start again: no row counts as done; separate files stay until they are replaced."""
@@ -182,7 +181,7 @@ class RunFolder:
 
     def networks(self) -> Any:
         """What the server reported of its networks in the first answer, by stage."""
-        return _read(self.journals / NETWORKS) or {}
+        return read_settings(self.journals / NETWORKS) or {}
 
     def past(self, *, marks: bool = False) -> Past:
         """The results of all runs so far, with the `marks` of photos if they are asked for.
@@ -193,7 +192,7 @@ class RunFolder:
         return read_journals(self.journals, marks=marks)
 
     def _refuse_older(self) -> None:
-        kept = _read(self.journals / SETTINGS)
+        kept = read_settings(self.journals / SETTINGS)
         if kept is not None and kept.get("journal") != VERSION and any(self.journals.glob("*.rows")):
             raise TableError(
                 f"the files in {self.shown(self.path)} were made by another version, whose journal this one does not "
@@ -216,6 +215,20 @@ class RunFolder:
         """Pack a number as `pack_pieces` does, and upload it if it belongs into a store. Raises OSError."""
         around = self.store.published(records, number) if self.store else None
         pack_pieces(self.path, records, number, is_gone, around)
+
+    def publish(self, records: Records, rows: Collection[int]) -> None:
+        """Pack and upload what is left of the rows with these numbers; the store has all of it then. Raises OSError."""
+        if self.store:
+            for number in sorted({row // self.shard.block for row in rows} & {*self.store.unpublished()}):
+                self.pack(records, number)
+
+    def published(self, rows: Sequence[Row]) -> set[int]:
+        """The numbers of those rows that are done in the store, whoever did them. Raises OSError."""
+        if self.store:
+            for number in {row.number // self.shard.block for row in rows}:
+                self.store.learn(number)
+        state = self.past().finder()
+        return {row.number for row in rows if state(row.identity) == DONE}
 
     def close(self, *files: Path) -> None:
         """Upload the tables and `files`, if they belong into a store. Raises OSError."""
@@ -276,14 +289,3 @@ def _overlap(shard: Shard, name: str) -> bool:
     """Whether a shard has a row in common with the one that `name`, such as `2of4`, stands for."""
     number, count = map(int, name.split("of"))
     return (shard.number - number) % math.gcd(shard.count, count) == 0
-
-
-def _read(path: Path) -> Any:
-    """A JSON file's content; None if there is none, or a power failure has emptied it."""
-    with suppress(FileNotFoundError, ValueError):
-        return json.loads(path.read_bytes())
-    return None
-
-
-def _json(content: Any) -> bytes:
-    return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()

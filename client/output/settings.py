@@ -1,9 +1,10 @@
-"""What differs between the settings of two runs into one folder, in words."""
+"""The settings of a run as its folder keeps them, and what differs between those of two runs, in words."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ class SettingsChangedError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy for another process: it is raised in workers."""
         return type(self), self._given
+
+
+def read_settings(file: Path) -> Any:
+    """A JSON file's content; None if there is none, or a power failure has emptied it."""
+    with suppress(FileNotFoundError, ValueError):
+        return json.loads(file.read_bytes())
+    return None
+
+
+def settings_json(content: Any) -> bytes:
+    """What a file of settings has."""
+    return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()
 
 
 def _flat(settings: Any, name: str = "") -> dict[str, Any]:

@@ -28,6 +28,13 @@ class Block:
         """What Ray's dashboard shows: the rows' places in the table, counted from 1."""
         return f"rows {self.rows[0].index + 1}–{self.rows[-1].index + 1}"
 
+    def shares_a_file(self, other: Block, plan: Plan) -> bool:
+        """Whether a packed file has rows of this block and of another one."""
+        return not self._files(plan).isdisjoint(other._files(plan))
+
+    def _files(self, plan: Plan) -> set[int]:
+        return {row.number // plan.rows_per_tar for row in self.rows}
+
     def again(self, rows: Sequence[Row]) -> list[Block]:
         """The blocks for another attempt at `rows`, those of this block that are left.
 

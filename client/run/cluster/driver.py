@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
@@ -75,6 +76,8 @@ class Cluster:
         finally:
             self._journal.close()
             self._folder.end_client()
+            if self._folder.store:
+                await asyncio.to_thread(self._folder.store.refresh)
         return self._interrupted
 
     async def close(self) -> None:
@@ -113,10 +116,15 @@ class Cluster:
             if self._error is not None:
                 raise self._error
             free = [client for client in self._clients.ready if client.may_take(block)]
+            if self._folder.store and any(block.shares_a_file(one, self._run.plan) for one in self._given_out()):
+                free = []  # only one at a time may write a file in a store
             if free:
                 return min(free, key=lambda client: client.unfinished / client.window)
             await self._clients.wait()
         return None
+
+    def _given_out(self) -> Iterator[Block]:
+        return (block for client in self._clients.ready for block in client.blocks)
 
     def _send(self, block: Block, client: Client) -> None:
         client.blocks.add(block)
@@ -130,7 +138,7 @@ class Cluster:
             news = await client.actor.relight.options(name=str(block)).remote(block.rows)
         except RayError as error:
             client.lose(reason(error))
-            self._take_back(block, client)
+            await self._take_back(block, client)
             return
         finally:
             client.blocks.discard(block)
@@ -138,7 +146,7 @@ class Cluster:
         client.failed -= {row.number for row in block.rows}
         if isinstance(news.error, UnreachableError):  # no fault of the block's
             client.lose(str(news.error))
-            self._take_back(block, client, is_suspect=False)
+            await self._take_back(block, client, is_suspect=False)
         elif news.error is not None:
             raise news.error
 
@@ -150,13 +158,12 @@ class Cluster:
             self._table.end()
         self._clients.changed.set()
 
-    def _take_back(self, block: Block, client: Client, *, is_suspect: bool = True) -> None:
+    async def _take_back(self, block: Block, client: Client, *, is_suspect: bool = True) -> None:
         """Let others do what a lost client has left of a block; a suspect one may be why it was lost."""
         self._folder.end_client(client.number)
-        rows = {row.number: row for row in block.rows}
-        done, states = read_states(client.journal, rows)
-        self._hear(client, News(done - client.done, _unheard_failures(client, rows, states)))
-        left = [row for number, row in rows.items() if number not in states]
+        news, finished = await asyncio.to_thread(self._finished, block, client)
+        self._hear(client, news)
+        left = [row for row in block.rows if row.number not in finished]
         if not left or self._interrupted:
             return
         if not is_suspect:
@@ -171,6 +178,16 @@ class Cluster:
                 self._journal.failed(row.identity, cause, passing=True)
                 self._progress.row_failed(f"{row}: {cause}; the same command tries it again")
 
+    def _finished(self, block: Block, client: Client) -> tuple[News, Collection[int]]:
+        """What a lost client has finished of a block and not reported, and the numbers of all rows it has finished."""
+        rows = {row.number: row for row in block.rows}
+        if client.journal is None:  # it reports rows that are in the store, when all of the block are
+            published = self._folder.published(block.rows)
+            return News(len(published), len(published)), published
+        done, states = read_states(client.journal, rows)
+        failures = _unheard_failures(client, client.journal, rows, states)
+        return News(done - client.done + len(failures), done - client.done, failures), states.keys()
+
     def _hear(self, client: Client, news: News) -> None:
         """Show what a client reports."""
         for sentence in news.said:
@@ -181,15 +198,17 @@ class Cluster:
             self._progress.row_done()
         client.done += news.done
         client.failed |= news.failures.keys()
-        client.progressed(news.done + len(news.failures))
+        client.progressed(news.finished)
         self._speeds.add(client.node.name, news.done)
         self._clients.changed.set()
 
 
-def _unheard_failures(client: Client, rows: Mapping[int, Row], states: Mapping[int, int]) -> dict[int, str]:
+def _unheard_failures(
+    client: Client, journal: Path, rows: Mapping[int, Row], states: Mapping[int, int]
+) -> dict[int, str]:
     """What a lost client has recorded and not reported of rows that failed, by their numbers."""
     failed = {number for number, state in states.items() if state > DONE} - client.failed
-    causes = read_causes(client.journal) if failed else {}
+    causes = read_causes(journal) if failed else {}
     return {number: f"{rows[number]}: {causes.get(number, 'its cause was lost')}" for number in failed}
 
 

@@ -25,7 +25,7 @@ class Client:
     number: int
     actor: Any
     window: int  # calls in flight
-    journal: Path
+    journal: Path | None  # none: what it has done is in the store
     blocks: set[Block] = field(default_factory=set)
     unfinished: int = 0  # rows of these blocks, at most
     done: int = 0  # rows that it has reported

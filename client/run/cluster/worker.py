@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 from client.errors import TableError, UnreachableError
 from client.input.remote import is_remote
 from client.input.row import Row
+from client.output.journal import Journal
 from client.output.settings import SettingsChangedError
+from client.run.cluster.own_folder import own_folder
 from client.run.pipeline import Pipeline
 from client.run.reading import Reading
 from client.run.run import Run
@@ -33,6 +36,7 @@ ENDS = (UnreachableError, SettingsChangedError, TableError, OSError)
 class News:
     """What has happened since the last news."""
 
+    finished: int = 0  # rows; into a store they count once they are there
     done: int = 0  # rows
     failures: dict[int, str] = field(default_factory=dict)  # sentences by the rows' numbers
     said: list[str] = field(default_factory=list)  # other messages for the user
@@ -67,18 +71,25 @@ class NodeClient:
         self._servers, self._facts = await self._closing.enter_async_context(access.ready(window, self._say))
         return self._facts
 
-    async def begin(self, session: int, number: int) -> Path:
-        """Begin a journal, the client's own in this session, and return its place. Raises OSError."""
-        folder = self._run.folder()
-        journal = folder.begin_client(session, number)
+    async def begin(self, session: int, number: int) -> Path | None:
+        """Begin a journal, the client's own in this session. Raises OSError.
+
+        Returns its place, or None if the files go into a store, and with them what the journal has.
+        """
+        run = self._run
+        if run.store:
+            run = replace(run, output=self._closing.enter_context(own_folder(run.output)))
+        self._folder = run.folder()
+        journal = self._folder.begin_client(session, number)
         self._closing.callback(journal.close)
-        self._pipeline = _BlockPipeline(self._run, self._reading, self._servers, self._facts, folder, journal)
+        self._pipeline = _BlockPipeline(run, self._reading, self._servers, self._facts, self._folder, journal)
         self._work = asyncio.ensure_future(self._pipeline.relight_all(self._read(), self, self._ordered))
         return journal.path if isinstance(journal, Journal) else None
 
     async def relight(self, rows: Sequence[Row]) -> News:
         """Relight rows; return the news when all of them are finished, or the client ends before."""
-        finished = self._pipeline.expect(rows, self._note)
+        unpublished = News() if self._run.store else None
+        finished = self._pipeline.expect(rows, partial(self._note, unpublished))
         for row in rows:
             self._rows.put(row)
         ends: list[asyncio.Future[Any]] = [finished, self._work]
@@ -88,6 +99,8 @@ class NodeClient:
                 self._work.result()
             except ENDS as error:
                 self._news.error = error
+        if unpublished is not None:
+            await self._publish(rows, unpublished)
         return self._take_news()
 
     async def news(self, seconds: float) -> News:
@@ -122,11 +135,23 @@ class NodeClient:
         if not self._stopping:  # all clients say the same then, and the driver says it for them
             self._news.said.append(sentence)
 
-    def _note(self, row: Row, cause: str) -> None:
+    def _note(self, unpublished: News | None, row: Row, cause: str) -> None:
+        self._news.finished += 1
+        news = self._news if unpublished is None else unpublished
         if cause:
-            self._news.failures[row.number] = f"{row}: {cause}"
+            news.failures[row.number] = f"{row}: {cause}"
         else:
-            self._news.done += 1
+            news.done += 1
+
+    async def _publish(self, rows: Sequence[Row], news: News) -> None:
+        """Put what is left of the rows into the store; then they count."""
+        try:
+            await asyncio.to_thread(self._folder.publish, self._reading.records, {row.number for row in rows})
+        except OSError as error:
+            self._news.error = self._news.error or error
+            return
+        self._news.done += news.done
+        self._news.failures |= news.failures
 
     def _take_news(self) -> News:
         news, self._news = self._news, News()
