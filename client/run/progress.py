@@ -43,11 +43,11 @@ class Progress:
         self._stream = stream
         self._bar = bar
         self._terminal = stream.isatty()
-        self._start = self._shown = time.monotonic()
+        self._start = self._shown = self._last = time.monotonic()
 
     def begin(self) -> None:
         """Start the clock, before the first row is sent."""
-        self._start = self._shown = time.monotonic()
+        self._start = self._shown = self._last = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -61,8 +61,8 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Photos done per second, over the whole run."""
-        return self.done / max(self.seconds, 1e-9)
+        """Photos done per second, from the first row that was sent to the last one that was finished."""
+        return self.done / max(self._last - self._start, 1e-9)
 
     def row_done(self) -> None:
         """Count a row whose files are written."""
@@ -106,7 +106,7 @@ class Progress:
         return ", ".join(parts)
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self._last = time.monotonic()
         wait = _TERMINAL_SECONDS if self._terminal else _LOG_SECONDS
         if not self._bar or now - self._shown < wait:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ class NodeClient:
     def __init__(self, run: Run, reading: Reading, folder: str) -> None:
         """`folder` is the driver's current one, where relative paths start. Raises OSError if one needs it here."""
         keep_freed_memory()
+        gc.freeze()  # Ray's many objects, which the collector would look through again and again
         try:
             os.chdir(folder)
         except OSError:
