@@ -68,6 +68,7 @@ class Clients:
         self._lost_since: float | None = None  # when the last client was lost
         self._looked = self._closing = False
         self._keepers: dict[str, list[asyncio.Task[None]]] = {}  # by node
+        self._listeners: set[asyncio.Task[None]] = set()
         self._said: dict[str, str] = {}  # the last complaint of each node
         self._error: BaseException | None = None  # of a task below, which ends the run
         self._looking = self._task(self._look())
@@ -116,6 +117,8 @@ class Clients:
         tasks = [self._looking, *(task for tasks in self._keepers.values() for task in tasks)]
         ends = [client.actor.finish.remote() for client in self.ready]
         await _all_ended(ends)
+        if self._listeners:  # not cancelled: Ray Client does not expect that
+            await asyncio.wait(self._listeners, timeout=_NEWS_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -175,11 +178,12 @@ class Clients:
         self._lost_since = None
         self._said.pop(client.node.id, None)
         self.changed.set()
-        listening = asyncio.ensure_future(self._listen(client))
+        listener = self._task(self._listen(client))
+        self._listeners.add(listener)
+        listener.add_done_callback(self._listeners.discard)
         try:
             await client.lost.wait()
         finally:
-            listening.cancel()
             self.ready.remove(client)
             if not self.ready:
                 self._lost_since = time.monotonic()
@@ -187,7 +191,7 @@ class Clients:
 
     async def _listen(self, client: Client) -> None:
         try:
-            while True:
+            while not self._closing:
                 seconds = max(_NEWS_SECONDS, len(self.ready) / _MOST_REPORTS)
                 self._hear(client, await client.actor.news.remote(seconds))
         except RayError as error:

@@ -62,7 +62,7 @@ class NodeClient:
         self._rows: SimpleQueue[Row | None] = SimpleQueue()
         self._closing = contextlib.AsyncExitStack()
         self._interrupt: Callable[[], None] = lambda: None
-        self._stopping = False
+        self._stopping, self._over = False, asyncio.Event()
 
     async def connect(self, urls: Sequence[str], processes: int) -> Facts:
         """Connect to the servers at `urls`, which as many `processes` of this node share. Raises UnreachableError."""
@@ -106,8 +106,9 @@ class NodeClient:
         return self._take_news()
 
     async def news(self, seconds: float) -> News:
-        """The news, after so many seconds."""
-        await asyncio.sleep(seconds)
+        """The news, after so many seconds or at the end."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
         return self._take_news()
 
     async def stop(self) -> None:
@@ -122,6 +123,7 @@ class NodeClient:
         with contextlib.suppress(*ENDS):
             await self._work
         await self._closing.aclose()
+        self._over.set()
 
     def row_done(self) -> None:
         """See Watcher; `_note` has counted the row."""
