@@ -240,6 +240,7 @@ class RunFolder:
 
     def begin_client(self, session: int, client: int) -> Journal | EntryJournal:
         """The journal and the place for unfinished files of a client in a cluster. Raises OSError."""
+        self.journals.mkdir(parents=True, exist_ok=True)
         journal = self.journal(session, client)
         self.unfinished = self._unfinished_of(client)
         self.unfinished.mkdir(parents=True)

@@ -17,10 +17,12 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from client.run.cluster.blocks import BLOCK_ROWS
+from client.run.cluster.own_folder import own_folder
 from server.embedded import RunningServer
 from tests.rig.photos import portrait
-from tests.rig.runs import lines, recorded, relight, running, told, tree, wait_for
+from tests.rig.runs import lines, recorded, relight, running, small_table, started, told, tree, wait_for
 from tests.rig.served import serving
+from tests.rig.store import BUCKET, ENVIRONMENT, Store, running_store
 
 WORKER: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 WAIT_SECONDS = 90.0  # what is waited for takes under 20 on an idle machine
@@ -59,11 +61,27 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """A store whose keys the nodes of the cluster have too."""
+    with running_store() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": running.url}.items():
+            patch.setenv(name, value)
+        running.make_bucket()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(store: Store) -> Iterator[Cluster]:
     """Three nodes: a head that is started without CPUs, so that it gets no rows, and two that work."""
-    monkeypatch.setenv("RAY_enable_worker_prestart", "false")  # of processes that nobody would use here
-    monkeypatch.setenv("RAY_prestart_worker_first_driver", "false")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_enable_worker_prestart", "false")  # of processes that nobody would use here
+        patch.setenv("RAY_prestart_worker_first_driver", "false")
+        yield from three_nodes()
+
+
+def three_nodes() -> Iterator[Cluster]:
+    """Ray's own cluster on this machine."""
     head = {"num_cpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -75,10 +93,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-@pytest.fixture
-def plain(plain_repository: Path, tmp_path: Path) -> Iterator[RunningServer]:
+@pytest.fixture(scope="module")
+def plain(plain_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server beside the cluster."""
-    with serving(plain_repository, tmp_path) as running:
+    with serving(plain_repository, tmp_path_factory.mktemp("plain")) as running:
         yield running
 
 
@@ -155,3 +173,38 @@ def test_lost_nodes_servers_drivers_and_clients_cost_no_row(
     assert rows[:-1] == expected[:-1]
     assert rows[-1]["error"].startswith("clients of the cluster ended 3 times with this row"), rows[-1]
     assert json.loads(summary.read_text())["rows_failed"] == sum(bool(row["error"]) for row in expected)
+
+
+def test_a_store_has_each_row_once_whichever_client_was_lost(
+    cluster: Cluster, plain: RunningServer, store: Store, site: DeadlySite, tmp_path: Path
+) -> None:
+    table = small_table(tmp_path, *(f"{name}.png" for name in "abcdefghijk"))
+    with table.open("a") as more:
+        more.write(f"http://127.0.0.1:{site.server_port}/photo.png\n")
+    options = ("--files", "mask", "--quiet", "--dataset", "webdataset", "--rows-per-tar", "2")
+    assert relight(plain, table, tmp_path / "disk", *options) == 1
+    site.is_deadly = True
+    place, work = f"s3://{BUCKET}/cluster", ("--work", str(tmp_path / "work"))
+    with started(plain.grpc_url, table, place, *options, *work, "--ray", cluster.address) as driver:
+        _, said = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 1, said
+    ours, theirs = store.objects("cluster"), tree(tmp_path / "disk")
+    assert ours.keys() == theirs.keys(), said
+    assert {name for name, content in ours.items() if content != theirs[name]} == {"small.csv", "small/failed.csv"}
+    expected = theirs["small.csv"].decode().splitlines()
+    rows = ours["small.csv"].decode().splitlines()
+    assert rows[:-1] == expected[:-1]
+    assert "clients of the cluster ended 3 times with this row" in rows[-1]
+    assert not list((tmp_path / "work").rglob("*.tar"))
+
+
+def test_a_client_removes_the_folders_of_killed_ones_alone(tmp_path: Path) -> None:
+    output = tmp_path / "work" / "run"
+    with own_folder(output) as used:
+        left = output.parent / "client-killed"
+        left.mkdir()
+        with own_folder(output) as other:
+            assert not left.exists()
+            assert used.parent.exists()
+            assert used != other
+    assert not list(output.parent.glob("client-*"))
