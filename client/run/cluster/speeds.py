@@ -35,14 +35,19 @@ class Speeds:
         self.done[node] = self.done.get(node, 0) + count
         if node in self._lately and count:
             self._lately[node].append((time.monotonic(), count))
+            self._forget(node)
+
+    def _forget(self, node: str) -> None:
+        counts = self._lately[node]
+        while counts and time.monotonic() - counts[0][0] > _WINDOW_SECONDS:
+            counts.popleft()
 
     def rates(self) -> dict[str, float]:
         """Photos a second of each node that is there, over the last half minute."""
         now = time.monotonic()
         rates = {}
         for node, counts in self._lately.items():
-            while counts and now - counts[0][0] > _WINDOW_SECONDS:
-                counts.popleft()
+            self._forget(node)
             seconds = min(_WINDOW_SECONDS, now - self._since[node])
             rates[node] = sum(count for _, count in counts) / max(seconds, 1.0)
         return rates
