@@ -10,7 +10,7 @@ from contract.command import run
 from server.installation import ServerError
 
 # Imported only when named: each needs packages that a machine for another may lack.
-BENCHMARKS = {name: f"benchmarks.path.{name}" for name in ("client", "host", "lights")}
+BENCHMARKS = {name: f"benchmarks.path.{name}" for name in ("client", "cluster", "host", "lights")}
 BENCHMARKS |= {name: f"benchmarks.{name}.command" for name in ("gpu", "peers", "simulate", "sweep")}
 
 

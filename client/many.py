@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.errors import RelightError, TableError, UnreachableError
-from client.output.folder import SettingsChangedError
+from client.output.settings import SettingsChangedError
 from client.run.interruptions import Interruptions
 from client.run.options import command_parser, dataset_command
 from client.run.progress import Progress
 from client.run.resume import How, Outcome, relight_input
-from client.run.run import Run, plan_run
+from client.run.run import Run, cluster_of, plan_run
 
 _OF_THE_COMMAND = ("dry_run", "rebuild_csv", "summary", "processes")
 
@@ -69,7 +69,13 @@ def relight_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str
     progress = Progress(sys.stderr, bar=not parsed.quiet, max_failures=parsed.max_failures, end=interruptions.now)
     try:
         run = plan_run(parsed)
-        how = How(1, restart=parsed.restart, anyway=parsed.continue_anyway, prune=parsed.prune)
+        how = How(
+            1,
+            restart=parsed.restart,
+            anyway=parsed.continue_anyway,
+            prune=parsed.prune,
+            cluster=cluster_of(parsed),
+        )
         outcome = _relight(run, how, progress, interruptions)
     except (TableError, SettingsChangedError, UnreachableError) as error:
         raise RelightError(str(error)) from error

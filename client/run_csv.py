@@ -18,13 +18,13 @@ if not __package__:  # run as a script: import from the project's root, not from
 
 from client.errors import TableError, UnreachableError
 from client.output.files import check_writable
-from client.output.folder import SettingsChangedError
+from client.output.settings import SettingsChangedError
 from client.run.dry_run import describe, foresee
 from client.run.interruptions import Interruptions
 from client.run.options import command_parser, dataset_command
 from client.run.progress import Progress, closing_words, report
 from client.run.resume import How, rebuild_tables, relight_input
-from client.run.run import Run, plan_run
+from client.run.run import Run, cluster_of, plan_run
 from client.triton.allocator import keep_freed_memory
 from contract.command import INTERRUPTED, run
 
@@ -46,7 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return DONE
         if options.summary:
             _open_first(options.summary, dry=options.dry_run)
-        how = How(options.processes, restart=options.restart, anyway=options.continue_anyway, prune=options.prune)
+        how = How(
+            options.processes,
+            restart=options.restart,
+            anyway=options.continue_anyway,
+            prune=options.prune,
+            cluster=cluster_of(options),
+        )
         if options.dry_run:
             return _foresee(run, how, progress, interruptions)
         return _run(run, how, options.summary, progress, interruptions)

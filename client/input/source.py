@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from client.errors import RowError, TableError, shown
 from client.input.csv_file import Record, read_csv, stream_starts
@@ -86,6 +86,10 @@ class Source:
         self._listing: Listing | None = None
         # A pipe's records, kept for further passes.
         self._kept: BinaryIO | None = tempfile.TemporaryFile() if self.once else None  # noqa: SIM115
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: another process knows the input, and reads a file or URL from its beginning."""
+        return self.__dict__ | {"_opened": None, "_listing": None, "_kept": None}
 
     def identifier(self, overrides: Iterable[int]) -> Identifier:
         """What tells the rows apart; `overrides` are the columns that change a row's files, besides the photo's."""

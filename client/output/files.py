@@ -48,8 +48,8 @@ class Writer(Protocol):
 class Files:
     """Writes separate files, into the run's folder or into folders of ROWS_PER_FOLDER rows below it."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, plan: Plan, unfinished: Path | None = None) -> None:
+        self._folder, self._unfinished = folder, unfinished
         self._plan = plan
         self._made = {""}
 
@@ -61,7 +61,7 @@ class Files:
             self._made.add(place)
         folder = self._folder / place
         for name, content in files.items():
-            write_whole(folder / name, content)
+            write_whole(folder / name, content, self._unfinished)
 
     def finished(self, row: Row) -> None:
         """Nothing is left to do."""
@@ -77,11 +77,14 @@ class Null:
         """Nothing is left to do."""
 
 
-def writer_of(folder: Path, records: Records, pack: Pack | None = None) -> Writer:
-    """The writer of the dataset that the records' plan names; `pack` is as of Pieces."""
+def writer_of(folder: Path, records: Records, pack: Pack | None = None, unfinished: Path | None = None) -> Writer:
+    """The writer of the dataset that the records' plan names; `pack` is as of Pieces.
+
+    Files are in the folder `unfinished` until they are whole; None for the place where they stay then.
+    """
     if records.plan.is_packed:
-        return Pieces(folder, records, pack)
-    return Null() if records.plan.dataset == "null" else Files(folder, records.plan)
+        return Pieces(folder, records, pack, unfinished)
+    return Null() if records.plan.dataset == "null" else Files(folder, records.plan, unfinished)
 
 
 def row_files(
@@ -124,9 +127,9 @@ def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     return f"{{\n{lines}\n}}\n".encode()
 
 
-def write_whole(path: Path, content: Content) -> None:
-    """Write `content` to `path` atomically. Raises OSError, naming `path`."""
-    unfinished = path.with_name(f".{path.name}.tmp")
+def write_whole(path: Path, content: Content, folder: Path | None = None) -> None:
+    """Write `content` to `path` atomically, by way of `folder` on the same disk. Raises OSError, naming `path`."""
+    unfinished = (folder or path.parent) / f".{path.name}.tmp"
     try:
         unfinished.write_bytes(content)
         unfinished.replace(path)

@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import math
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from client.errors import TableError
-from client.input.row import WHOLE, Shard
+from client.input.row import WHOLE, Row, Shard
 from client.output.files import check_writable, write_whole
-from client.output.journal import JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
+from client.output.journal import DONE, JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
 from client.output.pieces import PIECES, none_is_gone, pack_pieces, packed_files
 from client.output.records import Records
+from client.output.settings import SettingsChangedError, read_settings, settings_json
 from client.output.store.destination import Destination
 from client.output.store.entries import EntryJournal
 
-_SHOWN = 60  # characters of a setting's value
-
-
-class SettingsChangedError(Exception):
-    """The folder was made with other settings; the message shows each, old and new, and the remedies."""
+UNFINISHED = ".unfinished"  # the folder of a cluster's unfinished files; no split can have such a name
 
 
 class RunFolder:
@@ -41,7 +37,11 @@ class RunFolder:
         table: the output CSV.
         failures: the list of failed rows. Each shard of an input has its own of both.
         store: where the files go when they are finished, if not into this folder.
+        unfinished: where a client of a cluster has its files until they are whole. Without it the client can write
+            none, so one that is lost, and maybe still runs, does not disturb the one that does its rows again.
     """
+
+    unfinished: Path | None = None
 
     def __init__(self, path: Path, shard: Shard = WHOLE, store: Destination | None = None) -> None:
         self.path, self.shard, self.store = path, shard, store
@@ -120,11 +120,11 @@ class RunFolder:
         self._refuse_older()
         if anyway or not any(self.journals.glob("*.rows")):
             return
-        kept, known = _read(self.journals / SETTINGS), _read(self.journals / NETWORKS)
+        kept, known = read_settings(self.journals / SETTINGS), read_settings(self.journals / NETWORKS)
         if kept != settings:
-            raise SettingsChangedError(self._difference(kept or {}, settings))
+            raise SettingsChangedError(self.shown(self.path), kept or {}, settings)
         if networks is not None and known not in (None, networks):
-            raise SettingsChangedError(self._difference({"networks": known}, {"networks": networks}))
+            raise SettingsChangedError(self.shown(self.path), {"networks": known}, {"networks": networks})
 
     def agree(self, settings: Mapping[str, Any], *, anyway: bool) -> None:
         """Compare `settings` with those of the folder, and store them.
@@ -133,8 +133,8 @@ class RunFolder:
         """
         self.compare(settings, anyway=anyway)
         path = self.journals / SETTINGS
-        if _read(path) != settings:
-            write_whole(path, _json(settings))
+        if read_settings(path) != settings:
+            write_whole(path, settings_json(settings))
             self._upload(path)
         if anyway:
             (self.journals / NETWORKS).unlink(missing_ok=True)
@@ -147,26 +147,26 @@ class RunFolder:
         with self._lock:
             self._networks = kept = self._first_networks(networks)
         if networks != kept:
-            raise SettingsChangedError(self._difference({"networks": kept}, {"networks": networks}))
+            raise SettingsChangedError(self.shown(self.path), {"networks": kept}, {"networks": networks})
 
     def _first_networks(self, networks: Any) -> Any:
         """The networks of the first answer; if this is the first, store them. Processes may race."""
         path = self.journals / NETWORKS
-        if (kept := _read(path)) is not None:
+        if (kept := read_settings(path)) is not None:
             return kept
         candidate = path.with_name(f".{path.name}.{os.getpid()}")
-        candidate.write_bytes(_json(networks))
+        candidate.write_bytes(settings_json(networks))
         if self.store:
             self.store.upload_first(candidate, path)
         try:
             path.hardlink_to(candidate)
         except FileExistsError:
-            return _read(path)
+            return read_settings(path)
         except OSError:  # the disk has no hard links
             candidate.replace(path)
         finally:
             candidate.unlink(missing_ok=True)
-        return _read(path)
+        return read_settings(path)
 
     def forget(self) -> None:
         """Start again: no row counts as done; separate files stay until they are replaced."""
@@ -181,7 +181,7 @@ class RunFolder:
 
     def networks(self) -> Any:
         """What the server reported of its networks in the first answer, by stage."""
-        return _read(self.journals / NETWORKS) or {}
+        return read_settings(self.journals / NETWORKS) or {}
 
     def past(self, *, marks: bool = False) -> Past:
         """The results of all runs so far, with the `marks` of photos if they are asked for.
@@ -192,7 +192,7 @@ class RunFolder:
         return read_journals(self.journals, marks=marks)
 
     def _refuse_older(self) -> None:
-        kept = _read(self.journals / SETTINGS)
+        kept = read_settings(self.journals / SETTINGS)
         if kept is not None and kept.get("journal") != VERSION and any(self.journals.glob("*.rows")):
             raise TableError(
                 f"the files in {self.shown(self.path)} were made by another version, whose journal this one does not "
@@ -203,9 +203,10 @@ class RunFolder:
         """A number above those of all journals."""
         return 1 + max((int(path.name.split(".")[0]) for path in self.journals.glob("*.rows")), default=0)
 
-    def journal(self, session: int) -> Journal | EntryJournal:
-        """A new journal for one process. Raises OSError."""
-        name = f"{session:06d}.{self.shard.number}of{self.shard.count}"
+    def journal(self, session: int, client: int | None = None) -> Journal | EntryJournal:
+        """A new journal for one process, in a cluster that of a client; the driver's sorts after it. Raises OSError."""
+        part = "" if client is None else f".{client:06d}"
+        name = f"{session:06d}.{self.shard.number}of{self.shard.count}{part}"
         return (
             EntryJournal(self.path, name, self.shard.block) if self.store else Journal(self.journals / f"{name}.rows")
         )
@@ -215,6 +216,20 @@ class RunFolder:
         around = self.store.published(records, number) if self.store else None
         pack_pieces(self.path, records, number, is_gone, around)
 
+    def publish(self, records: Records, rows: Collection[int]) -> None:
+        """Pack and upload what is left of the rows with these numbers; the store has all of it then. Raises OSError."""
+        if self.store:
+            for number in sorted({row // self.shard.block for row in rows} & {*self.store.unpublished()}):
+                self.pack(records, number)
+
+    def published(self, rows: Sequence[Row]) -> set[int]:
+        """The numbers of those rows that are done in the store, whoever did them. Raises OSError."""
+        if self.store:
+            for number in {row.number // self.shard.block for row in rows}:
+                self.store.learn(number)
+        state = self.past().finder()
+        return {row.number for row in rows if state(row.identity) == DONE}
+
     def close(self, *files: Path) -> None:
         """Upload the tables and `files`, if they belong into a store. Raises OSError."""
         self._upload(self.table, self.failures, *files)
@@ -223,21 +238,23 @@ class RunFolder:
         if self.store:
             self.store.upload(*files)
 
-    def _difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-        before, now = _flat(old), _flat(new)
-        lines = [
-            f"  {name}: {_shown(before.get(name))} → {_shown(now.get(name))}"
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        ]
-        return "\n".join(
-            [
-                f"the files in {self.shown(self.path)} were made with other settings:",
-                *lines,
-                "use the old ones, choose another --output, do every row again with --restart, or mix both with "
-                "--continue-anyway",
-            ]
-        )
+    def begin_client(self, session: int, client: int) -> Journal | EntryJournal:
+        """The journal and the place for unfinished files of a client in a cluster. Raises OSError."""
+        self.journals.mkdir(parents=True, exist_ok=True)
+        journal = self.journal(session, client)
+        self.unfinished = self._unfinished_of(client)
+        self.unfinished.mkdir(parents=True)
+        return journal
+
+    def end_client(self, client: int | None = None) -> None:
+        """Keep a client, by default all of this shard, from writing any further file."""
+        shutil.rmtree(self._unfinished_of(client), ignore_errors=True)
+        with suppress(OSError):  # there are others
+            (self.path / UNFINISHED).rmdir()
+
+    def _unfinished_of(self, client: int | None) -> Path:
+        folder = self.path / UNFINISHED / f"{self.shard.number}of{self.shard.count}"
+        return folder if client is None else folder / f"{client:06d}"
 
 
 @contextmanager
@@ -273,26 +290,3 @@ def _overlap(shard: Shard, name: str) -> bool:
     """Whether a shard has a row in common with the one that `name`, such as `2of4`, stands for."""
     number, count = map(int, name.split("of"))
     return (shard.number - number) % math.gcd(shard.count, count) == 0
-
-
-def _read(path: Path) -> Any:
-    """A JSON file's content; None if there is none, or a power failure has emptied it."""
-    with suppress(FileNotFoundError, ValueError):
-        return json.loads(path.read_bytes())
-    return None
-
-
-def _json(content: Any) -> bytes:
-    return f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode()
-
-
-def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    if not isinstance(settings, Mapping):
-        return {name: settings}
-    return {k: v for key, value in settings.items() for k, v in _flat(value, f"{name}.{key}" if name else key).items()}
-
-
-def _shown(value: Any) -> str:
-    text = "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -163,6 +163,27 @@ def read_journals(folder: Path, *, marks: bool = False, pattern: str = "*.rows")
                 cause = np.where(failed, block["cause"] + np.uint64(number << _FILE_BITS), block["cause"])
                 causes[rows] = np.where(failed | told, cause, np.uint64(0))
     return Past(states[:count], keys[:count], _with_room(contents, count)[:count], causes, files)
+
+
+def read_states(file: Path, numbers: Collection[int]) -> tuple[int, dict[int, int]]:
+    """Of one process's .rows: how many records say DONE, and the states of those `numbers` that it has. Raises OSError.
+
+    It has each number once.
+    """
+    done, wanted = 0, list(numbers)
+    states: dict[int, int] = {}
+    for block in _blocks(file):
+        done += int(np.count_nonzero(block["state"] == DONE))
+        found = block[np.isin(block["number"], wanted)]
+        states |= dict(zip(found["number"].tolist(), found["state"].tolist(), strict=True))
+    return done, states
+
+
+def read_causes(file: Path) -> dict[int, str]:
+    """Why rows failed in one process, by their numbers; `file` is its .rows. Raises OSError."""
+    with file.with_suffix(".causes").open("rb") as stream:
+        lines = (json.loads(line) for line in stream if line.endswith(b"\n"))
+        return {line["number"]: str(line["cause"]) for line in lines}
 
 
 def read_marks(folder: Path, count: int) -> NDArray[np.uint64]:

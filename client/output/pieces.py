@@ -33,9 +33,11 @@ Pack = Callable[[Records, int], None]
 class Pieces:
     """Writes rows as pieces, and packs those of a file when its last row is finished."""
 
-    def __init__(self, folder: Path, records: Records, pack: Pack | None = None) -> None:
-        """`pack` packs a number, if not as `pack_pieces` does."""
-        self._folder, self._records = folder, records
+    def __init__(
+        self, folder: Path, records: Records, pack: Pack | None = None, unfinished: Path | None = None
+    ) -> None:
+        """`pack` packs a number, if not as `pack_pieces` does; `unfinished` is as of `writer_of`."""
+        self._folder, self._records, self._unfinished = folder, records, unfinished
         self._pack = pack or partial(pack_pieces, folder)
         self._finished: Counter[int] = Counter()  # rows per file that is not packed yet
         self._lock = threading.Lock()
@@ -44,7 +46,7 @@ class Pieces:
         """One piece with the row's files. Raises OSError."""
         plan = self._records.plan
         folder = self._folder / PIECES / plan.place(row)
-        unfinished = folder / f".{row.name}.tmp"
+        unfinished = (self._unfinished or folder) / f".{row.name}.tmp"
         with locked(self._folder, row.number // plan.rows_per_tar, fcntl.LOCK_SH):
             folder.mkdir(parents=True, exist_ok=True)
             write_piece(unfinished, files)

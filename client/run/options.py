@@ -32,6 +32,7 @@ _BEHIND = f"put {', '.join(PLAIN)} or pictures of a folder behind the person"
 _URL = f"use the server at this gRPC address; repeat for more servers (default: {URL})"
 _HEADER = "send a header with each call, such as an API key; repeat for more"
 _OF_DATASET, _OF_THE_RUN = ("input", "person and light", "output"), ("--shard", "--summary", "--work")
+_RAY = "relight on the nodes of this Ray cluster: auto, local (this machine), HOST:PORT or ray://HOST:PORT"
 _RESUME_SWITCHES = (
     ("--retry-failed", "retry rows that failed because of their photo"),
     ("--restart", "do every row again"),
@@ -183,7 +184,15 @@ def _output_options() -> tuple[Option, ...]:
 def _server_options() -> tuple[Option, ...]:
     return (
         ("--window", "N", _number(int, 1, 1e12), None, "limit the calls in flight (default: what fills the servers)"),
-        ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes"),
+        ("--processes", "N", _number(int, 1, 256), 1, "run the client in N processes; with --ray, on each node"),
+        ("--ray", "ADDRESS", str, None, _RAY),
+        (
+            "--server-options",
+            "TEXT",
+            _sentence(shlex.split),
+            (),
+            "start each node's server with these, --ray without --url",
+        ),
         (
             "--timeout",
             "SECONDS",

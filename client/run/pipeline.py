@@ -19,13 +19,13 @@ from client.light.light import check_patterns, server_patterns
 from client.output.files import row_files, writer_of
 from client.output.folder import RunFolder
 from client.output.journal import Journal
-from client.output.spool import Spool
 from client.output.store.entries import EntryJournal
 from client.run.downloads import Downloads
 from client.run.prepare import Prepared, prepare
 from client.run.reading import Reading
 from client.run.row_queue import RowQueue
 from client.run.run import Run
+from client.run.spool import Spool
 from client.triton.connection import Facts
 from client.triton.parts import PhotoParts, Templates
 from client.triton.servers import Servers
@@ -69,7 +69,7 @@ class Pipeline:
         self._servers, self._facts = servers, facts
         self._folder, self._journal = folder, journal
         self._downloads = Downloads(held=facts.window)
-        self._writer = writer_of(folder.path, reading.records, folder.pack)
+        self._writer = writer_of(folder.path, reading.records, folder.pack, folder.unfinished)
         self._templates = Templates(run.thresholds, run.plan.request(), run.plan.pictures)
 
     async def relight_all(

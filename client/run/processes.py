@@ -20,7 +20,7 @@ from typing import Any
 
 from client.errors import TableError, UnreachableError
 from client.input.row import Shard
-from client.output.folder import SettingsChangedError
+from client.output.settings import SettingsChangedError
 from client.run.pipeline import Pipeline, Watcher
 from client.run.reading import Reading, open_reading
 from client.run.run import Run

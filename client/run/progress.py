@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from client.input.row import name_of
 from client.output.folder import RunFolder
 from client.output.table import Totals
+from client.run.cluster.speeds import Speeds
 
 SHOWN_FAILURES = 10
 _TERMINAL_SECONDS = 0.1
@@ -36,16 +37,17 @@ class Progress:
         self.done = 0
         self.failed = 0
         self.failures: list[str] = []  # the first few, for the summary
+        self.nodes: Speeds | None = None  # of a cluster
         self._max_failures = max_failures
         self._end = end
         self._stream = stream
         self._bar = bar
         self._terminal = stream.isatty()
-        self._start = self._shown = time.monotonic()
+        self._start = self._shown = self._last = time.monotonic()
 
     def begin(self) -> None:
         """Start the clock, before the first row is sent."""
-        self._start = self._shown = time.monotonic()
+        self._start = self._shown = self._last = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -59,8 +61,8 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Photos done per second, over the whole run."""
-        return self.done / max(self.seconds, 1e-9)
+        """Photos done per second, from the first row that was sent to the last one that was finished."""
+        return self.done / max(self._last - self._start, 1e-9)
 
     def row_done(self) -> None:
         """Count a row whose files are written."""
@@ -99,10 +101,12 @@ class Progress:
             parts.append(f"{_clock(left)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
+        if self.nodes is not None:
+            parts.append(str(self.nodes))
         return ", ".join(parts)
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self._last = time.monotonic()
         wait = _TERMINAL_SECONDS if self._terminal else _LOG_SECONDS
         if not self._bar or now - self._shown < wait:
             return
@@ -166,6 +170,7 @@ def report(progress: Progress, totals: Totals, exit_code: int) -> dict[str, Any]
         "seconds": round(progress.seconds, 3),
         "images_per_second": round(progress.rate, 3),
         "first_failures": progress.failures,
+        **({} if progress.nodes is None else {"nodes": progress.nodes.done}),
         "exit_code": exit_code,
     }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import AsyncExitStack, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from client.output.folder import RunFolder
 from client.output.journal import SETTINGS, Past
 from client.output.table import Totals
 from client.run.closing import close_session
+from client.run.cluster.where import Where
 from client.run.interruptions import Interruptions
 from client.run.pipeline import Pipeline
 from client.run.processes import relight_in_processes
@@ -32,6 +34,7 @@ class How:
     restart: bool  # ignore what earlier sessions did
     anyway: bool  # keep what other settings made
     prune: bool  # remove the files of rows that are no longer in the table
+    cluster: Where | None = None  # None: this machine alone
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
 def open_input(run: Run, how: How, progress: Progress) -> Reading:
     """The input, with warnings about its columns to `progress`. Raises TableError."""
     reading = open_reading(run)
-    if reading.source.once and how.processes > 1:
+    if reading.source.once and how.processes > 1 and how.cluster is None:
         raise TableError("a pipe has one reader; save the table to a file for --processes")
     for warning in reading.overrides.warnings:
         progress.say(f"warning: {warning}")
@@ -93,7 +96,13 @@ async def _relight_rest(
     interruptions: Interruptions,
 ) -> tuple[bool, UnreachableError | None]:
     """Relight the rows that are not done; `claims` keeps the folder locked until the tables are written."""
-    async with run.access.ready(run.window, progress.say) as (servers, facts):
+    async with AsyncExitStack() as stack:
+        if how.cluster is not None:
+            # Imported only here: a plain install has no Ray.
+            ready_cluster = import_module("client.run.cluster.driver").ready_cluster
+            cluster, facts = await stack.enter_async_context(ready_cluster(run, reading, how.cluster, progress))
+        else:
+            servers, facts = await stack.enter_async_context(run.access.ready(run.window, progress.say))
         if how.restart:
             with folder.claimed(WHOLE):
                 folder.forget()
@@ -105,7 +114,11 @@ async def _relight_rest(
         progress.begin()
         session = folder.next_session()
         try:
-            if how.processes > 1:
+            if how.cluster is not None:
+                rows = reading.rows(reading.numbering(past, run.kept))
+                del past
+                done = await cluster.relight_all(rows, session, interruptions.handled)
+            elif how.processes > 1:
                 share = replace(run, window=-(-facts.window // how.processes))
                 done = await relight_in_processes(
                     share, reading, how.processes, session, progress, interruptions.handled

@@ -6,25 +6,27 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Generator
+from typing import Generic, TypeVar
 
 from client.errors import TableError
-from client.input.row import Row
+
+Item = TypeVar("Item")  # a row, or a block of rows
 
 
-class RowQueue:
+class RowQueue(Generic[Item]):
     """Passes rows to a running event loop, never more than `span` that are not finished.
 
     The thread is a daemon, so a pipe that never ends does not keep the program from ending.
     """
 
-    def __init__(self, rows: Generator[Row, None, None], span: int) -> None:
+    def __init__(self, rows: Generator[Item, None, None], span: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[Row | TableError | OSError | None] = asyncio.Queue()
+        self._items: asyncio.Queue[Item | TableError | OSError | None] = asyncio.Queue()
         self._room = threading.Semaphore(span)
         self._ended = False
         threading.Thread(target=self._read, args=(rows,), daemon=True).start()
 
-    async def next(self) -> Row | None:
+    async def next(self) -> Item | None:
         """The next row, or None after the last one. Raises TableError or OSError if the rest cannot be read."""
         item = await self._items.get()
         if item is None or self._ended:
@@ -46,7 +48,7 @@ class RowQueue:
         self._items.put_nowait(None)
         self._room.release()
 
-    def _read(self, rows: Generator[Row, None, None]) -> None:
+    def _read(self, rows: Generator[Item, None, None]) -> None:
         last: TableError | OSError | None = None
         try:
             for row in rows:
@@ -59,6 +61,6 @@ class RowQueue:
         rows.close()
         self._hand_over(last)
 
-    def _hand_over(self, item: Row | TableError | OSError | None) -> None:
+    def _hand_over(self, item: Item | TableError | OSError | None) -> None:
         with contextlib.suppress(RuntimeError):  # the run has ended and its loop is closed
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)

@@ -26,6 +26,7 @@ from client.output.folder import RunFolder
 from client.output.journal import DONE, FAILED, VERSION
 from client.output.plan import Plan, with_depth
 from client.output.store.destination import Destination, working_folder
+from client.run.cluster.where import Where
 from client.triton.connection import Facts
 from client.triton.credentials import Header, read_tls
 from client.triton.request import URL
@@ -144,7 +145,7 @@ def plan_run(options: argparse.Namespace) -> Run:
         rows_per_tar=options.rows_per_tar,
     )
     if plan.dataset == "parquet":
-        _find_pyarrow()
+        _find("pyarrow", "parquet", "--dataset parquet")
     if options.prune and (options.limit is not None or options.shard is not None):
         raise TableError("--prune looks at the whole table; leave out --limit and --shard")
     lighting = options.lighting
@@ -198,13 +199,25 @@ def _places(options: argparse.Namespace, plan: Plan, shard: Shard) -> tuple[Path
     return working_folder(options.work, store, f"{shard.number}of{shard.count}") / stem, store
 
 
-def _find_pyarrow() -> None:
+def cluster_of(options: argparse.Namespace) -> Where | None:
+    """The cluster that the command line's options ask for, if any. Raises TableError if they contradict each other."""
+    if options.ray is None:
+        if options.server_options:
+            raise TableError("--server-options is of servers that --ray starts; add --ray, or leave it out")
+        return None
+    _find("ray", "cluster", "--ray")
+    if options.url and options.server_options:
+        raise TableError("--server-options is of servers that --ray starts, and --url names running ones; give one")
+    if not options.url and (options.tls or options.ca or options.cert or options.key):
+        raise TableError("the servers that --ray starts serve their own node without TLS; name others with --url")
+    return Where(options.ray, tuple(options.url or ()), tuple(options.server_options), options.processes)
+
+
+def _find(package: str, extra: str, option: str) -> None:
     try:
-        import_module("pyarrow")
+        import_module(package)
     except ImportError as error:
-        raise TableError(
-            "--dataset parquet needs the extra `parquet`: pip install 'relight-triton[parquet]'"
-        ) from error
+        raise TableError(f"{option} needs the extra `{extra}`: pip install 'relight-triton[{extra}]'") from error
 
 
 def _access(options: argparse.Namespace) -> Access:

@@ -33,11 +33,12 @@ def relight(server: Server, table: Path | str, output: Path | str, *options: str
 
 
 def started(
-    url: str, table: Path, output: Path, *options: str, stderr: IO[str] | int = subprocess.PIPE
+    url: str, table: Path, output: Path | str, *options: str, stderr: IO[str] | int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    """The command as a script in a process of its own, started from a folder that is not ours."""
+    """The command as a script in a process of its own, started from a folder that is not ours; `url` may be empty."""
     files = ["--csv", str(table), "--output", str(output)]
-    command = [sys.executable, str(ROOT / "client" / "run_csv.py"), *files, "--url", url, *options]
+    servers = ["--url", url] if url else []
+    command = [sys.executable, str(ROOT / "client" / "run_csv.py"), *files, *servers, *options]
     return subprocess.Popen(command, cwd=table.parent, stderr=stderr, text=True)
 
 

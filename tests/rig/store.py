@@ -44,6 +44,10 @@ class Store:
     held: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
 
+    def make_bucket(self) -> None:
+        """Make the bucket; AWS_ENDPOINT_URL names this store."""
+        self._system().mkdir(BUCKET)
+
     def objects(self, below: str) -> dict[str, bytes]:
         """The objects below a name but for the journal's, as `tree` gives a folder's files."""
         system = self._system()

@@ -42,11 +42,11 @@ _PACKED = re.compile(r"(?:[^/]+/)?\d+\.(?:tar|parquet)")
 class Destination:
     """`<output>/<stem>` in a store. Thread-safe. Methods raise OSError, with the URL, if the store fails for long."""
 
-    def __init__(self, url: str, folder: Path, patience: float) -> None:
-        """`folder` is the run's folder here, `patience` for how many seconds a call is tried again."""
+    def __init__(self, url: str, folder: Path, retry_seconds: float) -> None:
+        """`folder` is the run's folder here, for `retry_seconds` a call is tried again."""
         self.url, self._folder = url.rstrip("/"), folder
         base, _, self._name = self.url.rpartition("/")
-        self._objects, self._first = Objects(base, patience), Objects(base, 0.0)  # a wrong address is told at once
+        self._objects, self._first = Objects(base, retry_seconds), Objects(base, 0.0)  # a wrong address is told at once
         self._journals = folder / JOURNALS
 
     def url_of(self, path: Path) -> str:
@@ -90,12 +90,7 @@ class Destination:
 
         It may be another machine's files to which rows are added, as long as two do not do so at the same time.
         """
-        name = self._object(self._journals / f"{number:05d}{SUFFIX}")
-        with suppress(FileNotFoundError):
-            for _, content in self._objects.read([name]):
-                entry = decoded(content)
-                if self._is_there(entry, {one: self._objects.tag(one) for one in map(self._named, entry.files)}):
-                    take_entry(self._journals, number, entry)
+        self.learn(number)
         before = read_entry(self._journals, number).files
         for place in before:
             if not (file := self._folder / place).exists():
@@ -108,11 +103,19 @@ class Destination:
         places = {file.relative_to(self._folder).as_posix(): file for file in files}
         tags = {place: self._objects.put(file, self._named(place)) for place, file in places.items()}
         entry = made_entry(self._journals, number, tags, counts.as_json())
-        self._objects.put(entry.encoded(), name)
+        self._objects.put(entry.encoded(), self._entry_of(number))
         self._objects.remove(self._named(place) for place in before if place not in tags)
         keep_entry(self._journals, number, entry)
         for file in files:
             file.unlink()
+
+    def learn(self, number: int) -> None:
+        """Learn what another machine may have written of one number."""
+        with suppress(FileNotFoundError):
+            for _, content in self._objects.read([self._entry_of(number)]):
+                entry = decoded(content)
+                if self._is_there(entry, {one: self._objects.tag(one) for one in map(self._named, entry.files)}):
+                    take_entry(self._journals, number, entry)
 
     def unpublished(self) -> list[int]:
         """The numbers whose rows have results that are not in the store."""
@@ -193,6 +196,10 @@ class Destination:
                 shutil.rmtree(path)
             elif path.is_file() and path.suffix != ".lock":
                 path.unlink()
+
+    def _entry_of(self, number: int) -> str:
+        """The name of a number's entry."""
+        return self._object(self._journals / f"{number:05d}{SUFFIX}")
 
     def _named(self, place: str) -> str:
         """The name of a packed file's object; `place` is its path in the run's folder."""

@@ -7,8 +7,9 @@ import pytest
 
 from client.errors import TableError
 from client.input.row import WHOLE, Shard
-from client.output.folder import RunFolder, SettingsChangedError
+from client.output.folder import RunFolder
 from client.output.journal import VERSION
+from client.output.settings import SettingsChangedError
 
 
 @pytest.mark.parametrize("other", [WHOLE, Shard(1, 2), Shard(3, 4), Shard(2, 3)])

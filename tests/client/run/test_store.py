@@ -37,7 +37,7 @@ def store() -> Iterator[Store]:
     with running_store() as running, pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": running.url}.items():
             patch.setenv(name, value)
-        fsspec.filesystem("s3").mkdir(BUCKET)
+        running.make_bucket()
         yield running
 
 
