@@ -29,12 +29,12 @@ class Objects:
     """The objects below a URL by their names, which have slashes. Thread-safe.
 
     All methods block, and raise OSError with a reason and the URL: FileNotFoundError, PermissionError, or another one
-    when `patience` seconds have not cured a fault. ImportError: the extra `remote` is not installed.
+    when `retry_seconds` seconds have not cured a fault. ImportError: the extra `remote` is not installed.
     """
 
-    def __init__(self, url: str, patience: float) -> None:
-        """Nothing is asked yet; `patience` counts from the second try of each call."""
-        self.url, self._patience = url.rstrip("/"), patience
+    def __init__(self, url: str, retry_seconds: float) -> None:
+        """Nothing is asked yet; `retry_seconds` counts from the second try of each call."""
+        self.url, self._retry_seconds = url.rstrip("/"), retry_seconds
         self._found: tuple[Any, str] | None = None
 
     def tags(self, below: str) -> dict[str, str]:
@@ -132,8 +132,8 @@ class Objects:
         return self._found
 
     def _patiently(self, work: Callable[[], T], name: str) -> T:
-        """Call `work` until it does its work, `patience` is over, or its fault is one that no retry cures."""
-        end = time.monotonic() + self._patience
+        """Call `work` until it does its work, `retry_seconds` is over, or its fault is one that no retry cures."""
+        end = time.monotonic() + self._retry_seconds
         for attempt in count():
             try:
                 return work()

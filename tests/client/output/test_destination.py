@@ -24,7 +24,7 @@ RECORDS = Records(Plan(("mask",), dataset="webdataset", rows_per_tar=4), ["image
 
 def machine(work: Path) -> RunFolder:
     """The folder of a run on a machine, whose files go to the same place as those of the others beside it."""
-    return RunFolder(work / "t", Shard(block=4), Destination(f"memory://{work.parent}/t", work / "t", patience=0))
+    return RunFolder(work / "t", Shard(block=4), Destination(f"memory://{work.parent}/t", work / "t", retry_seconds=0))
 
 
 def write(folder: RunFolder, indices: Sequence[int], failed: Sequence[int] = ()) -> None:

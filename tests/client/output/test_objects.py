@@ -9,7 +9,7 @@ from client.output.store.objects import Objects
 
 @pytest.mark.parametrize("protocol", ["memory", "file"])  # a store, and a file system where files grow
 def test_objects_are_written_whole_and_read_back(protocol: str, tmp_path: Path) -> None:
-    objects = Objects(f"{protocol}://{tmp_path}/bucket", patience=0)
+    objects = Objects(f"{protocol}://{tmp_path}/bucket", retry_seconds=0)
     (tmp_path / "a").write_bytes(b"content")
     tag = objects.put(tmp_path / "a", "run [1]/a.tar")
     assert objects.put(b"other", "run [1]/b.tar") != tag

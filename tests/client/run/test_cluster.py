@@ -19,10 +19,10 @@ from ray.cluster_utils import Cluster
 from client.run.cluster.blocks import BLOCK_ROWS
 from client.run.cluster.own_folder import own_folder
 from server.embedded import RunningServer
+from tests.client.run.s3_server import BUCKET, ENVIRONMENT, Store, running_store
 from tests.rig.photos import portrait
 from tests.rig.runs import lines, recorded, relight, running, small_table, started, told, tree, wait_for
 from tests.rig.served import serving
-from tests.rig.store import BUCKET, ENVIRONMENT, Store, running_store
 
 WORKER: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 WAIT_SECONDS = 90.0  # what is waited for takes under 20 on an idle machine

@@ -14,11 +14,11 @@ import fsspec
 import pytest
 from pyarrow import parquet
 
+from tests.client.run.s3_server import BUCKET, ENVIRONMENT, Refusal, Store, running_store
 from tests.client.run.test_resume import asked
 from tests.rig.places import ROOT
 from tests.rig.runs import Server, relight, small_table, tree
 from tests.rig.served import serving
-from tests.rig.store import BUCKET, ENVIRONMENT, Refusal, Store, running_store
 
 WAIT_SECONDS = 60.0  # what is waited for takes under 10 on an idle machine
 OPTIONS = ("--files", "mask", "--quiet", "--window", "1", "--rows-per-tar", "2", "--timeout", "5")
