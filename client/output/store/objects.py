@@ -29,7 +29,7 @@ class Objects:
     """The objects below a URL by their names, which have slashes. Thread-safe.
 
     All methods block, and raise OSError with a reason and the URL: FileNotFoundError, PermissionError, or another one
-    when `retry_seconds` seconds have not cured a fault. ImportError: the extra `remote` is not installed.
+    when `retry_seconds` have not cured a fault. ImportError: the extra `remote` is not installed.
     """
 
     def __init__(self, url: str, retry_seconds: float) -> None:
