@@ -7,6 +7,7 @@ without the rows that its journal has; one that clients died with again and agai
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
@@ -204,6 +205,8 @@ async def ready_cluster(
     run = replace(run, output=run.output.absolute())  # the nodes have the folder at the same place
     rows = f" {run.shard.number}/{run.shard.count}" if run.shard.count > 1 else ""
     await asyncio.to_thread(join, where.address, f"relight {run.output}{rows}")
+    gc.freeze()  # beside Ray's many objects, Python would let the rows of many blocks become garbage first
+    gc.collect()
     try:
         cluster = Cluster(run, reading, where, progress)
         try:
@@ -211,4 +214,5 @@ async def ready_cluster(
         finally:
             await cluster.close()
     finally:
+        gc.unfreeze()
         ray.shutdown()
