@@ -257,8 +257,10 @@ class Clients:
             self.changed.set()
 
     async def _next_change(self, seconds: float) -> None:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), seconds)
+        # Not wait_for: the traceback of its TimeoutError would keep the caller's block until a garbage collection.
+        change = asyncio.ensure_future(self.changed.wait())
+        await asyncio.wait({change}, timeout=seconds)
+        change.cancel()
         self.changed.clear()
 
 

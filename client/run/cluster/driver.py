@@ -7,6 +7,7 @@ without the rows that its journal has; one that clients died with again and agai
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -135,7 +136,8 @@ class Cluster:
 
     async def _relight(self, block: Block, client: Client) -> None:
         try:
-            news = await client.actor.relight.options(name=str(block)).remote(block.rows)
+            # Through the object store: what goes along with a call stays in the driver's memory.
+            news = await client.actor.relight.options(name=str(block)).remote(ray.put(block.rows))
         except RayError as error:
             client.lose(reason(error))
             await self._take_back(block, client)
@@ -223,6 +225,8 @@ async def ready_cluster(
     run = replace(run, output=run.output.absolute())  # the nodes have the folder at the same place
     rows = f" {run.shard.number}/{run.shard.count}" if run.shard.count > 1 else ""
     await asyncio.to_thread(join, where.address, f"relight {run.output}{rows}")
+    gc.freeze()  # beside Ray's many objects, Python would let the rows of many blocks become garbage first
+    gc.collect()
     try:
         cluster = Cluster(run, reading, where, progress)
         try:
@@ -230,4 +234,5 @@ async def ready_cluster(
         finally:
             await cluster.close()
     finally:
+        gc.unfreeze()
         ray.shutdown()
