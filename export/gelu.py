@@ -31,8 +31,8 @@ def cheap_gelu(x: Tensor) -> Tensor:
     """
     values = x.float()
     distance = values.abs().clamp(max=END)
-    exponent = torch.full_like(distance, COEFFICIENTS[-1])
-    for coefficient in COEFFICIENTS[-2::-1]:
+    exponent = distance * COEFFICIENTS[-1] + COEFFICIENTS[-2]
+    for coefficient in COEFFICIENTS[-3::-1]:
         exponent = exponent * distance + coefficient
     return (values.clamp(min=0) - distance * torch.exp2(exponent)).to(x.dtype)
 

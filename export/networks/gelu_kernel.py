@@ -40,7 +40,7 @@ def gelu(source, at, inside):  # type: ignore[no-untyped-def]  # Triton would re
     return tl.maximum(values, 0.0) - z * tl.exp2(exponent)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def quantise_row(  # type: ignore[no-untyped-def]
     source, values, scales, columns: tl.constexpr, head: tl.constexpr, tail: tl.constexpr
 ):

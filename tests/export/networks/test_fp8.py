@@ -82,7 +82,8 @@ def test_the_gelu_of_an_mlp_is_rounded_with_its_answers_and_they_stay_the_same()
     torch.manual_seed(0)
     mlp, rows = Mlp().half(), torch.randn(2, 3, SIDE).half()
     apart = copy.deepcopy(mlp)
-    apart.fc1, apart.fc2 = Fp8Linear(apart.fc1), Fp8Linear(apart.fc2)
+    for name in ("fc1", "fc2"):
+        setattr(apart, name, Fp8Linear(getattr(apart, name)))
     assert quantise_products(mlp) == 2
     assert isinstance(mlp.activation_fn, nn.Identity)
     with torch.no_grad():
