@@ -27,7 +27,8 @@ HALF = (torch.float16, torch.bfloat16)
 def cheap_gelu(x: Tensor) -> Tensor:
     """GELU of any float values, x·Φ(x) = max(x, 0) − |x|·Φ(−|x|); of the same dtype, computed in float32.
 
-    In half precision it is the correctly rounded answer or, once in 400 values, one of its two neighbours.
+    In float16 it is the correctly rounded answer or, for one number in 400, one of its two neighbours. Inductor's
+    kernel of it has 19 instructions a value on sm_90, that of the error function 38 (counted in triton 3.9's code).
     """
     values = x.float()
     distance = values.abs().clamp(max=END)

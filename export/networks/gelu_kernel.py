@@ -1,7 +1,8 @@
 """GELU and rounding to 8 bits in one pass over memory: a kernel in Triton's language, which CUDA builds of torch bring.
 
-In the interpreter its numbers are those of torch's own operations, and it compiles for a Hopper GPU without spilling
-registers. No GPU has run it yet.
+Proven without a GPU: its numbers in the interpreter; that it compiles for Hopper, with 32 registers a thread and none
+spilled, loads of 16 bytes and the conversion in hardware (triton 3.9); that AOTInductor takes it into its code, without
+copies of what it reads. No GPU has run it yet: its speed is not known.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ def gelu(source, at, inside):  # type: ignore[no-untyped-def]  # Triton would re
     exponent = tl.fma(z, exponent, C2)
     exponent = tl.fma(z, exponent, C1)
     exponent = tl.fma(z, exponent, C0)
-    return tl.maximum(values, 0.0) - z * tl.exp2(exponent)
+    return tl.maximum(values, 0.0, propagate_nan=tl.PropagateNan.ALL) - z * tl.exp2(exponent)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
