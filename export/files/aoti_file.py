@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from export.errors import ExportError
+from export.gelu import CheapGelu
 from export.tensors import Contract, Runtime, TensorSpec, example_inputs
 
 MODEL = "model.pt2"
@@ -104,7 +105,7 @@ def trace(network: nn.Module, contract: Contract, device: torch.device) -> Expor
     batch = min(EXAMPLE_BATCH, max(2, contract.max_batch_size - 1))
     drawn = zip(contract.inputs, example_inputs(contract, batch), strict=True)
     inputs = tuple(enlarge(spec, value).to(device) for spec, value in drawn)
-    with compiling():
+    with compiling(), CheapGelu():
         return torch.export.export(
             network, inputs, dynamic_shapes=tuple(dynamic(spec, contract) for spec in contract.inputs), strict=False
         )

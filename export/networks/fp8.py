@@ -1,7 +1,11 @@
 """Large matrix products in 8 bits: factors of e4m3 with a scale for each row, on GPUs that multiply them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._triton import has_triton_package
 
 FP8 = torch.float8_e4m3fn
 LARGEST = 448.0  # of e4m3
@@ -16,10 +20,12 @@ class Fp8Linear(nn.Module):
     weight: Tensor
     scale: Tensor
     bias: Tensor | None
+    quantise: Callable[[Tensor], tuple[Tensor, Tensor]]
 
     def __init__(self, layer: nn.Linear) -> None:
         """Take over a layer; both of its sizes are multiples of 16."""
         super().__init__()
+        self.quantise, self.dtype = quantise, layer.weight.dtype
         weight, scale = quantise(layer.weight.detach())
         self.register_buffer("weight", weight)  # [out,in]
         self.register_buffer("scale", scale.t().contiguous())  # float32 [1,out]
@@ -27,12 +33,12 @@ class Fp8Linear(nn.Module):
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().to(torch.bfloat16))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply float [...,in]; [...,out] of the same dtype."""
-        rows, scale = quantise(x.reshape(-1, x.shape[-1]))
+        """Multiply float [...,in]; [...,out] of the layer's dtype."""
+        rows, scale = self.quantise(x.reshape(-1, x.shape[-1]))
         product = torch._scaled_mm(
             rows, self.weight.t(), scale, self.scale, bias=self.bias, out_dtype=torch.bfloat16, use_fast_accum=True
         )
-        return product.to(x.dtype).reshape(*x.shape[:-1], -1)
+        return product.to(self.dtype).reshape(*x.shape[:-1], -1)
 
 
 def quantise(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,6 +46,16 @@ def quantise(rows: Tensor) -> tuple[Tensor, Tensor]:
     values = rows.float()
     scale = values.abs().amax(1, keepdim=True).clamp(min=1e-12) / LARGEST
     return (values / scale).clamp(-LARGEST, LARGEST).to(FP8), scale
+
+
+def quantise_gelu(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """GELU of float [N,M], then `quantise`; in one kernel on a GPU, where torch comes with the package triton."""
+    if not (rows.is_cuda and has_triton_package()):
+        return quantise(F.gelu(rows))
+    from export.networks import gelu_kernel
+
+    values, scale = gelu_kernel.quantise_gelu(rows)
+    return values, scale
 
 
 def quantise_products(network: nn.Module) -> int:
@@ -50,7 +66,19 @@ def quantise_products(network: nn.Module) -> int:
             if isinstance(layer, nn.Linear) and fits(layer):
                 setattr(parent, name, Fp8Linear(layer))
                 replaced += 1
+        take_in_gelu(parent)
     return replaced
+
+
+def take_in_gelu(mlp: nn.Module) -> None:
+    """Let the second product of a transformers MLP, fc2(activation_fn(fc1(x))), round GELU's answers itself.
+
+    The first product's answers stay in bfloat16, since a kernel of our own cannot be fused with their conversion.
+    """
+    first, activation, second = (getattr(mlp, name, None) for name in ("fc1", "activation_fn", "fc2"))
+    if isinstance(first, Fp8Linear) and isinstance(second, Fp8Linear) and getattr(activation, "act", None) is F.gelu:
+        first.dtype, second.quantise = torch.bfloat16, quantise_gelu
+        mlp.activation_fn = nn.Identity()
 
 
 def fits(layer: nn.Linear) -> bool:

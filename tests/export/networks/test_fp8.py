@@ -1,8 +1,11 @@
 """Large matrix products in 8 bits, which the CPU multiplies too."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from export.exporter import cast
 from export.networks.fp8 import Fp8Linear, quantise, quantise_products
@@ -56,6 +59,38 @@ def test_a_network_without_large_layers_is_fp16_and_its_report_says_so() -> None
 
     assert cast(Small(), "fp8") == "fp16"
     assert cast(nn.Linear(2, 2), "fp8") == "fp32"
+
+
+def test_the_gelu_of_an_mlp_is_rounded_with_its_answers_and_they_stay_the_same() -> None:
+    """The CPU's operations; `test_gelu_kernel.py` has the GPU's kernel."""
+
+    class Gelu(nn.Module):  # as transformers has it
+        act = staticmethod(F.gelu)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(x)
+
+    class Mlp(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation_fn, self.fc1, self.fc2 = Gelu(), nn.Linear(SIDE, SIDE), nn.Linear(SIDE, SIDE)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.fc2(self.activation_fn(self.fc1(x)))
+            return answer
+
+    torch.manual_seed(0)
+    mlp, rows = Mlp().half(), torch.randn(2, 3, SIDE).half()
+    apart = copy.deepcopy(mlp)
+    for name in ("fc1", "fc2"):
+        setattr(apart, name, Fp8Linear(getattr(apart, name)))
+    assert quantise_products(mlp) == 2
+    assert isinstance(mlp.activation_fn, nn.Identity)
+    with torch.no_grad():
+        answer, truth = mlp(rows), apart(rows)
+    assert (answer.dtype, answer.shape) == (torch.float16, truth.shape)
+    # GELU of bfloat16 is rounded to it on a CPU, before it is rounded to 8 bits; the kernel rounds once.
+    assert (answer - truth).norm() / truth.norm() < 0.02
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "torchscript", "aoti"])
