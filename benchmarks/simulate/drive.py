@@ -76,8 +76,9 @@ def drive(
 
 def stored(address: str) -> float:
     """Bytes that Ray's object stores of all nodes hold."""
-    from ray._private import internal_api  # what `ray memory --stats-only` prints; Ray has no public call for it
+    from ray._private import internal_api as untyped  # what `ray memory --stats-only` prints: there is no public call
 
+    internal_api: Any = untyped
     state = internal_api.get_state_from_address(address)
     return float(internal_api.get_memory_info_reply(state).store_stats.object_store_bytes_used)
 

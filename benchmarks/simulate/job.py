@@ -58,4 +58,4 @@ class Job:
         files = sum(1 for _ in self.output.glob("*_output.png"))
         if sorted(found["seed"]) != list(range(self.rows)) or files != self.rows:
             raise ValueError(f"of {self.rows} rows {files} have files, and the results have {len(found['seed'])}")
-        return self.rows / (max(found["done"]) - min(found["sent"]))
+        return float(self.rows / (max(found["done"]) - min(found["sent"])))

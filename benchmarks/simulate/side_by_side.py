@@ -1,4 +1,4 @@
-"""The same table by our driver and by other engines on Ray, on the same nodes: images/s, and what their drivers cost."""
+"""The same table on the same nodes by our driver and by other engines on Ray: images/s, and what each driver costs."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -9,19 +9,19 @@ from benchmarks.simulate.cluster import MILLION, Nodes, slowed
 from benchmarks.simulate.drive import Driven, Driver, drive, ours, theirs
 
 PEERS = {"ray-data": "with_ray_data", "nemo-curator": "with_nemo_curator"}
-_PACKAGES = {"ray-data": "pyarrow", "nemo-curator": "nemo_curator"}
+PACKAGES = {"ray-data": "pyarrow", "nemo-curator": "nemo_curator"}
 _NODE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 500_000_000}  # Ray Data reads and writes beside an actor
 _FEW = 2000  # rows of a run on a node that answers at once; another with more shows what a row costs
 _WINDOW = 64  # calls in flight in those
 
 
 def compare(peers: Sequence[str], nodes: Nodes, gpus: int, batch: int, slowdown: float, rows: int) -> Sequence[Figure]:
-    """Ours and each peer in turn, for `rows` where calls take their time and for `rows` more than 2,000 where they do not.
+    """Ours and each peer in turn: `rows` where calls take their time, and `rows` more than 2,000 where they take none.
 
     Raises BenchmarkError: a peer is not installed, a driver fails, a row is missing.
     """
     for peer in peers:
-        if find_spec(_PACKAGES[peer]) is None:
+        if find_spec(PACKAGES[peer]) is None:
             raise BenchmarkError(f"{peer} is not installed: docs/benchmarks.md says how.")
     slow, window = slowed(nodes, slowdown)
     found: list[Figure] = []
