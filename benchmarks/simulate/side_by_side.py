@@ -9,7 +9,7 @@ from benchmarks.simulate.cluster import MILLION, Nodes, slowed
 from benchmarks.simulate.drive import Driven, Driver, drive, ours, theirs
 
 PEERS = {"ray-data": "with_ray_data", "nemo-curator": "with_nemo_curator"}
-PACKAGES = {"ray-data": "pyarrow", "nemo-curator": "nemo_curator"}
+PACKAGES = {"ray-data": ("ray", "pyarrow", "pandas"), "nemo-curator": ("nemo_curator",)}
 _NODE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 500_000_000}  # Ray Data reads and writes beside an actor
 _FEW = 2000  # rows of a run on a node that answers at once; another with more shows what a row costs
 _WINDOW = 64  # calls in flight in those
@@ -21,8 +21,8 @@ def compare(peers: Sequence[str], nodes: Nodes, gpus: int, batch: int, slowdown:
     Raises BenchmarkError: a peer is not installed, a driver fails, a row is missing.
     """
     for peer in peers:
-        if find_spec(PACKAGES[peer]) is None:
-            raise BenchmarkError(f"{peer} is not installed: docs/benchmarks.md says how.")
+        if missing := [package for package in PACKAGES[peer] if find_spec(package) is None]:
+            raise BenchmarkError(f"{peer} needs {' and '.join(missing)}: docs/benchmarks.md says how to install it.")
     slow, window = slowed(nodes, slowdown)
     found: list[Figure] = []
     drivers: dict[str, Driver] = {"ours": ours(), **{peer: theirs(PEERS[peer]) for peer in peers}}

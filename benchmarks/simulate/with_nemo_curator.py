@@ -69,7 +69,7 @@ def main(job: Job) -> None:
     os.environ["RAY_ADDRESS"] = job.address
     job.results.mkdir()
     tasks = [DocumentBatch("rows", table) for table in pandas.read_csv(job.table, chunksize=BLOCK_ROWS)]
-    Pipeline("relight", stages=[CallServer(job)]).run(RayDataExecutor(), tasks)
+    Pipeline("relight", stages=[CallServer(job)]).run(RayDataExecutor(ignore_head_node=True), tasks)
 
 
 if __name__ == "__main__":

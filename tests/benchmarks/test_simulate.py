@@ -199,6 +199,6 @@ def test_the_command_names_a_peer_that_is_missing_and_wants_one_number_of_nodes(
 ) -> None:
     assert main(["simulate", "--peers", "ray-data"]) == 1
     assert "--nodes and one number" in capsys.readouterr().err
-    monkeypatch.setitem(side_by_side.PACKAGES, "nemo-curator", "nemo_nowhere")
+    monkeypatch.setitem(side_by_side.PACKAGES, "nemo-curator", ("ray", "nemo_nowhere"))
     assert main(["simulate", "--nodes", "1", "--peers", "nemo-curator"]) == 1
-    assert "nemo-curator is not installed" in capsys.readouterr().err
+    assert "nemo-curator needs nemo_nowhere" in capsys.readouterr().err
