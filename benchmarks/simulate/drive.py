@@ -53,7 +53,7 @@ def drive(
 ) -> Driven:
     """Run a driver over so many rows; a photo's answer takes so many seconds. `node` is what Ray is told of each.
 
-    Raises BenchmarkError: the driver fails. Raises ValueError: it has left rows out.
+    Raises BenchmarkError: the driver fails, or has left rows out.
     """
     memory = store = 0.0
 

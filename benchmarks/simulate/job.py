@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.rig.report import BenchmarkError
+
 
 @dataclass(frozen=True)
 class Job:
@@ -48,7 +50,7 @@ class Job:
     def rate(self) -> float:
         """Photos/s from the first call to the last row's files.
 
-        Raises ValueError: a row is not there, or twice.
+        Raises BenchmarkError: a row is not there, or twice.
         """
         if self.summary.exists():
             return float(json.loads(self.summary.read_text("utf-8"))["images_per_second"])
@@ -57,5 +59,5 @@ class Job:
         found = pyarrow.parquet.read_table(self.results, columns=["seed", "sent", "done"]).to_pydict()
         files = sum(1 for _ in self.output.glob("*_output.png"))
         if sorted(found["seed"]) != list(range(self.rows)) or files != self.rows:
-            raise ValueError(f"of {self.rows} rows {files} have files, and the results have {len(found['seed'])}")
+            raise BenchmarkError(f"of {self.rows} rows {files} have files, and the results have {len(found['seed'])}")
         return float(self.rows / (max(found["done"]) - min(found["sent"])))

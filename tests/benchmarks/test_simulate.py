@@ -190,7 +190,7 @@ def test_a_peers_actor_writes_every_file_and_only_whole_results_have_a_rate(tmp_
         pa.table({**found, "sent": np.full(8, 1.0), "done": np.arange(1.5, 5.5, 0.5)}), job.results / "0.parquet"
     )
     assert job.rate() == pytest.approx(2.0)
-    with pytest.raises(ValueError, match="of 9 rows 8 have files"):
+    with pytest.raises(BenchmarkError, match="of 9 rows 8 have files"):
         replace(job, rows=9).rate()
 
 
