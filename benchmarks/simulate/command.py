@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import REPOSITORY
-from benchmarks.rig.report import BenchmarkError, Figure, Parser, number, show
-from benchmarks.simulate import cluster, events, run
+from benchmarks.rig.report import BenchmarkError, Figure, Parser, names, number, show
+from benchmarks.simulate import cluster, events, run, side_by_side
 from benchmarks.simulate.timings import MEASURED, Timings, read_timings
 from contract.names import NETWORKS
 from server.derive import read_config
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         help="of a GPU's speed while networks share it; 1 with CUDA MPS",
     )
     add("--nodes", type=number(int), nargs="+", metavar="N", help="run so many nodes of --gpus on Ray, each by itself")
+    add("--peers", type=names(side_by_side.PEERS), metavar="NAMES", help="beside --nodes: ray-data, nemo-curator")
+    add("--rows", type=number(int), metavar="N", help="with --peers (default: 30 seconds' of busy nodes)")
     add("--no-turns", action="store_true", help="let the long networks share a GPU")
     options = line.parse_args(arguments)
     timings = read_timings(options.timings)
@@ -55,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.gpus not in (None, 1):
             raise BenchmarkError("--events follows one GPU: leave --gpus out.")
         return show_events(options, timings)
+    if options.peers and len(options.nodes or ()) != 1:
+        raise BenchmarkError("--peers go with --nodes and one number.")
     if options.nodes:
         return show_nodes(options, timings)
     gpus = options.gpus or 8
@@ -102,11 +106,15 @@ def show_nodes(options: Namespace, timings: Timings) -> int:
     gpus, setup = options.gpus or 8, events.read_setup(options.batch, options.window, not options.no_turns)
     rate = events.follow(timings, setup, setup.window * _EVENT_WINDOWS).rate
     nodes = [cluster.nodes_of(count, gpus, options.batch, rate) for count in options.nodes]
-    further = [cluster.nodes_of(count, gpus, options.batch, rate) for count in _MODEL_NODES]
     slowdown = options.slowdown or max(1.0, max(options.nodes) * gpus * rate / _CARRIED_ROWS)
+    title = f"Nodes of {gpus} GPUs of {rate:.1f} photos/s each, by {options.timings.name}, {slowdown:.0f} times slower"
+    if options.peers:
+        rows = options.rows or round(nodes[0].count * nodes[0].rate / slowdown * _NODES_SECONDS)
+        show(title, side_by_side.compare(options.peers, nodes[0], gpus, options.batch, slowdown, rows), options.json)
+        return 0
+    further = [cluster.nodes_of(count, gpus, options.batch, rate) for count in _MODEL_NODES]
     measured = [cluster.run(one, gpus, options.batch, slowdown, _NODES_SECONDS) for one in nodes]
     driver = cluster.driver_cost(gpus, options.batch)
-    title = f"Nodes of {gpus} GPUs of {rate:.1f} photos/s each, by {options.timings.name}, {slowdown:.0f} times slower"
     show(title, cluster.figures(measured, driver, further), options.json)
     return 0
 

@@ -4,16 +4,24 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageChops, ImageStat
+from pyarrow import parquet
 
 from benchmarks.__main__ import main
+from benchmarks.rig.networks import PICTURES
 from benchmarks.rig.report import BenchmarkError
+from benchmarks.simulate import side_by_side
 from benchmarks.simulate.cluster import MILLION, nodes_of
 from benchmarks.simulate.command import figures
+from benchmarks.simulate.drive import serving
 from benchmarks.simulate.events import Outcome, follow, read_setup
+from benchmarks.simulate.job import Job
 from benchmarks.simulate.run import Execution, Measured, Scenario, busy_shares, mean_batch, simulate, useful_gpus
 from benchmarks.simulate.timings import MEASURED, TIMINGS, Timing, Timings, read_timings
+from benchmarks.simulate.with_ray_data import CallServer
 from contract.names import NETWORKS
 from server.derive import FIRST_NETWORKS
 from tests.rig.runs import lines
@@ -165,3 +173,32 @@ def test_more_nodes_are_as_fast_as_the_driver() -> None:
     assert node.efficiency(MILLION, driver=1e-4) == pytest.approx(1.0)
     assert replace(node, count=2).efficiency(6400, driver=1e-4) == pytest.approx(10.0 / (10.0 + 200 / 320 / 4))
     assert replace(node, count=64).efficiency(MILLION, driver=1e-4) == pytest.approx(10_000 / 20_480, rel=0.01)
+
+
+def test_a_peers_actor_writes_every_file_and_only_whole_results_have_a_rate(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(bytes(10))
+    with serving(gpus=1, batch=16, seconds=0.3) as url:
+        job = Job("", nodes=1, url=url, window=8, rows=8, folder=str(tmp_path))
+        job.output.mkdir()
+        found = CallServer(job)({"seed": np.arange(8), "image_path": np.array(["photo.jpg"] * 8)})
+    files = {file.name for file in job.output.iterdir()}
+    assert files == {f"{row:07d}_{name}.png" for row in range(8) for name in PICTURES}
+    assert np.all(found["done"] - found["sent"] >= 0.3)
+    assert np.ptp(found["sent"]) < 0.3  # all were in flight together
+    job.results.mkdir()
+    parquet.write_table(
+        pa.table({**found, "sent": np.full(8, 1.0), "done": np.arange(1.5, 5.5, 0.5)}), job.results / "0.parquet"
+    )
+    assert job.rate() == pytest.approx(2.0)
+    with pytest.raises(BenchmarkError, match="of 9 rows 8 have files"):
+        replace(job, rows=9).rate()
+
+
+def test_the_command_names_a_peer_that_is_missing_and_wants_one_number_of_nodes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["simulate", "--peers", "ray-data"]) == 1
+    assert "--nodes and one number" in capsys.readouterr().err
+    monkeypatch.setitem(side_by_side.PACKAGES, "nemo-curator", ("ray", "nemo_nowhere"))
+    assert main(["simulate", "--nodes", "1", "--peers", "nemo-curator"]) == 1
+    assert "nemo-curator needs nemo_nowhere" in capsys.readouterr().err
