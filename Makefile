@@ -52,7 +52,8 @@ clean: ## remove what was built: environment, networks, output
 	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv is here, and Triton's wheel works with no newer one: install it\
 	 (apt install python3.12-venv libpython3.12, or uv python install 3.12), or name one: make PYTHON=FILE $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@# Python compiles what it imports; compiling all of it here would take as long again.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(EXTRAS)]'
 	touch $@
 
 # Networks are exported again when their source or contract has changed: two at a time, each keeps one core busy.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from contract.names import STAGES
 from export.files.formats import Format
@@ -18,6 +19,11 @@ from tests.rig.served import serving
 
 # What runs anywhere; AOTInductor compiles a network for minutes: its tests have one of their own.
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
+
+
+# How long an example takes says nothing on cores that others use too.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
