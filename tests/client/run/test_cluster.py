@@ -28,7 +28,7 @@ WORKER: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 WAIT_SECONDS = 90.0  # what is waited for takes under 20 on an idle machine
 TARS = ("--dataset", "webdataset", "--rows-per-tar", "40")
 OPTIONS = ("--files", "mask", "--quiet", "--wait-for-server", str(WAIT_SECONDS), *TARS)
-ROWS, EVERY = 3 * BLOCK_ROWS, 20  # a photo in every 20th row; the others name none, and fail at once
+ROWS, EVERY = 3 * BLOCK_ROWS, 8  # a photo in every 8th row; the others name none, and fail at once
 
 
 class DeadlySite(ThreadingHTTPServer):
@@ -151,7 +151,7 @@ def test_lost_nodes_servers_drivers_and_clients_cost_no_row(
     ray = ("--ray", cluster.address)
     with running("", table, output, *OPTIONS, *ray, "--server-options", f"--repository {plain_repository}"):
         wait_for(lambda: photos_done(output) > 2, WAIT_SECONDS)
-        cluster.add_node(**WORKER)
+        cluster.add_node(wait=False, **WORKER)  # at once, while there are rows left
         cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
         for node in cluster.list_all_nodes():  # type: ignore[no-untyped-call]
             for process in servers_of(node.all_processes["raylet"][0].process.pid):
