@@ -60,7 +60,7 @@ def test_any_path_any_locale_and_ipv6_are_served(
 def test_a_model_that_does_not_load_ends_the_start_though_triton_goes_on(
     unusual: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.embedded.UNLOAD_SECONDS", 0.5)
+    monkeypatch.setattr("server.embedded.OTHER_ERRORS_SECONDS", 0.5)
     file = unusual / "shadow" / "1" / "model.onnx"
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
