@@ -8,8 +8,8 @@ MODELS := model_repository/segment/1/export.json
 # One after the other, with the machine to themselves: batches fill by the clock, and benchmarks read it.
 ALONE := tests/server/test_batching.py $(patsubst %,tests/benchmarks/test_%.py,host simulate)
 
-# Compiles networks for a minute, or needs triton (pip install triton): run where what is compiled is changed.
-COMPILED := tests/server/test_aoti.py tests/export/networks/test_gelu_kernel.py
+# Minutes of compiling, and of a rehearsal: run where AOTInductor's format, its kernels or the GPU's benchmark is changed.
+COMPILED := tests/server/test_aoti.py tests/export/networks/test_gelu_kernel.py tests/benchmarks/test_gpu.py
 
 .PHONY: help demo test lint docker-test serve sweep export clean
 .DEFAULT_GOAL := help

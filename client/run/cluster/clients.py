@@ -31,7 +31,7 @@ _MOST_REPORTS = 64  # a second, of all clients together
 _PAUSES = (1.0, 60.0)  # seconds before a client is started again: after its first death and at most
 _ATTEMPTS = 3  # at a node whose processes die, before it counts as one that cannot be used
 _SILENCE_SECONDS = 900.0  # at least; a call that is not answered is repeated once, after the timeout
-_CLOSE_SECONDS = 60.0
+_CLOSE_SECONDS = 15.0  # for the end of clients and servers, whose rows are all recorded by then
 
 
 class Clients:
