@@ -136,8 +136,7 @@ class Cluster:
 
     async def _relight(self, block: Block, client: Client) -> None:
         try:
-            # Through the object store: what goes along with a call stays in the driver's memory.
-            news = await client.actor.relight.options(name=str(block)).remote(ray.put(block.rows))
+            news = await client.actor.relight.options(name=str(block)).remote(block.rows)
         except RayError as error:
             client.lose(reason(error))
             await self._take_back(block, client)
