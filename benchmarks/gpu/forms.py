@@ -13,7 +13,6 @@ from torch.nn.attention import SDPBackend
 from export.errors import ExportError
 from export.exporter import cast
 from export.files import aoti_file, torchscript_file
-from export.gelu import CheapGelu
 from export.networks.fp8 import multiplied_here
 from export.tensors import Contract, Runtime, example_inputs
 
@@ -55,7 +54,7 @@ def write_compiled_fixed(network: nn.Module, contract: Contract, folder: Path) -
     """The same for batches of the contract's largest size alone."""
     require_compiler()
     inputs = tuple(value.to(device_of(network)) for value in example_inputs(contract, contract.max_batch_size))
-    with aoti_file.compiling(), CheapGelu():
+    with aoti_file.tracing(device_of(network)):
         program = torch.export.export(network, inputs, strict=False)
     aoti_file.compile_package(program, folder / aoti_file.MODEL, aoti_file.describe(contract, "fixed batch"))
 

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def trace(network: nn.Module, contract: Contract, device: torch.device) -> Expor
     batch = min(EXAMPLE_BATCH, max(2, contract.max_batch_size - 1))
     drawn = zip(contract.inputs, example_inputs(contract, batch), strict=True)
     inputs = tuple(enlarge(spec, value).to(device) for spec, value in drawn)
-    with compiling(), CheapGelu():
+    with tracing(device):
         return torch.export.export(
             network, inputs, dynamic_shapes=tuple(dynamic(spec, contract) for spec in contract.inputs), strict=False
         )
@@ -134,6 +134,13 @@ def compile_package(program: ExportedProgram, file: Path, notes: dict[str, str])
     options = {**OPTIONS, "aot_inductor.metadata": notes}
     with compiling(), linking(), sizes.suppress_guards():
         inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
+
+
+@contextmanager
+def tracing(device: torch.device) -> Iterator[None]:
+    """Trace a network for a device; only a GPU gains by the cheap GELU."""
+    with compiling(), CheapGelu() if device.type == "cuda" else nullcontext():
+        yield
 
 
 @contextmanager
