@@ -112,8 +112,9 @@ class TritonPythonModel:
                     f"The photos of one request differ in size ({first.shape[1]} x {first.shape[0]} and "
                     f"{width} x {height}): send each in a request of its own."
                 )
+            pictures, sources = arrays[LIGHT].shape[1:3]
             with _refused():
-                check_memory(*arrays[LIGHT].shape[1:3], width, height, self.max_memory)
+                check_memory(pictures, sources, width, height, self.max_memory)
             photos.append(photo)
         return photos
 
