@@ -6,9 +6,9 @@ FROM ${BASE}
 # Where the driver imports `client` from, the clients on the other nodes do too.
 WORKDIR /opt/relight
 COPY pyproject.toml docker/extras.py ./
-RUN python extras.py client parquet remote environments > /tmp/requirements.txt \
- && pip install --no-cache-dir --requirement /tmp/requirements.txt \
- && rm /tmp/requirements.txt
+RUN python extras.py client parquet remote environments > ~/requirements.txt \
+ && pip install --no-cache-dir --requirement ~/requirements.txt \
+ && rm ~/requirements.txt
 COPY contract contract
 COPY client client
 ENV PYTHONDONTWRITEBYTECODE=1 RAY_USAGE_STATS_ENABLED=0

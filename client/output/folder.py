@@ -7,7 +7,6 @@ unnoticed.
 from __future__ import annotations
 
 import errno
-import fcntl
 import math
 import os
 import shutil
@@ -21,6 +20,7 @@ from client.errors import TableError
 from client.input.row import WHOLE, Row, Shard
 from client.output.files import check_writable, write_whole
 from client.output.journal import DONE, JOURNALS, NETWORKS, SETTINGS, VERSION, Journal, Past, read_journals
+from client.output.locks import ALONE, SHARED, locked
 from client.output.pieces import PIECES, none_is_gone, pack_pieces, packed_files
 from client.output.records import Records
 from client.output.settings import SettingsChangedError, read_settings, settings_json
@@ -68,10 +68,10 @@ class RunFolder:
             try:
                 self.journals.mkdir(parents=True, exist_ok=True)
                 own = self._own_lock(shard)
-                stack.enter_context(_locked(own, fcntl.LOCK_EX))
+                stack.enter_context(locked(own, ALONE, wait=False))
                 for path in self.journals.glob("*.lock"):
                     if path != own and _overlap(shard, path.stem):
-                        with _locked(path, fcntl.LOCK_SH):
+                        with locked(path, SHARED, wait=False):
                             pass
                 for table in (self.table, self.failures):
                     _try_to_write(table)
@@ -93,7 +93,7 @@ class RunFolder:
         """
         if self.store:
             self.journals.mkdir(parents=True, exist_ok=True)
-            with suppress(BlockingIOError), _locked(self._own_lock(), fcntl.LOCK_EX):
+            with suppress(BlockingIOError), locked(self._own_lock(), ALONE, wait=False):
                 self.store.fetch(None)
             return
         try:
@@ -255,17 +255,6 @@ class RunFolder:
     def _unfinished_of(self, client: int | None) -> Path:
         folder = self.path / UNFINISHED / f"{self.shard.number}of{self.shard.count}"
         return folder if client is None else folder / f"{client:06d}"
-
-
-@contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
-    """Hold a lock, which the kernel releases when the process ends. Raises BlockingIOError if it is held."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(file)
 
 
 def _try_to_write(table: Path) -> None:

@@ -7,19 +7,18 @@ split has files of its own.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from client.input.row import Row
 from client.output.journal import JOURNALS
+from client.output.locks import ALONE, SHARED, locked
 from client.output.parquet_shards import pack_parquet, read_parquet_records
 from client.output.plan import PACKED, Plan
 from client.output.records import Records
@@ -47,7 +46,7 @@ class Pieces:
         plan = self._records.plan
         folder = self._folder / PIECES / plan.place(row)
         unfinished = (self._unfinished or folder) / f".{row.name}.tmp"
-        with locked(self._folder, row.number // plan.rows_per_tar, fcntl.LOCK_SH):
+        with number_locked(self._folder, row.number // plan.rows_per_tar, SHARED):
             folder.mkdir(parents=True, exist_ok=True)
             write_piece(unfinished, files)
             unfinished.replace(folder / row.name)
@@ -100,7 +99,7 @@ def pack_pieces(
     """
     name = f"{number:05d}{PACKED[records.plan.dataset]}"
     pack = pack_tar if records.plan.dataset == "webdataset" else pack_parquet
-    with locked(folder, number, fcntl.LOCK_EX), around or nullcontext():
+    with number_locked(folder, number, ALONE), around or nullcontext():
         waiting = [path for path in _numbered(folder / PIECES) if path.name == name]
         pieces = {path.relative_to(folder / PIECES): _whole(path) for path in waiting}
         files = {path.relative_to(folder) for path in packed_files(folder) if path.name == name}
@@ -132,14 +131,8 @@ def _whole(folder: Path) -> dict[int, Path]:
     return {number_of(path.name): path for path in folder.iterdir() if not path.name.startswith(".")}
 
 
-@contextmanager
-def locked(folder: Path, number: int, kind: int) -> Iterator[None]:
-    """Hold the lock of a number: many may write its pieces, or one may pack them."""
+def number_locked(folder: Path, number: int, kind: int) -> AbstractContextManager[None]:
+    """The lock of a number: many may write its pieces, or one may pack them."""
     lock = folder / JOURNALS / f"{number:05d}.joining"
     lock.parent.mkdir(exist_ok=True)
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(file, kind)
-        yield
-    finally:
-        os.close(file)
+    return locked(lock, kind)

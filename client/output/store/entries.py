@@ -7,7 +7,6 @@ written after the files, and counts only while they are there as it says, so wha
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,8 @@ import numpy as np
 
 from client.input.row import Identity
 from client.output.journal import DONE, JOURNALS, PASSING, Journal, read_journals
-from client.output.pieces import locked
+from client.output.locks import SHARED
+from client.output.pieces import number_locked
 
 SUFFIX = ".entry"
 _FETCHED = "000000"  # the session of entries: any other is later
@@ -69,7 +69,7 @@ class EntryJournal:
     @contextmanager
     def _of(self, row: int) -> Iterator[Journal]:
         number = row // self._rows_per_file
-        with locked(self._folder, number, fcntl.LOCK_SH), self._lock:
+        with number_locked(self._folder, number, SHARED), self._lock:
             journal = Journal(self._folder / JOURNALS / f"{self._name}.{number:05d}.rows", anew=False)
             try:
                 yield journal

@@ -87,7 +87,7 @@ class Clients:
         return self.facts
 
     def begin(self, session: int) -> None:
-        """Let clients begin: they have journals in this session."""
+        """Let clients begin; the names of their journals start with the number `session`."""
         self._session.set_result(session)
         self._lost_since = time.monotonic()
 

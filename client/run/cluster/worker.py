@@ -74,7 +74,7 @@ class NodeClient:
         return self._facts
 
     async def begin(self, session: int, number: int) -> Path | None:
-        """Begin a journal, the client's own in this session. Raises OSError.
+        """Begin a journal of the client's own, named after the run's `session` and its `number`. Raises OSError.
 
         Returns its place, or None if the files go into a store, and with them what the journal has.
         """

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import fsspec
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bucket"
 _REFUSAL = "<Error><Code>{}</Code><Message>the test refuses</Message></Error>"
 # Of requests: the store's own are tried again by our code alone, and no file of this machine says who asks.
-ENVIRONMENT = {
+_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -45,7 +46,7 @@ class Store:
     go_on: threading.Event = field(default_factory=threading.Event)
 
     def make_bucket(self) -> None:
-        """Make the bucket; AWS_ENDPOINT_URL names this store."""
+        """Make the bucket; its place is in the environment."""
         self._system().mkdir(BUCKET)
 
     def objects(self, below: str) -> dict[str, bytes]:
@@ -73,7 +74,7 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def running_store() -> Iterator[Store]:
-    """A store with an empty bucket, for the block; it is what AWS_ENDPOINT_URL must name."""
+    """A store with an empty bucket, for the block, in which this process and those it starts know place and keys."""
     inner = DomainDispatcherApplication(create_backend_app)
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -95,7 +96,11 @@ def running_store() -> Iterator[Store]:
     store = Store(f"http://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        yield store
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**_ENVIRONMENT, "AWS_ENDPOINT_URL": store.url}.items():
+                patch.setenv(name, value)
+            store.make_bucket()
+            yield store
     finally:
         store.go_on.set()
         server.shutdown()

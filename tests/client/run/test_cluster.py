@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from client.run.cluster.blocks import BLOCK_ROWS
 from client.run.cluster.own_folder import own_folder
 from server.embedded import RunningServer
-from tests.client.run.s3_server import BUCKET, ENVIRONMENT, Store, running_store
+from tests.client.run.s3_server import BUCKET, Store, running_store
 from tests.rig.photos import portrait
 from tests.rig.runs import lines, recorded, relight, running, small_table, started, told, tree, wait_for
 from tests.rig.served import serving
@@ -64,10 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
     """A store whose keys the nodes of the cluster have too."""
-    with running_store() as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": running.url}.items():
-            patch.setenv(name, value)
-        running.make_bucket()
+    with running_store() as running:
         yield running
 
 

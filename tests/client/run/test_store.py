@@ -14,7 +14,7 @@ import fsspec
 import pytest
 from pyarrow import parquet
 
-from tests.client.run.s3_server import BUCKET, ENVIRONMENT, Refusal, Store, running_store
+from tests.client.run.s3_server import BUCKET, Refusal, Store, running_store
 from tests.client.run.test_resume import asked
 from tests.rig.places import ROOT
 from tests.rig.runs import Server, relight, small_table, tree
@@ -34,10 +34,7 @@ def server(plain_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with running_store() as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": running.url}.items():
-            patch.setenv(name, value)
-        running.make_bucket()
+    with running_store() as running:
         yield running
 
 
