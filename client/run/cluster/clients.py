@@ -31,7 +31,8 @@ _MOST_REPORTS = 64  # a second, of all clients together
 _PAUSES = (1.0, 60.0)  # seconds before a client is started again: after its first death and at most
 _ATTEMPTS = 3  # at a node whose processes die, before it counts as one that cannot be used
 _SILENCE_SECONDS = 900.0  # at least; a call that is not answered is repeated once, after the timeout
-_CLOSE_SECONDS = 15.0  # for the end of clients and servers, whose rows are all recorded by then
+# For the end of clients, whose rows are all recorded by then, and of servers, which unload their networks.
+_CLIENT_SECONDS, _SERVER_SECONDS = 15.0, 60.0
 
 
 class Clients:
@@ -116,13 +117,13 @@ class Clients:
         self._closing = True
         tasks = [self._looking, *(task for tasks in self._keepers.values() for task in tasks)]
         ends = [client.actor.finish.remote() for client in self.ready]
-        await _all_ended(ends)
+        await _all_ended(ends, _CLIENT_SECONDS)
         if self._listeners:  # not cancelled: Ray Client does not expect that
             await asyncio.wait(self._listeners, timeout=_NEWS_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await _all_ended([server.close.remote() for server in self._servers.values()])
+        await _all_ended([server.close.remote() for server in self._servers.values()], _SERVER_SECONDS)
 
     async def _look(self) -> None:
         """Look at Ray's nodes at intervals. Raises UnreachableError if Ray is lost."""
@@ -264,11 +265,11 @@ class Clients:
         self.changed.clear()
 
 
-async def _all_ended(calls: list[Any]) -> None:
+async def _all_ended(calls: list[Any], seconds: float) -> None:
     """Wait for the last calls of actors, which may be dead."""
     if calls:
         waiting = [asyncio.ensure_future(_awaited(call)) for call in calls]
-        await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
+        await asyncio.wait(waiting, timeout=seconds)
 
 
 async def _awaited(call: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,17 @@ def table(site: DeadlySite, tmp_path: Path) -> Path:
     return path
 
 
-def servers_of(raylet: int) -> list[psutil.Process]:
-    """The processes of the embedded server on a node: `python -m server`, and Triton below it."""
-    below = psutil.Process(raylet).children(recursive=True)
-    return [one for one in below if "server" in one.cmdline()[2:3] or one.name() == "tritonserver"]
+def kill_servers(cluster: Cluster) -> int:
+    """Kill the embedded servers of all nodes, `python -m server` and Triton below it; return how many processes."""
+    killed = 0
+    for node in cluster.list_all_nodes():  # type: ignore[no-untyped-call]
+        with suppress(psutil.NoSuchProcess):  # the node is starting, or has gone
+            for one in psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):  # its parent was killed before
+                    if "server" in one.cmdline()[2:3] or one.name() == "tritonserver":
+                        one.kill()
+                        killed += 1
+    return killed
 
 
 def photos_done(output: Path) -> int:
@@ -150,9 +158,7 @@ def test_lost_nodes_servers_drivers_and_clients_cost_no_row(
         wait_for(lambda: photos_done(output) > 2, WAIT_SECONDS)
         cluster.add_node(wait=False, **WORKER)  # at once, while there are rows left
         cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-        for node in cluster.list_all_nodes():  # type: ignore[no-untyped-call]
-            for process in servers_of(node.all_processes["raylet"][0].process.pid):
-                process.kill()
+        assert kill_servers(cluster)
         done = photos_done(output)
         wait_for(lambda: photos_done(output) > done + 2, WAIT_SECONDS)
     assert "Traceback" not in told(output)  # and the driver is killed
