@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; return the exit code. On bad options argparse exits."""
     options = command_parser(__doc__).parse_args(argv)
     options.command = dataset_command(argv)
-    keep_freed_memory()
+    if options.ray is None:  # else the pictures go through other processes
+        keep_freed_memory()
     interruptions = Interruptions()
     progress = Progress(sys.stderr, bar=not options.quiet, max_failures=options.max_failures, end=interruptions.now)
     try:

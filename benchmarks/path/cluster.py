@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.path.client import cost, null_server, write_rows
 from benchmarks.rig.report import Figure, Parser, number, show
 
-ROWS = 12_000  # of a round
-ROUNDS = 5
+ROWS = 30_000  # of a round: a minute, in which the start of Ray's processes beside the first rows does not count much
+ROUNDS = 3
 FEW, MANY = 10_000, 100_000  # rows of the two runs whose difference is the driver's memory
 RAY = ("--ray", "local")
 

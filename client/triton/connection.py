@@ -22,7 +22,7 @@ from contract.names import ENSEMBLE
 
 _PROBE_SECONDS = 5.0  # a ready server answers these questions in milliseconds
 _LAST_ANSWERS_SECONDS = 60.0  # at the end of a run, for the answers to calls that were given up
-BATCHES, BATCHES_ON_GPUS = 3, 5  # in flight, of the busiest network's
+BATCHES, BATCHES_ON_GPUS = 3, 6  # in flight, of the busiest network's
 _CALLS_PER_CHANNEL = 48  # in flight; this many fill one HTTP/2 connection
 
 _OPTIONS = (

@@ -20,6 +20,10 @@ from client.errors import UnreachableError
 _ROOT = Path(__file__).resolve().parents[3]  # where `client` is imported from; the nodes have it at the same place
 _ANSWER_SECONDS = 10.0
 _GONE_SECONDS = 30.0  # for the actors of a driver that was killed
+# Of this process and of actors: Ray counts calls by their names, which are as many as blocks, and keeps 6 KB of each.
+_UNCOUNTED = {"RAY_enable_metrics_collection": "false"}
+# Of a Ray of our own: it starts no processes that nobody would use, beside the first rows.
+_NO_SPARE_PROCESSES = {"RAY_enable_worker_prestart": "false", "RAY_prestart_worker_first_driver": "false"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,14 @@ def join(address: str, namespace: str) -> None:
 
     Raises UnreachableError.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    further: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if address.startswith("ray://"):  # a process of the cluster stands for this one, and reads what actors are given
+    ours, further = {"RAY_USAGE_STATS_ENABLED": "0", **_UNCOUNTED}, dict[str, Any]()
+    if address == "local":
+        ours |= _NO_SPARE_PROCESSES
+        further = {"include_dashboard": False}
+    elif address.startswith("ray://"):  # a process of the cluster stands for this one, and reads what actors are given
         further = {"runtime_env": _environment()}
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
     try:
         host, _, port = address.rpartition(":")
         if host and "/" not in host:  # Ray would wait for minutes
@@ -109,7 +117,7 @@ def end_orphans() -> None:
 def _environment() -> dict[str, Any]:
     """The environment of actors, in which they find the code."""
     paths = filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **_UNCOUNTED}}
 
 
 def _driver() -> str:

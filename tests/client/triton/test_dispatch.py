@@ -17,7 +17,7 @@ def test_the_window_fills_the_busiest_network() -> None:
     large.instance_group.add(count=2, gpus=[0, 1])
     assert window_of([small, large]) == 3 * 8 * 4
     large.instance_group[0].kind = large.instance_group[0].KIND_GPU
-    assert window_of([small, large]) == 5 * 8 * 4
+    assert window_of([small, large]) == 6 * 8 * 4
 
 
 def test_a_call_goes_to_the_server_with_the_least_load_for_its_size() -> None:
