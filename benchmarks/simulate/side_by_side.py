@@ -25,7 +25,8 @@ def compare(peers: Sequence[str], nodes: Nodes, gpus: int, batch: int, slowdown:
             raise BenchmarkError(f"{peer} needs {' and '.join(missing)}: docs/benchmarks.md says how to install it.")
     slow, window = slowed(nodes, slowdown)
     found: list[Figure] = []
-    drivers: dict[str, Driver] = {"ours": ours(), **{peer: theirs(PEERS[peer]) for peer in peers}}
+    drivers: dict[str, Driver] = {"ours": ours(), "ours, pictures in tars": ours("--dataset", "webdataset")}
+    drivers |= {peer: theirs(PEERS[peer]) for peer in peers}
     for name, driver in drivers.items():
         busy = drive(driver, nodes.count, gpus, batch, slow.seconds, rows, window, **_NODE)
         few, many = (drive(driver, 1, gpus, batch, 0.0, some, _WINDOW, **_NODE) for some in (_FEW, _FEW + rows))
