@@ -11,4 +11,4 @@ RUN python extras.py client parquet remote environments > ~/requirements.txt \
  && rm ~/requirements.txt
 COPY contract contract
 COPY client client
-ENV PYTHONDONTWRITEBYTECODE=1 RAY_USAGE_STATS_ENABLED=0
+ENV PYTHONDONTWRITEBYTECODE=1 RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0

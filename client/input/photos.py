@@ -68,7 +68,7 @@ def _first(
         if not image:
             raise RowError(f"the file {shown(place)} is empty; copy the photo again")
         return image
-    tried = " nor ".join(map(shown, _places_of((image_path,), os.fspath(folder))))
+    tried = " nor ".join(map(shown, dict.fromkeys(_places_of((image_path,), os.fspath(folder)))))
     if _DRIVE.match(image_path):
         raise RowError(f"there is no file {tried}; {column} names a drive of Windows: write its path here")
     raise RowError(f"there is no file {tried}; correct {column} or put the photo there")
@@ -81,16 +81,21 @@ def _places(image_path: str, folder: str) -> Iterator[str]:
         yield from _places_of(_spellings(image_path), folder)
 
 
-def _places_of(paths: Iterable[str], folder: str) -> list[str]:
-    places = []
-    for path in dict.fromkeys(spelling for written in paths for spelling in (written, written.strip())):
-        if is_remote(path.strip()):
-            places.append(path.strip())
+def _places_of(paths: Iterable[str], folder: str) -> Iterator[str]:
+    """In the table's folder, and only if nothing is there, in the current one, which costs the kernel a question."""
+    for path in dict.fromkeys(spelling for written in paths for spelling in _trimmed(written)):
+        if is_remote(path):
+            yield path
             continue
         # An absolute path replaces what it is joined to.
         remote = is_remote(folder) and not Path(path).is_absolute()
-        places += [f"{folder}/{path}" if remote else str(Path(folder, path)), str(Path.cwd() / path)]
-    return list(dict.fromkeys(places))
+        yield f"{folder}/{path}" if remote else str(Path(folder, path))
+        yield str(Path.cwd() / path)
+
+
+def _trimmed(path: str) -> tuple[str, ...]:
+    """A path as written, then without spaces around it, which a URL never has."""
+    return (path.strip(),) if is_remote(path.strip()) else (path, path.strip())
 
 
 def _spellings(path: str) -> Iterator[str]:

@@ -17,7 +17,7 @@
 #SBATCH --open-mode=append
 set -euo pipefail
 cd "${RELIGHT:-$SLURM_SUBMIT_DIR}"
-export RAY_USAGE_STATS_ENABLED=0
+export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 # by default, Ray's actors have the least priority
 # Whoever reaches a Ray without a token can run programs on its nodes.
 RAY_AUTH_TOKEN=$(openssl rand -hex 32)
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN

@@ -91,12 +91,12 @@ def compare_marigold(autoencoder: marigold.Autoencoder) -> list[float]:
 
 
 def report(network: str, names: Sequence[str], ours: Sequence[Tensor], published: Sequence[Tensor]) -> list[float]:
-    """Print and return the largest difference of each output, relative to its largest magnitude."""
-    found = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, published, strict=True)]
-    print(
-        f"{network}: " + ", ".join(f"{name} {value:.2e}" for name, value in zip(names, found, strict=True)), flush=True
-    )
-    return found
+    """Print the largest difference of each output, and return it relative to the output's largest magnitude."""
+    differences = [float((a - b).abs().max()) for a, b in zip(ours, published, strict=True)]
+    sizes = [float(output.abs().max()) for output in published]
+    found = [f"{name} {one:.2e} of {size:.3g}" for name, one, size in zip(names, differences, sizes, strict=True)]
+    print(f"{network}: {', '.join(found)}", flush=True)
+    return [one / size for one, size in zip(differences, sizes, strict=True)]
 
 
 if __name__ == "__main__":

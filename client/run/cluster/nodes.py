@@ -22,8 +22,12 @@ _ANSWER_SECONDS = 10.0
 _GONE_SECONDS = 30.0  # for the actors of a driver that was killed
 # Of this process and of actors: Ray counts calls by their names, which are as many as blocks, and keeps 6 KB of each.
 _UNCOUNTED = {"RAY_enable_metrics_collection": "false"}
-# Of a Ray of our own: it starts no processes that nobody would use, beside the first rows.
-_NO_SPARE_PROCESSES = {"RAY_enable_worker_prestart": "false", "RAY_prestart_worker_first_driver": "false"}
+# Of a Ray of our own: actors have the priority of a plain run, not the least, and no processes start that nobody uses.
+_LOCAL = {
+    "RAY_worker_niceness": "0",
+    "RAY_enable_worker_prestart": "false",
+    "RAY_prestart_worker_first_driver": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def join(address: str, namespace: str) -> None:
     """
     ours, further = {"RAY_USAGE_STATS_ENABLED": "0", **_UNCOUNTED}, dict[str, Any]()
     if address == "local":
-        ours |= _NO_SPARE_PROCESSES
+        ours |= _LOCAL
         further = {"include_dashboard": False}
     elif address.startswith("ray://"):  # a process of the cluster stands for this one, and reads what actors are given
         further = {"runtime_env": _environment()}
