@@ -5,7 +5,6 @@ Example: python client/run_csv.py --csv val_images.csv --output out/ --variants 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ if not __package__:  # run as a script: import from the project's root, not from
 from client.errors import TableError, UnreachableError
 from client.output.files import check_writable
 from client.output.settings import SettingsChangedError
+from client.run import event_loop
 from client.run.dry_run import describe, foresee
 from client.run.interruptions import Interruptions
 from client.run.options import command_parser, dataset_command
@@ -85,7 +85,7 @@ def _run(run: Run, how: How, summary: Path | None, progress: Progress, interrupt
 
 
 def _foresee(run: Run, how: How, progress: Progress, interruptions: Interruptions) -> int:
-    outlook = asyncio.run(foresee(run, how, progress, interruptions))
+    outlook = event_loop.run(foresee(run, how, progress, interruptions))
     progress.close()
     print(describe(outlook, progress), file=sys.stderr)
     if not outlook.servers:

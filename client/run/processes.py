@@ -21,6 +21,7 @@ from typing import Any
 from client.errors import TableError, UnreachableError
 from client.input.row import Shard
 from client.output.settings import SettingsChangedError
+from client.run import event_loop
 from client.run.pipeline import Pipeline, Watcher
 from client.run.reading import Reading, open_reading
 from client.run.run import Run
@@ -139,7 +140,7 @@ def _work(run: Run, duplicates: Mapping[int, int], session: int, pipe: Pipe) -> 
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        end = _End(interrupted=asyncio.run(_relight_shard(run, duplicates, session, pipe)))
+        end = _End(interrupted=event_loop.run(_relight_shard(run, duplicates, session, pipe)))
     except _ENDS as error:
         end = _End(error=error)
     with contextlib.suppress(OSError):

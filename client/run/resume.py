@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import AsyncExitStack, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from client.input.source import Source
 from client.output.folder import RunFolder
 from client.output.journal import SETTINGS, Past
 from client.output.table import Totals
+from client.run import event_loop
 from client.run.closing import close_session
 from client.run.cluster.where import Where
 from client.run.interruptions import Interruptions
@@ -55,7 +55,7 @@ def relight_input(run: Run, how: How, progress: Progress, interruptions: Interru
     folder = run.folder()
     with ExitStack() as claims:
         work = _relight_rest(run, how, reading, folder, claims, progress, interruptions)
-        interrupted, unreachable = asyncio.run(interruptions.watched(work))
+        interrupted, unreachable = event_loop.run(interruptions.watched(work))
         is_whole = not interrupted and unreachable is None
         totals, repeats = close_session(run, folder, reading, prune_gone=how.prune and is_whole)
         for sentence in filter(None, (reading.source.left_out(), repeats)):
