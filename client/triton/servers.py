@@ -117,7 +117,7 @@ class Servers:
             except grpc.aio.AioRpcError as error:
                 stub = is_dead_stub(error.details())
                 if not stub and error.code() not in _TRIES:
-                    self._answered(server)  # a refusal is an answer
+                    self._answered(server, refused=True)
                     raise RowError(plain(error.details())) from error
                 attempts += not stub
                 deaths += stub and not had_failed
@@ -212,12 +212,13 @@ class Servers:
             self._calls.discard(call)
             self._dispatcher.give_back(server, alone)
 
-    def _answered(self, server: Server) -> None:
+    def _answered(self, server: Server, *, refused: bool = False) -> None:
         """Note an answer. A server without room stays so until a probe finds it ready."""
         self._unusable_since = None
         if not server.room:
             return
-        server.setbacks = 0
+        if not (refused and server.dead_stubs):  # it was `decode` that refused: another process may still be dead
+            server.setbacks = 0
         if server.room < server.share:
             self._dispatcher.set_room(server, server.share)
         if server.reported_lost:
