@@ -15,7 +15,8 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from client.errors import UnreachableError
 from client.run.cluster.handle import Client, reason
-from client.run.cluster.nodes import Node, actor_on, working_nodes
+from client.run.cluster.nodes import Node, actor_on, call_on, working_nodes
+from client.run.cluster.own_folder import remove_left
 from client.run.cluster.server import NodeServer
 from client.run.cluster.speeds import Speeds
 from client.run.cluster.where import Where
@@ -67,6 +68,7 @@ class Clients:
         self._session: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._failed: set[str] = set()  # nodes that could not be used at the first attempt
         self._lost_since: float | None = None  # when the last client was lost
+        self._lost_at: dict[str, Node] = {}  # where one was, whose folder may be left
         self._looked = self._closing = False
         self._keepers: dict[str, list[asyncio.Task[None]]] = {}  # by node
         self._listeners: set[asyncio.Task[None]] = set()
@@ -123,6 +125,9 @@ class Clients:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._run.store:
+            left = [node for node in self._lost_at.values() if node.id in self._nodes]
+            await _all_ended([call_on(node, remove_left, self._run.output) for node in left], _CLIENT_SECONDS)
         await _all_ended([server.close.remote() for server in self._servers.values()], _SERVER_SECONDS)
 
     async def _look(self) -> None:
@@ -168,6 +173,7 @@ class Clients:
                 await self._use(client)
                 if self._closing:
                     return
+                self._lost_at[node.id] = node
                 self._complain(node, client.why)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +89,14 @@ def working_nodes() -> list[Node]:
 
 def actor_on(node: Node, kind: type, name: str, *given: object, **options: object) -> Any:
     """A new actor of class `kind` on a node, which is made with `given`; it takes no CPU of the node's."""
-    return (
-        ray.remote(kind)
-        .options(
-            name=f"{name} on {node.name} ({_driver()})",
-            num_cpus=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-            runtime_env=_environment(),
-            **options,
-        )
-        .remote(*given)
-    )
+    return call_on(node, kind, *given, name=f"{name} on {node.name} ({_driver()})", **options)
+
+
+def call_on(node: Node, called: Callable[..., object], *given: object, **options: object) -> Any:
+    """The result to come of a function that is called on a node; it takes no CPU of the node's."""
+    strategy = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    options = {"num_cpus": 0, "scheduling_strategy": strategy, "runtime_env": _environment(), **options}
+    return ray.remote(called).options(**options).remote(*given)
 
 
 def end_orphans() -> None:
