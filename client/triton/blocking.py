@@ -16,6 +16,7 @@ from client.triton.credentials import Header
 from client.triton.http_port import HTTP_PORT, is_http_port
 from client.triton.request import MESSAGE_SIZES
 from contract.errors import plain
+from contract.names import ENSEMBLE
 
 _LAST_ANSWERS_SECONDS = 60.0  # that a connection stays open for late answers
 
@@ -71,6 +72,8 @@ class BlockingConnection:
                     f"no server answers at {self._url} ({plain(error.details())}{hint}{through}); "
                     "start one with `python -m server`"
                 ) from error
+            if error.code() == grpc.StatusCode.NOT_FOUND:
+                raise UnreachableError(f"the server at {self._url} does not have the model {ENSEMBLE} ready") from error
             raise RowError(plain(error.details())) from error
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ _TRIES = {
     grpc.StatusCode.UNAVAILABLE: 5,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 5,
     grpc.StatusCode.CANCELLED: 5,  # by a server that is shutting down
+    grpc.StatusCode.NOT_FOUND: 5,  # of the ensemble, by one that unloads its models before it ends
     grpc.StatusCode.DEADLINE_EXCEEDED: 2,
 }
 # Deaths of a model's process with the same row in flight, after which it is sent while nothing else is, a last time. (A
@@ -287,7 +288,7 @@ class Servers:
         """Why a call failed after all attempts, for the user."""
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"the server did not answer within {self._timeout:g} s; raise --timeout or lower --window"
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.NOT_FOUND):
             return f"the server was lost ({plain(reason(error))}); start it again, then repeat the command"
         return plain(error.details())
 

@@ -1,6 +1,7 @@
 """Promises of the sender: several real servers, one that joins late, dies or hangs, TLS and headers; no row is lost."""
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -19,6 +20,8 @@ from client.triton.connection import find_addresses
 from client.triton.credentials import parse_header, read_tls
 from client.triton.request import photo_request, request_template, unpack
 from client.triton.servers import Servers
+from contract.names import ENSEMBLE
+from server.command import MODEL_CONTROL
 from server.embedded import claim_ports
 from tests.client.triton.bare_server import bare_server
 from tests.rig.lights import plain_light
@@ -177,6 +180,31 @@ def test_a_server_that_joins_late_and_dies_costs_no_row(server: Running, reposit
         assert f"no server answers at {late}" in told[-1]
 
     use(run, server.grpc_url, late, say=told.append)
+
+
+def test_a_server_that_unloads_its_models_costs_no_row(plain_repository: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    lacking = "does not have the model relight ready"
+    with bare_server(plain_repository, tmp_path / "unloading.log", *MODEL_CONTROL) as (port, _):
+        url = f"127.0.0.1:{port}"
+        control = InferenceServerClient(url)
+
+        async def run(servers: Servers) -> None:
+            size = await ask(servers)
+            control.unload_model(ENSEMBLE)  # as Triton does first when it ends
+            with (
+                Relighter(url) as relighter,
+                pytest.raises(RelightError, match=lacking),
+            ):
+                relighter(PHOTO)
+            waiting = asyncio.ensure_future(mask_size(servers))
+            while not any(lacking in one for one in told):
+                await asyncio.sleep(0.05)
+            control.load_model(ENSEMBLE)
+            assert await waiting == size
+
+        with contextlib.closing(control):
+            use(run, url, say=told.append)
 
 
 def test_a_dead_process_of_a_model_is_named_and_its_server_set_aside(
