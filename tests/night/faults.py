@@ -122,6 +122,7 @@ class Night:
                 continue
             for process in family:
                 try:
-                    self._sizes[kind, process.pid].append((now, process.memory_info().rss))
+                    if size := process.memory_info().rss:  # one that has died, and nobody has waited for, has none
+                        self._sizes[kind, process.pid].append((now, size))
                 except psutil.Error:
                     continue
