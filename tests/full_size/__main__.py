@@ -47,6 +47,7 @@ def are_equal(network: str, ask: Callable[[torch.dtype], tuple[Answers, Answers]
     published, ours = ask(torch.float32)
     report(f"{network}, the published in single precision", published, exact)
     found[torch.float32] = report(f"{network}, ours in single precision", ours, exact)
+    report(f"{network}, ours beside the published, both in single precision", ours, published)
     return all(found[dtype] <= largest for dtype, largest in LARGEST.items())
 
 

@@ -93,7 +93,7 @@ def actor_on(node: Node, kind: type, name: str, *given: object, **options: objec
 
 
 def call_on(node: Node, called: Callable[..., object], *given: object, **options: object) -> Any:
-    """The result to come of a function that is called on a node; it takes no CPU of the node's."""
+    """Call a function, or make an actor of a class, on a node: its result to come. It takes no CPU of the node's."""
     strategy = NodeAffinitySchedulingStrategy(node.id, soft=False)
     options = {"num_cpus": 0, "scheduling_strategy": strategy, "runtime_env": _environment(), **options}
     return ray.remote(called).options(**options).remote(*given)
